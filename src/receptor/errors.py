@@ -1,0 +1,56 @@
+"""Every error that the program raises on purpose.
+
+    ReceptorError
+    ├── ConfigurationError     the operator: a configuration file or the command line is wrong
+    ├── OperatingError         the operator: a file, socket, port or permission of this machine is in the way
+    ├── CommandError           the client: a control command is malformed, refused or can't be carried out
+    │   ├── UnknownUnit        ... it names a unit of work that isn't here
+    │   └── UnknownWorkType    ... it names a work type that isn't configured here
+    ├── PeerError              the other node: it broke the protocol; its link or stream ends, nothing else
+    └── UnreachableError       nobody at fault: a node or service can't be reached now; trying again may help
+
+The message says what happened, where, and what to do; it is shown to people as it is. It never holds a
+payload, a token, a key or a ``secret_`` parameter.
+"""
+
+from __future__ import annotations
+
+
+class ReceptorError(Exception):
+    """The base of the tree; never raised itself."""
+
+
+class ConfigurationError(ReceptorError):
+    """The configuration or the command line must be corrected. The message begins with ``file:line:`` if known."""
+
+
+class OperatingError(ReceptorError):
+    """Something of this machine (a file, a socket, a port, a permission) must be put right by the operator."""
+
+
+class CommandError(ReceptorError):
+    """A control command can't be carried out; the client gets the message as ``ERROR: <message>``."""
+
+
+class UnknownUnit(CommandError):
+    """There is no such unit of work on this node."""
+
+    def __init__(self, unit_id: str) -> None:
+        super().__init__(f"unknown work unit {unit_id}")
+        self.unit_id = unit_id
+
+
+class UnknownWorkType(CommandError):
+    """No work-command of this node has that work type."""
+
+    def __init__(self, work_type: str) -> None:
+        super().__init__(f"unknown work type {work_type}")
+        self.work_type = work_type
+
+
+class PeerError(ReceptorError):
+    """The other end of a link or stream sent something that the protocol does not allow."""
+
+
+class UnreachableError(ReceptorError):
+    """A node or service can't be reached at the moment."""

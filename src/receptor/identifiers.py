@@ -1,0 +1,34 @@
+"""The rules for names that travel or become file names: node ids, services, unit ids."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+
+LOCALHOST = "localhost"
+LONGEST_NODE_ID = 1024
+LONGEST_SERVICE = 8
+
+_LETTERS_AND_DIGITS = string.ascii_letters + string.digits
+_UNIT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+
+
+def is_localhost(node_id: str) -> bool:
+    """Whether the name means the node that reads it (any letter case)."""
+    return node_id.lower() == LOCALHOST
+
+
+def is_unit_id(text: str) -> bool:
+    """Whether the text may be a unit id: one path component that can't climb or hide (work-units, "On disk")."""
+    return _UNIT_ID.fullmatch(text) is not None
+
+
+def is_service_name(text: str) -> bool:
+    """Whether the text fits the eight bytes that a data packet has for a service (mesh protocol, section 4)."""
+    return 0 < len(text.encode("utf-8", "surrogatepass")) <= LONGEST_SERVICE and "\0" not in text
+
+
+def random_name(rng: random.Random, length: int = 8) -> str:
+    """That many random letters and digits: an ephemeral service, an update id, a unit id."""
+    return "".join(rng.choices(_LETTERS_AND_DIGITS, k=length))
