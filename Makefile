@@ -1,0 +1,46 @@
+# make demo and make test are all that a newcomer needs; both set up what they use.
+# PYTHON=/path/to/python chooses the Python that .venv is made with.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format lock clean setup
+
+bin := .venv/bin
+
+help:
+	@echo 'make demo     start two nodes and watch them work for each other'
+	@echo 'make test     run the tests and the style and type checks'
+	@echo 'make lint     run only the style and type checks'
+	@echo 'make format   put the source into the one style'
+	@echo 'make lock     choose versions of the packages anew, as pyproject.toml allows (needs uv)'
+	@echo 'make clean    remove .venv and everything else that make made'
+
+demo: setup
+	@$(bin)/python examples/seed/demo.py
+
+# Both parts run in any case; the summary of the tests comes last.
+test: setup
+	@failed=0; $(MAKE) --no-print-directory lint || failed=1; $(bin)/pytest || failed=1; exit $$failed
+
+lint: setup
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check
+	@$(bin)/mypy
+
+format: setup
+	@$(bin)/ruff check --fix
+	@$(bin)/ruff format
+
+lock:
+	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }
+	uv pip compile $(lock_options) --group dev -o requirements.lock pyproject.toml
+	uv pip compile $(lock_options) -o tests/upstream_client.lock tests/upstream_client.in
+
+lock_options := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock'
+
+clean:
+	rm -rf .venv/made-from .venv .mypy_cache .ruff_cache .hypothesis build dist
+	find src tests tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@tools/setup
