@@ -1,0 +1,280 @@
+"""One QUIC connection that carries one stream, without I/O (mesh protocol, section 6; RFC 9000).
+
+qh3 does the QUIC. Three things are ours: the byte 0 that opens a stream, the check of the certificate's name,
+and back-pressure towards the sender: while reading is paused, received data stays in qh3's core, which then
+grants the sender no more than one flow-control window.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass
+
+from qh3.quic.configuration import QuicConfiguration
+from qh3.quic.connection import QuicConnection, QuicConnectionError
+from qh3.quic.events import (
+    ConnectionTerminated,
+    HandshakeCompleted,
+    QuicEvent,
+    StopSendingReceived,
+    StreamDataReceived,
+    StreamReset,
+)
+
+from receptor.netceptor.packets import MESH_MTU
+
+ALPN = "netceptor"
+INSECURE_COMMON_NAME = "netceptor-insecure-common-name"
+HANDSHAKE_TIMEOUT = 15.0
+IDLE_TIMEOUT = 30.0
+KEEP_ALIVE_INTERVAL = 15.0
+CONNECTION_ID_LENGTH = 4
+STREAM_WINDOW = 4 * 1024 * 1024
+CONNECTION_WINDOW = 6 * 1024 * 1024
+
+NORMAL_CLOSE = 0
+CANCELLED_READ = 499
+STREAM_ERROR = 500
+NORMAL_REASON = "normal close"
+
+_FIRST_BYTE = b"\0"
+_STREAM_ID = 0
+_COMMON_NAME_OID = "2.5.4.3"
+_ANYWHERE = ("127.0.0.1", 1)
+"""qh3 wants an IP address for its path; ours are nodes and services, which it need not know."""
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCredentials:
+    """The self-signed certificate of this run and its key (PEM), shown to those who dial an unsecured service."""
+
+    certificate: bytes
+    key: bytes
+
+
+class _BackPressuredConnection(QuicConnection):
+    """A connection that takes events from qh3's core only while somebody wants them.
+
+    ``_drain_core`` is private to qh3; the version is pinned and tests/netceptor/test_quic.py shows the effect.
+    """
+
+    paused = False
+
+    def _drain_core(self) -> None:
+        if not self.paused:
+            super()._drain_core()
+
+    def resume(self) -> None:
+        self.paused = False
+        if self._core is not None:
+            super()._drain_core()
+
+
+class StreamConnection:
+    """The state of one stream over QUIC; ``events`` tells what happened, ``datagrams`` what to send."""
+
+    def __init__(self, connection: _BackPressuredConnection, is_dialer: bool, now: float) -> None:
+        self._quic = connection
+        self._is_dialer = is_dialer
+        self._handshake_deadline: float | None = now + HANDSHAKE_TIMEOUT
+        self._keep_alive_at: float | None = None
+        self._pings = 0
+        self._opened = False
+        self._terminated = False
+        self.problem: str | None = None
+
+    @classmethod
+    def dial(cls, own_id: str, now: float) -> StreamConnection:
+        """Begin a connection as the dialer; its first datagrams are ready to send."""
+        configuration = _configuration(is_client=True)
+        configuration.verify_mode = ssl.CERT_NONE
+        configuration.verify_hostname = False
+        configuration.server_name = own_id if _HOST_NAME.fullmatch(own_id) else None
+        connection = _BackPressuredConnection(configuration=configuration)
+        connection.connect(_ANYWHERE, now=now)
+        return cls(connection, is_dialer=True, now=now)
+
+    @classmethod
+    def accept(cls, credentials: StreamCredentials, destination_id: bytes, now: float) -> StreamConnection:
+        """Begin a connection as the listener, on the first datagram from a dialer."""
+        configuration = _configuration(is_client=False)
+        configuration.load_cert_chain(credentials.certificate, credentials.key)
+        connection = _BackPressuredConnection(
+            configuration=configuration, original_destination_connection_id=destination_id
+        )
+        return cls(connection, is_dialer=False, now=now)
+
+    # In
+
+    def receive(self, datagrams: list[bytes], now: float) -> None:
+        """Take datagrams of the far end. Whatever is wrong with them ends this connection only."""
+        try:
+            self._quic.receive_many_datagrams(datagrams, _ANYWHERE, now)
+        except (QuicConnectionError, ValueError, AssertionError) as error:
+            self.close(STREAM_ERROR, f"the far end broke the QUIC protocol: {error}")
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the far end; does nothing once the connection is over."""
+        self._send(data, end=False)
+
+    def end(self) -> None:
+        """Close our half of the stream after what was written."""
+        self._send(b"", end=True)
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection in both directions at once; undelivered data is lost."""
+        if code != NORMAL_CLOSE:
+            self.problem = self.problem or reason
+        self._handshake_deadline = None
+        self._keep_alive_at = None
+        self._quic.close(error_code=code, reason_phrase=reason)
+        self._quic.resume()
+
+    def pause(self) -> None:
+        """Let the far end run into its flow-control window until ``resume``."""
+        self._quic.paused = True
+
+    def resume(self) -> None:
+        """Take data again."""
+        self._quic.resume()
+
+    def advance(self, now: float) -> None:
+        """Do what has come due: retransmissions, the handshake's time limit, keep-alives."""
+        if self._handshake_deadline is not None and self._handshake_deadline <= now:
+            self.close(STREAM_ERROR, f"no answer to the handshake in {HANDSHAKE_TIMEOUT:g} s")
+        if self._keep_alive_at is not None and self._keep_alive_at <= now:
+            self._keep_alive_at = now + KEEP_ALIVE_INTERVAL
+            self._pings += 1
+            self._quic.send_ping(self._pings)
+        timer = self._quic.get_timer()
+        if timer is not None and timer <= now:
+            self._quic.handle_timer(now)
+
+    # Out
+
+    def datagrams(self, now: float) -> list[bytes]:
+        """What to send now."""
+        return [datagram for datagram, _ in self._quic.datagrams_to_send(now)]
+
+    def events(self, now: float) -> list[Opened | Received | Ended | Broken]:
+        """What has happened since the last call, in order."""
+        found: list[Opened | Received | Ended | Broken] = []
+        while (event := self._quic.next_event()) is not None:
+            found.extend(self._interpret(event, now))
+        return found
+
+    def deadline(self) -> float | None:
+        """When ``advance`` wants to be called; None once the connection is over."""
+        if self._terminated:
+            return None
+        times = (self._quic.get_timer(), self._handshake_deadline, self._keep_alive_at)
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written but not yet sent for the first time."""
+        return self._quic.get_send_buffer_size()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be sent or received."""
+        return self._terminated
+
+    # Inside
+
+    def _send(self, data: bytes, end: bool) -> None:
+        if not self._terminated and self._quic._stream_can_send(_STREAM_ID):
+            self._quic.send_stream_data(_STREAM_ID, data, end_stream=end)
+
+    def _interpret(self, event: QuicEvent, now: float) -> list[Opened | Received | Ended | Broken]:
+        match event:
+            case HandshakeCompleted():
+                return self._handshake_completed(now)
+            case StreamDataReceived(stream_id=0):
+                return self._data_received(event.data, event.end_stream)
+            case StreamReset() | StopSendingReceived():
+                return [Broken(f"the far end cancelled the stream (code {event.error_code})")]
+            case ConnectionTerminated():
+                self._terminated = True
+                return [self._terminated_by(event)]
+            case _:
+                return []
+
+    def _handshake_completed(self, now: float) -> list[Opened | Received | Ended | Broken]:
+        if not self._is_dialer:
+            return []
+        self._handshake_deadline = None
+        if not self._names_insecure():
+            self.close(STREAM_ERROR, "insecure connection to secure service")
+            return []
+        self._keep_alive_at = now + KEEP_ALIVE_INTERVAL
+        self._opened = True
+        self._send(_FIRST_BYTE, end=False)
+        return [Opened()]
+
+    def _names_insecure(self) -> bool:
+        """Whether the listener shows the name of the unsecured, so that we don't talk in clear to a secured one."""
+        certificate = self._quic.get_peercert()
+        chain = [certificate, *self._quic.get_issuercerts()] if certificate is not None else []
+        wanted = INSECURE_COMMON_NAME.encode()
+        return any(oid == _COMMON_NAME_OID and value == wanted for item in chain for oid, _, value in item.subject)
+
+    def _data_received(self, data: bytes, end: bool) -> list[Opened | Received | Ended | Broken]:
+        found: list[Opened | Received | Ended | Broken] = []
+        if not self._opened and not self._is_dialer and data:
+            if data[:1] != _FIRST_BYTE:
+                self.close(STREAM_ERROR, "the stream does not begin with the byte 0")
+                return []
+            self._handshake_deadline = None
+            self._opened = True
+            data = data[1:]
+            found.append(Opened())
+        if data:
+            found.append(Received(data))
+        if end:
+            found.append(Ended())
+        return found
+
+    def _terminated_by(self, event: ConnectionTerminated) -> Broken:
+        if self.problem is not None or event.error_code == NORMAL_CLOSE:
+            return Broken(self.problem)
+        return Broken(f"the connection ended with code {event.error_code}: {event.reason_phrase or 'no reason given'}")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The stream may be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes of the far end."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The far end has closed its half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The connection is over; without a problem if somebody closed it in order."""
+
+    problem: str | None
+
+
+def _configuration(is_client: bool) -> QuicConfiguration:
+    return QuicConfiguration(
+        is_client=is_client,
+        alpn_protocols=[ALPN],
+        connection_id_length=CONNECTION_ID_LENGTH,
+        idle_timeout=IDLE_TIMEOUT,
+        max_data=CONNECTION_WINDOW,
+        max_stream_data=STREAM_WINDOW,
+        max_datagram_size=MESH_MTU,
+        probe_datagram_size=False,
+    )

@@ -1,0 +1,292 @@
+"""All streams of a node: which datagram belongs to which connection, and who listens (mesh protocol, section 6)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from qh3._hazmat import pull_quic_header
+from qh3.quic.packet import QuicPacketType
+
+from receptor.errors import UnreachableError
+from receptor.identifiers import is_localhost, random_name
+from receptor.netceptor.effects import (
+    Effect,
+    Notice,
+    Severity,
+    StreamClosed,
+    StreamData,
+    StreamEnded,
+    StreamOpened,
+    StreamWritable,
+)
+from receptor.netceptor.messages import SERVICE_UNKNOWN, Unreachable
+from receptor.netceptor.packets import Address, Datagram
+from receptor.netceptor.quic import (
+    CANCELLED_READ,
+    CONNECTION_ID_LENGTH,
+    NORMAL_CLOSE,
+    NORMAL_REASON,
+    STREAM_ERROR,
+    Broken,
+    Ended,
+    Opened,
+    Received,
+    StreamConnection,
+    StreamCredentials,
+)
+from receptor.netceptor.switch import Switch
+from receptor.netceptor.timers import Timers
+
+WRITE_LIMIT = 1024 * 1024
+"""Unsent bytes above which a writer has to wait for StreamWritable."""
+
+WRITE_RESUME = WRITE_LIMIT // 4
+SMALLEST_FIRST_DATAGRAM = 1200
+MOST_UNOPENED = 1_000
+
+
+@dataclass(slots=True)
+class _Stream:
+    number: int
+    connection: StreamConnection
+    local: Address
+    remote: Address
+    is_dialer: bool
+    received: list[bytes] = field(default_factory=list)
+    opened: bool = False
+    told_closed: bool = False
+    writer_waits: bool = False
+
+
+class Streams:
+    """The streams of this node; the shell knows them by number."""
+
+    def __init__(
+        self,
+        own_id: str,
+        switch: Switch,
+        credentials: StreamCredentials,
+        rng: random.Random,
+        emit: Callable[[Effect], None],
+    ) -> None:
+        self.timers: Timers[int] = Timers()
+        self._own = own_id
+        self._switch = switch
+        self._credentials = credentials
+        self._rng = rng
+        self._emit = emit
+        self._streams: dict[int, _Stream] = {}
+        self._by_address: dict[tuple[str, Address], _Stream] = {}
+        self._touched: dict[int, _Stream] = {}
+        self._count = 0
+        self._unopened = 0
+        switch.on_unreachable(self._unreachable)
+
+    # Commands
+
+    def listen(self, service: str) -> None:
+        """Accept streams for a service of this node. Raises ValueError if the service is taken."""
+        self._switch.open(service, self._datagram_for_listener)
+
+    def stop_listening(self, service: str) -> None:
+        """Accept no more; open streams live on."""
+        self._switch.close(service)
+        if any(local == service for local, _ in self._by_address):
+            self._switch.open(service, self._datagram_for_open_stream)
+
+    def dial(self, node: str, service: str, now: float) -> int:
+        """Begin a stream to a service; StreamOpened or StreamClosed follows for its number."""
+        remote = Address(self._own if is_localhost(node) else node, service)
+        local = Address(self._own, random_name(self._rng))
+        self._switch.open(local.service, self._datagram_for_open_stream)
+        return self._add(StreamConnection.dial(self._own, now), local, remote, is_dialer=True).number
+
+    def write(self, number: int, data: bytes) -> bool:
+        """Queue bytes; False if the writer should wait for StreamWritable before it writes more."""
+        stream = self._streams.get(number)
+        if stream is None:
+            return True
+        stream.connection.write(data)
+        self._touched[number] = stream
+        stream.writer_waits = stream.connection.unsent > WRITE_LIMIT
+        return not stream.writer_waits
+
+    def end(self, number: int) -> None:
+        """Close our half of a stream after what was written."""
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.connection.end()
+            self._touched[number] = stream
+
+    def close(self, number: int, problem: str | None = None) -> None:
+        """End a stream in both directions; what isn't delivered yet is lost. No effect follows for it."""
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.told_closed = True
+            code, reason = (NORMAL_CLOSE, NORMAL_REASON) if problem is None else (STREAM_ERROR, problem)
+            stream.connection.close(code, reason)
+            self._touched[number] = stream
+
+    def cancel_reading(self, number: int) -> None:
+        """Tell the far end that we read no more, and end the stream."""
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.told_closed = True
+            stream.connection.close(CANCELLED_READ, "read operation cancelled")
+            self._touched[number] = stream
+
+    def pause(self, number: int) -> None:
+        """Hold back the data of a stream until ``resume``."""
+        if number in self._streams:
+            self._streams[number].connection.pause()
+
+    def resume(self, number: int) -> None:
+        """Let the data of a stream come again."""
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.connection.resume()
+            self._touched[number] = stream
+
+    # Time and traffic
+
+    @property
+    def has_work(self) -> bool:
+        """Whether ``flush`` would do anything."""
+        return bool(self._touched)
+
+    def advance(self, now: float) -> None:
+        """Serve the streams whose time has come."""
+        for number in self.timers.due(now):
+            stream = self._streams.get(number)
+            if stream is not None:
+                stream.connection.advance(now)
+                self._touched[number] = stream
+
+    def flush(self, now: float) -> None:
+        """Give each stream what has arrived for it, emit what it tells, and send what it has to send."""
+        touched, self._touched = self._touched, {}
+        for stream in touched.values():
+            self._flush(stream, now)
+
+    def _flush(self, stream: _Stream, now: float) -> None:
+        connection = stream.connection
+        if stream.received:
+            received, stream.received = stream.received, []
+            connection.receive(received, now)
+        for event in connection.events(now):
+            self._tell(stream, event)
+        try:
+            for datagram in connection.datagrams(now):
+                self._switch.send(stream.local.service, stream.remote, datagram, now)
+        except UnreachableError as error:
+            self._undeliverable(stream, str(error), now)
+        if stream.writer_waits and connection.unsent < WRITE_RESUME:
+            stream.writer_waits = False
+            self._emit(StreamWritable(stream.number))
+        deadline = connection.deadline()
+        if connection.is_over or deadline is None:
+            self._remove(stream)
+        else:
+            self.timers.set(stream.number, deadline)
+
+    def _tell(self, stream: _Stream, event: Opened | Received | Ended | Broken) -> None:
+        if stream.told_closed:
+            return
+        match event:
+            case Opened():
+                self._count_opened(stream)
+                self._emit(StreamOpened(stream.number, stream.local, stream.remote))
+            case Received(data):
+                self._emit(StreamData(stream.number, data))
+            case Ended():
+                self._emit(StreamEnded(stream.number))
+            case Broken(problem):
+                self._tell_closed(stream, problem)
+
+    def _undeliverable(self, stream: _Stream, problem: str, now: float) -> None:
+        """The mesh has no way to the far end: a dialer hears it at once, an open stream waits for a new route."""
+        if stream.is_dialer and not stream.opened:
+            stream.connection.close(STREAM_ERROR, problem)
+            self._tell_closed(stream, problem)
+            stream.connection.datagrams(now)
+
+    def _tell_closed(self, stream: _Stream, problem: str | None) -> None:
+        if not stream.told_closed:
+            stream.told_closed = True
+            if stream.opened or stream.is_dialer:
+                self._emit(StreamClosed(stream.number, problem))
+
+    # Which stream
+
+    def _datagram_for_listener(self, datagram: Datagram, now: float) -> None:
+        key = (datagram.destination.service, datagram.source)
+        stream = self._by_address.get(key)
+        if stream is not None and not (stream.connection.is_over or stream.told_closed):
+            self._feed(stream, datagram)
+            return
+        destination_id = _first_destination_id(datagram.payload)
+        if destination_id is None:
+            if stream is not None:
+                self._feed(stream, datagram)
+            return
+        if self._unopened >= MOST_UNOPENED:
+            self._emit(Notice(Severity.WARNING, "too many streams wait for their set-up; a new one was dropped"))
+            return
+        connection = StreamConnection.accept(self._credentials, destination_id, now)
+        self._feed(self._add(connection, datagram.destination, datagram.source, is_dialer=False), datagram)
+
+    def _datagram_for_open_stream(self, datagram: Datagram, _now: float) -> None:
+        stream = self._by_address.get((datagram.destination.service, datagram.source))
+        if stream is not None:
+            self._feed(stream, datagram)
+
+    def _feed(self, stream: _Stream, datagram: Datagram) -> None:
+        stream.received.append(datagram.payload)
+        self._touched[stream.number] = stream
+
+    def _unreachable(self, message: Unreachable, _reporter: str, now: float) -> None:
+        stream = self._by_address.get((message.from_service, Address(message.to_node, message.to_service)))
+        if stream is None or message.problem != SERVICE_UNKNOWN:
+            return
+        self._tell_closed(stream, f"{message.problem}: {message.to_service} on {message.to_node}")
+        stream.connection.close(STREAM_ERROR, message.problem)
+        self._remove(stream)
+
+    def _add(self, connection: StreamConnection, local: Address, remote: Address, is_dialer: bool) -> _Stream:
+        self._count += 1
+        stream = _Stream(self._count, connection, local, remote, is_dialer)
+        self._streams[stream.number] = stream
+        self._by_address[local.service, remote] = stream
+        self._touched[stream.number] = stream
+        self._unopened += not is_dialer
+        return stream
+
+    def _count_opened(self, stream: _Stream) -> None:
+        if not stream.opened:
+            stream.opened = True
+            self._unopened -= not stream.is_dialer
+
+    def _remove(self, stream: _Stream) -> None:
+        self._tell_closed(stream, stream.connection.problem)
+        self._count_opened(stream)
+        self.timers.cancel(stream.number)
+        self._streams.pop(stream.number, None)
+        self._touched.pop(stream.number, None)
+        key = (stream.local.service, stream.remote)
+        if self._by_address.get(key) is stream:
+            del self._by_address[key]
+        if stream.is_dialer:
+            self._switch.close(stream.local.service)
+
+
+def _first_destination_id(payload: bytes) -> bytes | None:
+    """The destination connection id of a dialer's first datagram; None if this is no such datagram."""
+    if len(payload) < SMALLEST_FIRST_DATAGRAM:
+        return None
+    try:
+        header = pull_quic_header(payload, 0, CONNECTION_ID_LENGTH)
+    except ValueError:
+        return None
+    return header[3] if header[1] == int(QuicPacketType.INITIAL) else None

@@ -1,0 +1,171 @@
+"""A whole mesh in one process and in virtual time: cores joined by simulated cables.
+
+Everything follows from the seed: ids, epochs, latencies, losses. Nothing sleeps; ``run`` jumps from event to event.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from receptor.netceptor.effects import Disconnect, Duplicate, Effect, Send
+from receptor.netceptor.links import LinkTerms
+from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, Identity
+from receptor.netceptor.netceptor import Netceptor
+from receptor.netceptor.quic import StreamCredentials
+from receptor.node.credentials import insecure_credentials
+
+UNIX_TIME = 1_800_000_000.0
+
+
+@lru_cache
+def credentials() -> StreamCredentials:
+    return insecure_credentials()
+
+
+@dataclass
+class Cable:
+    """Two sessions' ends and what happens to the packets between them."""
+
+    ends: tuple[tuple[str, int], tuple[str, int]]
+    latency: float = 0.001
+    loss: float = 0.0
+    cut: bool = False
+    """A cut cable swallows everything without a word; see ``Simulation.unplug`` for an end that both notice."""
+    arrival: dict[str, float] = field(default_factory=dict)
+    carried: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def far_end(self, node: str) -> tuple[str, int]:
+        return self.ends[1] if self.ends[0][0] == node else self.ends[0]
+
+
+class Simulation:
+    """Nodes, cables and a clock."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.rng = random.Random(seed)
+        self.now = 0.0
+        self.nodes: dict[str, Netceptor] = {}
+        self.told: dict[str, list[Effect]] = {}
+        self.cables: dict[tuple[str, int], Cable] = {}
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._wake_at: dict[str, float] = {}
+        self._count = 0
+
+    def add(self, node_id: str, epoch: int | None = None, idle_timeout: float = SHORTEST_IDLE_TIMEOUT) -> Netceptor:
+        """Start a node."""
+        epoch = epoch if epoch is not None else int(UNIX_TIME + self.now) << 24 | self.rng.getrandbits(24)
+        identity = Identity(node_id, epoch, UNIX_TIME, idle_timeout)
+        node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now)
+        self.nodes[node_id] = node
+        self.told[node_id] = []
+        self.settle(node_id)
+        return node
+
+    def kill(self, node_id: str) -> None:
+        """End a node at once; its neighbours see their sessions close."""
+        del self.nodes[node_id]
+        for key in [key for key in self.cables if key[0] == node_id]:
+            self.unplug(self.cables[key])
+
+    def plug(
+        self, one: str, other: str, terms: LinkTerms | None = None, other_terms: LinkTerms | None = None,
+        latency: float = 0.001, loss: float = 0.0,
+    ) -> Cable:  # fmt: skip
+        """Join two nodes."""
+        first, second = self._number(), self._number()
+        cable = Cable(((one, first), (other, second)), latency, loss)
+        self.cables[one, first] = self.cables[other, second] = cable
+        self.nodes[one].session_opened(first, terms or LinkTerms(), self.now)
+        self.nodes[other].session_opened(second, other_terms or terms or LinkTerms(), self.now)
+        self.settle(one)
+        self.settle(other)
+        return cable
+
+    def unplug(self, cable: Cable) -> None:
+        """End a cable so that both ends notice."""
+        for node, session in cable.ends:
+            if self.cables.pop((node, session), None) is not None and node in self.nodes:
+                self.nodes[node].session_closed(session, self.now)
+                self.settle(node)
+
+    def run(self, seconds: float) -> None:
+        """Let that much time pass."""
+        self.run_until(lambda: False, seconds)
+
+    def run_until(self, condition: Callable[[], object], seconds: float = 60.0) -> bool:
+        """Let time pass until the condition holds; False if it never did."""
+        end = self.now + seconds
+        while not condition():
+            if not self._events or self._events[0][0] > end:
+                self.now = end
+                return bool(condition())
+            when, _, event = heapq.heappop(self._events)
+            self.now = max(self.now, when)
+            event()
+        return True
+
+    def routes(self, node: str) -> dict[str, str]:
+        return self.nodes[node].mesh.topology.routes
+
+    def settle(self, node_id: str) -> None:
+        """Carry out what a node asks for now, and plan its next call."""
+        node = self.nodes.get(node_id)
+        if node is None:
+            return
+        for effect in node.poll(self.now):
+            match effect:
+                case Send(session, packet):
+                    self._carry(node_id, session, packet)
+                case Disconnect(session):
+                    cable = self.cables.get((node_id, session))
+                    if cable is not None:
+                        self._at(self.now + cable.latency, lambda cable=cable: self.unplug(cable))  # type: ignore[misc]
+                case _:
+                    self.told[node_id].append(effect)
+                    if isinstance(effect, Duplicate):
+                        self.kill(node_id)
+                        return
+        deadline = node.deadline()
+        if deadline is not None:
+            self._plan(node_id, max(deadline, self.now))
+
+    def _plan(self, node_id: str, when: float) -> None:
+        if self._wake_at.get(node_id) == when:
+            return
+        self._wake_at[node_id] = when
+
+        def wake() -> None:
+            if self._wake_at.get(node_id) == when:
+                del self._wake_at[node_id]
+                self.settle(node_id)
+
+        self._at(when, wake)
+
+    def _carry(self, node_id: str, session: int, packet: bytes) -> None:
+        cable = self.cables.get((node_id, session))
+        if cable is None or cable.cut or self.rng.random() < cable.loss:
+            return
+        cable.carried.append((node_id, packet))
+        to_node, to_session = cable.far_end(node_id)
+        # A link keeps its order, as TCP does.
+        when = max(cable.arrival.get(node_id, 0.0), self.now + cable.latency)
+        cable.arrival[node_id] = when
+
+        def arrive() -> None:
+            node = self.nodes.get(to_node)
+            if node is not None and self.cables.get((to_node, to_session)) is cable and not cable.cut:
+                node.packets_received(to_session, [packet], self.now)
+                self.settle(to_node)
+
+        self._at(when, arrive)
+
+    def _at(self, when: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (when, self._number(), event))
+
+    def _number(self) -> int:
+        self._count += 1
+        return self._count
