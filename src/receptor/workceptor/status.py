@@ -1,0 +1,217 @@
+"""The status of a unit of work: its states, its file and the form in which clients see it (work-units, "On disk").
+
+Nothing here does I/O. ``Status`` is what the daemon works with, ``encode_status`` and ``decode_status`` are
+the two ends of the ``status`` file, and ``answer`` makes what ``work status`` and ``work list`` may show.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+LARGEST_STATUS = 4 * 1024 * 1024
+"""Bytes of the largest status file that is read or written."""
+
+REMOTE_WORK_TYPE = "remote"
+NO_EXPIRATION = "0001-01-01T00:00:00Z"
+SECRET_PREFIX = "secret_"
+
+_LARGEST_SIZE = 2**63 - 1
+_KEYS = {
+    "state": "State",
+    "detail": "Detail",
+    "stdout_size": "StdoutSize",
+    "work_type": "WorkType",
+    "extra": "ExtraData",
+}
+
+
+class State(enum.IntEnum):
+    """Where a unit is on its way; the numbers are those of the status file and the control protocol."""
+
+    PENDING = 0
+    RUNNING = 1
+    SUCCEEDED = 2
+    FAILED = 3
+    CANCELED = 4
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can follow any more."""
+        return self >= State.SUCCEEDED
+
+    @property
+    def title(self) -> str:
+        """The ``StateName`` of answers: ``Pending``, ``Running``, ``Succeeded``, ``Failed``, ``Canceled``."""
+        return self.name.capitalize()
+
+
+def may_follow(old: State, new: State) -> bool:
+    """Whether a unit may go from one state to the other: only forward, and never on from a final state.
+
+    A state that isn't final may be written again, with another detail.
+    """
+    return not old.is_final and new >= old
+
+
+class CommandExtra(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What the status says of a command while it runs."""
+
+    pid: int = 0
+    params: str = ""
+
+
+class RemoteExtra(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "remote_node": "RemoteNode",
+        "remote_work_type": "RemoteWorkType",
+        "remote_params": "RemoteParams",
+        "remote_unit_id": "RemoteUnitID",
+        "remote_started": "RemoteStarted",
+        "local_cancelled": "LocalCancelled",
+        "local_released": "LocalReleased",
+        "sign_work": "SignWork",
+        "tls_client": "TLSClient",
+        "expiration": "Expiration",
+    },
+):
+    """What the status says of a unit that runs on another node; older files lack some of the keys.
+
+    ``expiration`` is RFC 3339 text, ``NO_EXPIRATION`` if the unit may wait for its start for ever.
+    """
+
+    remote_node: str = ""
+    remote_work_type: str = ""
+    remote_params: dict[str, str] = {}
+    remote_unit_id: str = ""
+    remote_started: bool = False
+    local_cancelled: bool = False
+    local_released: bool = False
+    sign_work: bool = False
+    tls_client: str = ""
+    expiration: str = NO_EXPIRATION
+
+
+Extra = CommandExtra | RemoteExtra | None
+
+
+class Status(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename=_KEYS,
+):
+    """The status of one unit. ``stdout_size`` is in bytes. It may hold secrets: show only its ``answer``."""
+
+    state: State
+    detail: str
+    stdout_size: int
+    work_type: str
+    extra: Extra = None
+
+
+class StatusAnswer(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename=_KEYS | {"state_name": "StateName"},
+):
+    """A status as the control service shows it, without secrets."""
+
+    state: State
+    state_name: str
+    detail: str
+    stdout_size: int
+    work_type: str
+    extra: Extra
+
+
+class _WrittenStatus(
+    msgspec.Struct,
+    frozen=True,
+    rename=_KEYS,
+):
+    """The status as JSON has it: which kind of ``ExtraData`` it holds is known only from the work type."""
+
+    state: State
+    detail: str
+    work_type: str
+    stdout_size: int = 0
+    extra: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def encode_status(status: Status) -> bytes:
+    """The content of the status file: one JSON object and a newline.
+
+    Raises ValueError if it would be larger than ``decode_status`` takes.
+    """
+    raw = msgspec.json.encode(status) + b"\n"
+    if len(raw) > LARGEST_STATUS:
+        raise ValueError(f"the status of {len(raw)} bytes is larger than {LARGEST_STATUS} bytes")
+    return raw
+
+
+def decode_status(raw: bytes) -> Status:
+    """The status that a status file or another node's answer to ``work status`` holds.
+
+    Keys that we don't know are passed over. Raises ValueError with the reason for people if it is damaged.
+    """
+    if len(raw) > LARGEST_STATUS:
+        raise ValueError(f"it has {len(raw)} bytes, more than {LARGEST_STATUS}")
+    if not raw.strip():
+        raise ValueError("it is empty")
+    try:
+        written = msgspec.json.decode(raw.decode(), type=_WrittenStatus)
+        return Status(
+            state=written.state,
+            detail=written.detail,
+            stdout_size=_checked_size(written.stdout_size),
+            work_type=written.work_type,
+            extra=_decode_extra(written.extra, written.work_type),
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text (byte {error.start})") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"it is not a status: {error}") from error
+
+
+def answer(status: Status) -> StatusAnswer:
+    """What clients may see of the status: parameters that begin with ``secret_`` (any case) are left out."""
+    return StatusAnswer(
+        state=status.state,
+        state_name=status.state.title,
+        detail=status.detail,
+        stdout_size=status.stdout_size,
+        work_type=status.work_type,
+        extra=_without_secrets(status.extra),
+    )
+
+
+def is_secret(parameter: str) -> bool:
+    """Whether a parameter of that name must never be shown."""
+    return parameter.lower().startswith(SECRET_PREFIX)
+
+
+def _checked_size(size: int) -> int:
+    if not 0 <= size <= _LARGEST_SIZE:
+        raise ValueError(f"it is not a status: {size} is not a size - at `$.StdoutSize`")
+    return size
+
+
+def _decode_extra(raw: msgspec.Raw, work_type: str) -> Extra:
+    if work_type == REMOTE_WORK_TYPE:
+        return msgspec.json.decode(raw, type=RemoteExtra | None)
+    return msgspec.json.decode(raw, type=CommandExtra | None)
+
+
+def _without_secrets(extra: Extra) -> Extra:
+    if not isinstance(extra, RemoteExtra):
+        return extra
+    shown = {name: value for name, value in extra.remote_params.items() if not is_secret(name)}
+    return msgspec.structs.replace(extra, remote_params=shown)
