@@ -1,0 +1,302 @@
+"""Every action that a configuration may hold: one frozen class each, with its keys as people write them.
+
+This is the only list: reading, error messages, ``--help`` and the documentation's tables come from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar
+
+from receptor.config import kinds
+from receptor.config.kinds import Address, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What people are told of an action: its name as written, what it does, an example in YAML.
+
+    ``once``: a configuration may hold it only once.
+    """
+
+    name: str
+    help: str
+    example: str
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of an action: ``name`` as written (in lower case), ``attribute`` as the class calls it.
+
+    A bare scalar in place of keys is the value of the action's ``main`` key. ``default`` is as people would
+    write or say it, empty if there is none to speak of.
+    """
+
+    attribute: str
+    name: str
+    kind: Kind
+    help: str
+    main: bool
+    required: bool
+    default: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """The base of all actions."""
+
+    about: ClassVar[About]
+
+
+def written(name: str, kind: Kind, help: str, *, main: bool = False, default: str = "") -> dict[str, object]:
+    """Metadata of a field: its key as written. ``default`` puts the field's default in words where needed."""
+    return {"name": name, "kind": kind, "help": help, "main": main, "default": default}
+
+
+def keys_of(action: type[Action]) -> tuple[Key, ...]:
+    """The action's keys, in the order in which its class has them."""
+    keys = []
+    for one in fields(action):
+        words = dict(one.metadata)
+        kind: Kind = words["kind"]
+        if one.default not in (MISSING, None):
+            words["default"] = words["default"] or kind.write(one.default)
+        required = one.default is MISSING and one.default_factory is MISSING
+        keys.append(Key(attribute=one.name, required=required, **words))
+    return tuple(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Node(Action):
+    """This node; an empty ``id`` stands for the host name only until the whole configuration is made."""
+
+    about = About("node", "Names this node and says where it keeps its data.", "- node:\n    id: foo", once=True)
+
+    id: str = field(
+        default="",
+        metadata=written(
+            "id",
+            kinds.NODE_ID,
+            "The node's name, which no other node of the mesh may have.",
+            main=True,
+            default="this machine's host name",
+        ),
+    )
+    data_dir: Path = field(
+        default=Path("/tmp/receptor"),
+        metadata=written("datadir", kinds.PATH, "Folder for the units of work."),
+    )
+    max_idle_connection_timeout: float | None = field(
+        default=None,
+        metadata=written(
+            "maxidleconnectiontimeout",
+            kinds.IDLE_TIMEOUT,
+            "How long a link may be silent before it is closed.",
+            default=format(kinds.SHORTEST_IDLE_TIMEOUT, ".0f") + "s",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOnly(Action):
+    """A node on its own."""
+
+    about = About("local-only", "Lets the node run on its own, without any other node.", "- local-only", once=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLevel(Action):
+    """How much is logged: one of ``kinds.LOG_LEVELS``."""
+
+    about = About("log-level", "Says how much the node logs.", "- log-level: info", once=True)
+
+    level: str = field(
+        default="error",
+        metadata=written("level", kinds.LOG_LEVEL, "The least severe messages to log.", main=True),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TcpListener(Action):
+    """A backend that accepts links. ``allowed_peers`` None admits every node."""
+
+    about = About(
+        "tcp-listener",
+        "Accepts links from other nodes on a TCP port.",
+        "- tcp-listener:\n    port: 2222\n    bindaddr: 127.0.0.1\n"
+        "    allowedpeers: [bar, baz]\n    nodecost: {baz: 2.5}",
+    )
+
+    port: int = field(
+        metadata=written("port", kinds.PORT, "Port to listen on; 0 takes any free one.", main=True),
+    )
+    bind_address: str = field(
+        default="0.0.0.0",
+        metadata=written("bindaddr", kinds.HOST, "Address of this machine to listen on."),
+    )
+    cost: float = field(
+        default=1.0,
+        metadata=written("cost", kinds.COST, "Cost of a link; routes are those that cost least."),
+    )
+    node_cost: Mapping[str, float] = field(
+        default_factory=lambda: MappingProxyType({}),
+        metadata=written("nodecost", kinds.NODE_COSTS, "Cost of a link with these nodes, instead of 'cost'."),
+    )
+    allowed_peers: frozenset[str] | None = field(
+        default=None,
+        metadata=written("allowedpeers", kinds.NODE_IDS, "The only nodes that may link.", default="every node"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TcpPeer(Action):
+    """A backend that dials. ``allowed_peers`` None accepts whichever node answers."""
+
+    about = About(
+        "tcp-peer",
+        "Links to another node's tcp-listener.",
+        "- tcp-peer:\n    address: foo.example.com:2222\n    cost: 2.0",
+    )
+
+    address: Address = field(
+        metadata=written("address", kinds.ADDRESS, "Where the other node listens.", main=True),
+    )
+    redial: bool = field(
+        default=True,
+        metadata=written("redial", kinds.BOOLEAN, "Whether to dial again when the link is lost or can't be made."),
+    )
+    cost: float = field(
+        default=1.0,
+        metadata=written("cost", kinds.COST, "Cost of the link; routes are those that cost least."),
+    )
+    allowed_peers: frozenset[str] | None = field(
+        default=None,
+        metadata=written("allowedpeers", kinds.NODE_IDS, "The only nodes that may answer.", default="every node"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ControlService(Action):
+    """A service that takes commands; an empty ``service`` keeps it off the mesh."""
+
+    about = About(
+        "control-service",
+        "Takes the commands of receptorctl, and the work of other nodes.",
+        "- control-service:\n    service: control\n    filename: /tmp/foo.sock",
+    )
+
+    service: str = field(
+        default="control",
+        metadata=written("service", kinds.SERVICE, "Its name on the mesh; other nodes send work to 'control'."),
+    )
+    filename: Path | None = field(
+        default=None,
+        metadata=written("filename", kinds.PATH, "Unix socket for the clients of this machine.", default="no socket"),
+    )
+    permissions: int = field(
+        default=0o600,
+        metadata=written("permissions", kinds.PERMISSIONS, "Who may use that socket."),
+    )
+    tcp_listen: Address | None = field(
+        default=None,
+        metadata=written(
+            "tcplisten", kinds.LISTEN_ADDRESS, "TCP address for clients; anybody may connect.", default="no TCP"
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkCommand(Action):
+    """A work type that runs a command."""
+
+    about = About(
+        "work-command",
+        "Defines a type of work that runs a command.",
+        "- work-command:\n    worktype: count\n    command: bash\n"
+        '    params: "-c \\"for i in {1..5}; do echo $i; sleep 1; done\\""',
+    )
+
+    work_type: str = field(
+        metadata=written("worktype", kinds.WORK_TYPE, "The name under which work is submitted."),
+    )
+    command: str = field(
+        metadata=written("command", kinds.NAME, "The program to run."),
+    )
+    params: str = field(
+        default="",
+        metadata=written("params", kinds.TEXT, "Its arguments, split into words as a shell does."),
+    )
+    allow_runtime_params: bool = field(
+        default=False,
+        metadata=written("allowruntimeparams", kinds.BOOLEAN, "Whether a submitter may add arguments after these."),
+    )
+    verify_signature: bool = field(
+        default=False,
+        metadata=written("verifysignature", kinds.BOOLEAN, "Whether work from other nodes or over TCP must be signed."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSigning(Action):
+    """The key that signs work for other nodes; ``token_expiration`` in seconds."""
+
+    about = About(
+        "work-signing",
+        "Signs the work that is submitted for other nodes with --signwork.",
+        "- work-signing:\n    privatekey: /etc/receptor/signworkprivate.pem\n    tokenexpiration: 30m",
+        once=True,
+    )
+
+    private_key: Path = field(
+        metadata=written("privatekey", kinds.PATH, "RSA private key, a PEM file (PKCS#1 or PKCS#8).", main=True),
+    )
+    token_expiration: float = field(
+        default=300.0,
+        metadata=written("tokenexpiration", kinds.DURATION, "How long a signature is valid."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkVerification(Action):
+    """The key that signatures of work from other nodes are checked with."""
+
+    about = About(
+        "work-verification",
+        "Checks the signatures of work that needs one (verifysignature).",
+        "- work-verification:\n    publickey: /etc/receptor/signworkpublic.pem",
+        once=True,
+    )
+
+    public_key: Path = field(
+        metadata=written("publickey", kinds.PATH, "RSA public key, a PEM file (PKIX).", main=True),
+    )
+
+
+ACTIONS: dict[str, type[Action]] = {
+    action.about.name: action
+    for action in (
+        Node,
+        LocalOnly,
+        LogLevel,
+        TcpListener,
+        TcpPeer,
+        ControlService,
+        WorkCommand,
+        WorkSigning,
+        WorkVerification,
+    )
+}
+
+# Known from other versions of Receptor: no wrong neighbour is proposed for them.
+NOT_YET_ACTIONS = frozenset(
+    {
+        *("trace", "udp-listener", "udp-peer", "ws-listener", "ws-peer", "tls-server", "tls-client"),
+        *("tcp-server", "tcp-client", "udp-server", "udp-client", "unix-socket-server", "unix-socket-client"),
+        *("command-service", "work-kubernetes", "cert-init", "cert-makereq", "cert-signreq"),
+    }
+)
+NOT_YET_KEYS = frozenset({"firewallrules", "tls", "tcptls"})

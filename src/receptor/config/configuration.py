@@ -1,0 +1,176 @@
+"""The whole configuration of a node, and the checks that no action can make alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from receptor.config.actions import (
+    Action,
+    ControlService,
+    LocalOnly,
+    LogLevel,
+    Node,
+    TcpListener,
+    TcpPeer,
+    WorkCommand,
+    WorkSigning,
+    WorkVerification,
+)
+from receptor.config.problems import Problems
+from receptor.config.written import WrittenAction, read_action
+from receptor.identifiers import is_localhost
+
+A = TypeVar("A", bound=Action)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a node is to do; whatever is in here has been checked.
+
+    ``log_level`` is one of ``kinds.LOG_LEVELS``.
+    """
+
+    node: Node
+    log_level: str
+    local_only: bool
+    tcp_listeners: tuple[TcpListener, ...]
+    tcp_peers: tuple[TcpPeer, ...]
+    control_services: tuple[ControlService, ...]
+    work_commands: tuple[WorkCommand, ...]
+    work_signing: WorkSigning | None
+    work_verification: WorkVerification | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """All actions with their places; ``source`` is the place of what concerns no single one."""
+
+    actions: tuple[tuple[str, Action], ...]
+    source: str
+    host_name: str
+
+    def placed(self, kind: type[A]) -> Iterator[tuple[str, A]]:
+        return ((place, action) for place, action in self.actions if isinstance(action, kind))
+
+    def all(self, kind: type[A]) -> tuple[A, ...]:
+        return tuple(action for _, action in self.placed(kind))
+
+    def one(self, kind: type[A]) -> A | None:
+        return next(iter(self.all(kind)), None)
+
+
+def configuration_of(written: Iterable[WrittenAction], source: str, host_name: str) -> Configuration:
+    """The configuration that these actions make together.
+
+    ``source`` begins the messages that concern no single action; ``host_name`` is the id of a node without one.
+    Raises one ConfigurationError that tells all that is wrong, a line each.
+    """
+    given = _Given(_read_all(written), source, host_name)
+    problems = Problems()
+    for check in _CHECKS:
+        for problem in check(given):
+            problems.note(problem)
+    problems.raise_if_any()
+    node = given.one(Node) or Node()
+    return Configuration(
+        node=node if node.id else replace(node, id=host_name),
+        log_level=(given.one(LogLevel) or LogLevel()).level,
+        local_only=given.one(LocalOnly) is not None,
+        tcp_listeners=given.all(TcpListener),
+        tcp_peers=given.all(TcpPeer),
+        control_services=given.all(ControlService),
+        work_commands=given.all(WorkCommand),
+        work_signing=given.one(WorkSigning),
+        work_verification=given.one(WorkVerification),
+    )
+
+
+def _read_all(written: Iterable[WrittenAction]) -> tuple[tuple[str, Action], ...]:
+    actions: list[tuple[str, Action]] = []
+    problems = Problems()
+    for one in written:
+        with problems.noted():
+            actions.append((one.place, read_action(one)))
+    problems.raise_if_any()
+    return tuple(actions)
+
+
+def _check_once(given: _Given) -> Iterator[str]:
+    once = ((place, action.about.name) for place, action in given.actions if action.about.once)
+    return _repeated("the action", once)
+
+
+def _check_node_id(given: _Given) -> Iterator[str]:
+    node = given.one(Node)
+    host_name = given.host_name.lower()
+    if (node is None or not node.id) and (is_localhost(host_name) or host_name.startswith("localhost.")):
+        yield (
+            f"{given.source}: the node has no id, and this machine's host name, {given.host_name!r}, can't be one; "
+            "give it an id with the action 'node'"
+        )
+
+
+def _check_backends(given: _Given) -> Iterator[str]:
+    if not any(isinstance(action, TcpListener | TcpPeer | LocalOnly) for _, action in given.actions):
+        yield (
+            f"{given.source}: nothing to do: no backends are configured; add a 'tcp-listener' or a 'tcp-peer', "
+            "or 'local-only' for a node on its own"
+        )
+
+
+def _check_control_services(given: _Given) -> Iterator[str]:
+    services = list(given.placed(ControlService))
+    for place, one in services:
+        if not one.service and one.filename is None and one.tcp_listen is None:
+            yield f"{place}: control-service needs at least one of the keys 'service', 'filename' and 'tcplisten'"
+    yield from _repeated("the service", ((place, one.service) for place, one in services if one.service))
+
+
+def _check_work_types(given: _Given) -> Iterator[str]:
+    return _repeated("the work type", ((place, one.work_type) for place, one in given.placed(WorkCommand)))
+
+
+def _check_signatures(given: _Given) -> Iterator[str]:
+    if given.one(WorkVerification) is None:
+        for place, one in given.placed(WorkCommand):
+            if one.verify_signature:
+                yield (
+                    f"{place}: work type {one.work_type!r} has 'verifysignature', but there is no key to verify with; "
+                    "add the action 'work-verification'"
+                )
+
+
+def _check_key_files(given: _Given) -> Iterator[str]:
+    for place, signing in given.placed(WorkSigning):
+        yield from _unreadable(place, "privatekey", signing.private_key)
+    for place, verification in given.placed(WorkVerification):
+        yield from _unreadable(place, "publickey", verification.public_key)
+
+
+def _unreadable(place: str, key: str, path: Path) -> Iterator[str]:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        yield f"{place}: {key} {str(path)!r} can't be read: {error.strerror}"
+
+
+def _repeated(what: str, names: Iterable[tuple[str, str]]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for place, name in names:
+        if name in first:
+            yield f"{place}: {what} {name!r} is given twice, first at {first[name]}"
+        first.setdefault(name, place)
+
+
+_CHECKS = (
+    _check_once,
+    _check_node_id,
+    _check_backends,
+    _check_control_services,
+    _check_work_types,
+    _check_signatures,
+    _check_key_files,
+)

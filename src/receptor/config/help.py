@@ -1,0 +1,73 @@
+"""What ``receptor --help`` shows, made from the definitions of the actions."""
+
+from __future__ import annotations
+
+from textwrap import indent, wrap
+
+from receptor.config.actions import ACTIONS, Action, Key, keys_of
+from receptor.config.written import find_action
+
+_WIDTH = 88
+_NAME_WIDTH = 19
+
+_USAGE = """\
+receptor runs a node of a mesh: it links to other nodes, carries their traffic and runs
+units of work.
+
+Usage:
+  receptor --config FILE
+  receptor --ACTION [VALUE] [KEY=VALUE ...] [--ACTION ...]
+
+Examples:
+  receptor --config /etc/receptor/receptor.conf
+  receptor --node foo --tcp-listener 2222 --control-service filename=/tmp/foo.sock
+  receptor --node id=bar datadir=/tmp/bar --tcp-peer localhost:2222 --log-level debug
+
+Options:
+  -c, --config FILE    read actions from a YAML file; more actions may follow
+  -h, --help [ACTION]  show this, or the keys of an action
+  --version            show the version
+
+Actions, in a file or on the command line:
+"""
+
+
+def help_text(action: str | None) -> str:
+    """The help of the action of that name, or without one the general help; lines of at most 88 columns.
+
+    Raises ConfigurationError if there is no such action.
+    """
+    if action is not None:
+        return _action_help(find_action(action, "--help"))
+    lines = [_item(one.about.name, one.about.help) for one in ACTIONS.values()]
+    return "\n".join(
+        [_USAGE.rstrip("\n"), *lines, "", "'receptor --help ACTION' tells its keys, and shows an example.", ""]
+    )
+
+
+def _action_help(action: type[Action]) -> str:
+    about, keys = action.about, keys_of(action)
+    often = "once at most" if about.once else "any number of times"
+    main = [key.name for key in keys if key.main]
+    parts = [f"{about.name} (given {often})\n  {about.help}"]
+    if keys:
+        parts.append("Keys:\n" + "\n".join(_item(key.name, key.help, _value_help(key)) for key in keys))
+    if main:
+        parts.append(f"A value without a key is that of '{main[0]}'.")
+    parts.append(f"Example, in a file:\n{indent(about.example, '  ')}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _value_help(key: Key) -> str:
+    """What the key takes, and what it is without being given."""
+    if key.required:
+        return f"Required: {key.kind.expects}"
+    default = f" (default: {key.default})" if key.default else ""
+    return f"Value: {key.kind.expects}{default}"
+
+
+def _item(name: str, *texts: str) -> str:
+    gap = " " * (_NAME_WIDTH + 2)
+    first, *others = [line for text in texts for line in wrap(text, _WIDTH - len(gap))]
+    head = f"  {name:{_NAME_WIDTH}}" if len(name) < _NAME_WIDTH else f"  {name}\n{gap}"
+    return "\n".join([head + first, *(gap + line for line in others)])

@@ -1,0 +1,229 @@
+"""The kinds of values that keys take: how text as written becomes a value, and how a value is shown.
+
+Everything is read from its text, so that ``0600``, ``yes`` or ``123`` mean what the key says they mean and not
+what YAML takes them for; nor does the command line need rules of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
+
+from receptor.durations import format_duration, parse_duration
+from receptor.identifiers import is_localhost, is_service_name
+
+Written: TypeAlias = str | list[str] | dict[str, str] | None
+"""A value as written: a scalar's text, a list or a map of them, or nothing at all."""
+
+LOG_LEVELS = ("error", "warning", "info", "debug")
+SHORTEST_IDLE_TIMEOUT = 21.0
+"""Seconds without a sign of life after which a link is closed; a configuration may only raise it."""
+
+_RESERVED_SERVICES = ("ping", "unreach")
+_BUILT_IN_WORK_TYPE = "remote"
+_ALL_ADDRESSES = "0.0.0.0"
+_LONGEST_FILE_NAME = 255
+_LONGEST_SHOWN = 60
+_LONGEST_DURATION = 2**63 / 1e9  # seconds: 292 years, all that Go's 64-bit nanoseconds hold
+_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*")
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]:\s]*)):(?P<port>[0-9]+)")
+_OCTAL = re.compile(r"0o?([0-7]+)")
+_TRUE = ("true", "yes", "on", "y", "t", "1")
+_FALSE = ("false", "no", "off", "n", "f", "0")
+
+
+class Address(NamedTuple):
+    """A TCP address; the host is a name or an IP address, without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value.
+
+    ``expects`` ends the sentence "the value must be ...". ``read`` makes the value of one text and raises
+    ValueError if it is not of this kind; ``write`` is its opposite, for help. With ``many``, a key takes a list
+    or a map of such values.
+    """
+
+    expects: str
+    read: Callable[[str], object]
+    write: Callable[..., str] = str
+    many: Literal["", "list", "map"] = ""
+
+    def value(self, written: Written) -> object:
+        """The value; for ``many`` a frozenset of values or a read-only mapping to them.
+
+        A single scalar is a list of one; lists and maps may also be the text of JSON, for the command line.
+        Raises ValueError, whose text shows what is not of this kind.
+        """
+        if self.many and isinstance(written, str) and written.startswith(("[", "{")):
+            written = _from_json(written)
+        match self.many, written:
+            case "", str():
+                return self._one(written, written)
+            case "list", str():
+                return frozenset({self._one(written, written)})
+            case "list", list():
+                return frozenset(self._one(text, text) for text in written)
+            case "map", dict():
+                entries = {key: self._one(text, f"{key}: {text}") for key, text in written.items()}
+                return MappingProxyType(entries)
+        raise ValueError(_shown(written))
+
+    def _one(self, text: str, shown: str) -> object:
+        try:
+            return self.read(text)
+        except ValueError:
+            raise ValueError(_shown(shown)) from None
+
+
+def _from_json(text: str) -> Written:
+    """The list or map of texts in JSON; its numbers stay as written."""
+    from json import loads  # few configurations pay for its import
+
+    try:
+        decoded = loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        raise ValueError(_shown(text)) from None
+    entries = list(decoded.values()) if isinstance(decoded, dict) else decoded
+    if not all(isinstance(entry, str) for entry in entries):
+        raise ValueError(_shown(text))
+    written: Written = decoded
+    return written
+
+
+def _shown(written: Written) -> str:
+    match written:
+        case str():
+            return repr(written if len(written) <= _LONGEST_SHOWN else f"{written[:_LONGEST_SHOWN]}...")
+        case None:
+            return "nothing"
+    return "a list" if isinstance(written, list) else "a map"
+
+
+def _require(fits: bool) -> None:
+    if not fits:
+        raise ValueError
+
+
+def _name(text: str) -> str:
+    _require(bool(text))
+    return text
+
+
+def _node_id(text: str) -> str:
+    # It is also the name of the folder that holds the node's units.
+    _require(0 < len(text.encode()) <= _LONGEST_FILE_NAME and text not in (".", "..") and "/" not in text)
+    _require(not is_localhost(text))
+    return text
+
+
+def _service(text: str) -> str:
+    _require(not text or (is_service_name(text) and text not in _RESERVED_SERVICES))
+    return text
+
+
+def _work_type(text: str) -> str:
+    _require(text != _BUILT_IN_WORK_TYPE)
+    return _name(text)
+
+
+def _log_level(text: str) -> str:
+    _require(text.lower() in LOG_LEVELS)
+    return text.lower()
+
+
+def _path(text: str) -> Path:
+    return Path(_name(text))
+
+
+def _boolean(text: str) -> bool:
+    _require(text.lower() in _TRUE + _FALSE)
+    return text.lower() in _TRUE
+
+
+def _port(text: str) -> int:
+    _require(_WHOLE_NUMBER.fullmatch(text) is not None and len(text) <= 5 and int(text) <= 65535)
+    return int(text)
+
+
+def _host(text: str) -> str:
+    return _name(text.removeprefix("[").removesuffix("]"))
+
+
+def _address(text: str) -> Address:
+    host, port = _host_and_port(text)
+    _require(port > 0)
+    return Address(_name(host), port)
+
+
+def _listen_address(text: str) -> Address:
+    host, port = _host_and_port(text if ":" in text else f":{text}")
+    return Address(host or _ALL_ADDRESSES, port)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    parts = _HOST_AND_PORT.fullmatch(text)
+    if parts is None:
+        raise ValueError
+    return parts["ipv6"] or parts["host"], _port(parts["port"])
+
+
+def _cost(text: str) -> float:
+    cost = float(text)
+    _require(cost > 0 and math.isfinite(cost))
+    return cost
+
+
+def _permissions(text: str) -> int:
+    octal = _OCTAL.fullmatch(text)
+    _require(octal is not None or _WHOLE_NUMBER.fullmatch(text) is not None)
+    mode = int(octal[1], 8) if octal else int(text)
+    _require(mode <= 0o777)
+    return mode
+
+
+def _duration(text: str) -> float:
+    seconds = parse_duration(text)
+    _require(0 < seconds <= _LONGEST_DURATION)
+    return seconds
+
+
+def _idle_timeout(text: str) -> float:
+    seconds = _duration(text)
+    _require(seconds >= SHORTEST_IDLE_TIMEOUT)
+    return seconds
+
+
+TEXT = Kind("text", str)
+NAME = Kind("text that isn't empty", _name)
+NODE_ID = Kind("a name other than 'localhost', without '/'", _node_id)
+NODE_IDS = Kind("a list of node ids", _name, many="list")
+SERVICE = Kind("a name of at most 8 bytes other than 'ping' and 'unreach', or '' for none", _service)
+WORK_TYPE = Kind("a name other than 'remote', which is built in", _work_type)
+LOG_LEVEL = Kind("error, warning, info or debug", _log_level)
+PATH = Kind("a path", _path)
+BOOLEAN = Kind("true or false", _boolean, lambda value: str(value).lower())
+PORT = Kind("a whole number from 0 to 65535", _port)
+HOST = Kind("a host name or an IP address", _host)
+ADDRESS = Kind("host:port", _address)
+LISTEN_ADDRESS = Kind("host:port, or a port alone", _listen_address)
+COST = Kind("a number above 0", _cost)
+NODE_COSTS = Kind("a map of node ids to numbers above 0", _cost, many="map")
+PERMISSIONS = Kind("an octal mode with a leading 0, from 0000 to 0777", _permissions, "{:04o}".format)
+DURATION = Kind("a duration such as 90s, 30m or 1h30m", _duration, format_duration)
+IDLE_TIMEOUT = Kind(
+    f"a duration of at least {SHORTEST_IDLE_TIMEOUT:.0f}s, such as 30s or 1m", _idle_timeout, format_duration
+)

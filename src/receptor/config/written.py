@@ -1,0 +1,92 @@
+"""Actions as somebody wrote them, in a file or on the command line, and their reading into typed actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS, NOT_YET_KEYS, Action, Key, keys_of
+from receptor.config.kinds import Written
+from receptor.config.problems import Problems, meant
+from receptor.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenValue:
+    """A value and its key; without a key it is that of the action's main one. ``place`` begins error messages."""
+
+    key: str | None
+    value: Written
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAction:
+    """An action and its values; ``place`` begins error messages: ``file:line`` or the word."""
+
+    name: str
+    place: str
+    values: tuple[WrittenValue, ...] = ()
+
+
+def find_action(name: str, place: str) -> type[Action]:
+    """The class of the action of that name, in any letter case; raises ConfigurationError if there is none."""
+    action = ACTIONS.get(name.lower())
+    if action is None and name.lower() in NOT_YET_ACTIONS:
+        raise ConfigurationError(f"{place}: {name!r} is not supported by this version yet")
+    if action is None:
+        hint = meant(name.lower(), ACTIONS, "'receptor --help' lists the actions")
+        raise ConfigurationError(f"{place}: there is no action {name!r}; {hint}")
+    return action
+
+
+def read_action(written: WrittenAction) -> Action:
+    """The typed action; raises one ConfigurationError that tells all that is wrong with it."""
+    action = find_action(written.name, written.place)
+    name, keys = action.about.name, keys_of(action)
+    values: dict[str, object] = {}
+    seen: set[Key] = set()
+    problems = Problems()
+    for one in written.values:
+        with problems.noted():
+            key = _find_key(name, keys, one)
+            if key in seen:
+                raise ConfigurationError(f"{one.place}: {name} has {key.name!r} twice")
+            seen.add(key)
+            values[key.attribute] = _read_value(key, one)
+    problems.raise_if_any()
+    missing = [repr(key.name) for key in keys if key.required and key not in seen]
+    if missing:
+        raise ConfigurationError(f"{written.place}: {name} needs {' and '.join(missing)}")
+    make: Callable[..., Action] = action
+    return make(**values)
+
+
+def _find_key(action: str, keys: Iterable[Key], written: WrittenValue) -> Key:
+    if written.key is None:
+        return _main_key(action, keys, written.place)
+    by_name = {key.name: key for key in keys}
+    name = written.key.lower()
+    if name in by_name:
+        return by_name[name]
+    if name in NOT_YET_KEYS:
+        raise ConfigurationError(f"{written.place}: {action}'s {name!r} is not supported by this version yet")
+    hint = meant(name, by_name, f"its keys: {', '.join(by_name) or 'none'}")
+    raise ConfigurationError(f"{written.place}: {action} has no key {written.key!r}; {hint}")
+
+
+def _main_key(action: str, keys: Iterable[Key], place: str) -> Key:
+    for key in keys:
+        if key.main:
+            return key
+    names = ", ".join(key.name for key in keys)
+    if not names:
+        raise ConfigurationError(f"{place}: {action} takes no values")
+    raise ConfigurationError(f"{place}: {action} takes no value without a key; its keys: {names}")
+
+
+def _read_value(key: Key, written: WrittenValue) -> object:
+    try:
+        return key.kind.value(written.value)
+    except ValueError as error:
+        raise ConfigurationError(f"{written.place}: {key.name} must be {key.kind.expects}, not {error}") from None

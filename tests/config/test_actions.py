@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS, NOT_YET_KEYS, Action, Key, Node, TcpListener, keys_of
+
+ALL_KEYS = [pytest.param(key, id=f"{name} {key.name}") for name, action in ACTIONS.items() for key in keys_of(action)]
+
+
+def key_of(action: type[Action], name: str) -> Key:
+    return next(key for key in keys_of(action) if key.name == name)
+
+
+@pytest.mark.parametrize("key", ALL_KEYS)
+def test_every_key_is_described_in_one_short_sentence(key: Key) -> None:
+    assert key.name == key.name.lower()
+    assert key.help[0].isupper()
+    assert key.help.endswith(".")
+    assert len(key.help) < 80
+
+
+@pytest.mark.parametrize("action", ACTIONS.values())
+def test_every_action_is_described_and_has_one_main_key_at_most(action: type[Action]) -> None:
+    assert action.about.help.endswith(".")
+    assert action.about.example.startswith(f"- {action.about.name}")
+    assert sum(key.main for key in keys_of(action)) <= 1
+
+
+def test_keys_know_how_they_are_written_and_what_they_are_otherwise() -> None:
+    port, bind_address = keys_of(TcpListener)[:2]
+    assert (port.attribute, port.name, port.main, port.required, port.default) == ("port", "port", True, True, "")
+    assert (bind_address.attribute, bind_address.name, bind_address.required) == ("bind_address", "bindaddr", False)
+    assert bind_address.default == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("action", "key", "default"),
+    [
+        ("node", "id", "this machine's host name"),
+        ("node", "datadir", "/tmp/receptor"),
+        ("node", "maxidleconnectiontimeout", "21s"),
+        ("log-level", "level", "error"),
+        ("tcp-listener", "cost", "1.0"),
+        ("tcp-peer", "redial", "true"),
+        ("control-service", "permissions", "0600"),
+        ("work-command", "params", ""),
+        ("work-command", "verifysignature", "false"),
+        ("work-signing", "tokenexpiration", "5m0s"),
+    ],
+)
+def test_defaults_are_shown_as_people_write_them(action: str, key: str, default: str) -> None:
+    assert key_of(ACTIONS[action], key).default == default
+
+
+def test_what_is_supported_is_not_said_to_be_missing() -> None:
+    assert not NOT_YET_ACTIONS & set(ACTIONS)
+    assert not NOT_YET_KEYS & {key.name for action in ACTIONS.values() for key in keys_of(action)}
+
+
+def test_actions_are_plain_values() -> None:
+    assert Node("foo") == Node(id="foo", data_dir=Path("/tmp/receptor"), max_idle_connection_timeout=None)
+    assert TcpListener(2222).node_cost == {}

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from receptor.config.actions import ControlService, TcpListener, TcpPeer, WorkCommand
+from receptor.config.command_line import RunNode, ShowHelp, ShowVersion, parse_command_line
+from receptor.config.configuration import Configuration
+from receptor.config.kinds import Address
+from receptor.errors import ConfigurationError
+
+
+def configuration(*words: str) -> Configuration:
+    asked = parse_command_line(words)
+    assert isinstance(asked, RunNode)
+    return asked.configuration
+
+
+def problems_of(*words: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as told:
+        parse_command_line(words)
+    return str(told.value).splitlines()
+
+
+def test_actions_on_the_command_line() -> None:
+    made = configuration(
+        *("--node", "id=cli", "datadir=/data"),
+        *("--log-level", "level=info"),
+        *("--tcp-listener", "port=2222", "bindaddr=127.0.0.1"),
+        *("--work-command", "worktype=echo", "command=echo", "params=hello there=1"),
+        *("--control-service", "service=control", "filename=/s", "permissions=0660"),
+    )
+    assert (made.node.id, made.node.data_dir, made.log_level) == ("cli", Path("/data"), "info")
+    assert made.tcp_listeners == (TcpListener(2222, "127.0.0.1"),)
+    assert made.work_commands == (WorkCommand("echo", "echo", "hello there=1"),)
+    assert made.control_services == (ControlService("control", Path("/s"), 0o660),)
+
+
+def test_bare_values_and_letter_case() -> None:
+    made = configuration("--Node", "foo", "--TCP-peer", "bar:1", "Redial=no", "--local-only", "--log-level=debug")
+    assert (made.node.id, made.local_only, made.log_level) == ("foo", True, "debug")
+    assert made.tcp_peers == (TcpPeer(Address("bar", 1), redial=False),)
+
+
+def test_lists_and_maps_are_json() -> None:
+    made = configuration("--tcp-listener", "1", 'allowedpeers=["a", "b"]', 'nodecost={"a": 2.5}')
+    assert made.tcp_listeners == (TcpListener(1, allowed_peers=frozenset({"a", "b"}), node_cost={"a": 2.5}),)
+
+
+@pytest.mark.parametrize("option", ["--config", "-c", "--CONFIG"])
+def test_a_file_and_further_actions_make_one_configuration(tmp_path: Path, option: str) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("- node: foo\n- tcp-listener: 1\n")
+    made = configuration(option, str(file), "--tcp-listener", "2")
+    assert made.node.id == "foo"
+    assert made.tcp_listeners == (TcpListener(1), TcpListener(2))
+    assert problems_of(option, str(file), "--node", "bar") == [
+        f"--node: the action 'node' is given twice, first at {file}:1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ([], ShowHelp()),
+        (["--help"], ShowHelp()),
+        (["-h"], ShowHelp()),
+        (["--help", "node"], ShowHelp("node")),
+        (["--help", "--node"], ShowHelp("node")),
+        (["--node", "foo", "--help"], ShowHelp()),
+        (["--version"], ShowVersion()),
+        (["--node", "foo", "--Version"], ShowVersion()),
+    ],
+)
+def test_questions(words: list[str], asked: object) -> None:
+    assert parse_command_line(words) == asked
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["c.yml"], "command line: 'c.yml' belongs to no action; to read a file write --config c.yml"),
+        (["--config"], "--config: needs one file after it, not 0"),
+        (["-c", "a", "b"], "-c: needs one file after it, not 2"),
+        (["--tcp-listner", "1"], "--tcp-listner: there is no action 'tcp-listner'; did you mean 'tcp-listener'?"),
+        (["--tcp-listener", "prot=1"], "--tcp-listener: tcp-listener has no key 'prot'; did you mean 'port'?"),
+        (["--tcp-listener", "1", "2"], "--tcp-listener: tcp-listener has 'port' twice"),
+        (["--udp-peer", "x:1"], "--udp-peer: 'udp-peer' is not supported by this version yet"),
+        (["--node", "\udcff"], "command line: '\\udcff' is not UTF-8 text"),
+    ],
+)
+def test_mistakes_are_told_with_their_word(words: list[str], problem: str) -> None:
+    assert problems_of(*words) == [problem]
+
+
+def test_a_missing_backend_is_told_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("- node: foo\n")
+    assert problems_of("--config", str(file))[0].startswith(f"{file}: nothing to do")
+    assert problems_of("--node", "foo")[0].startswith("command line: nothing to do")
+
+
+def test_a_mistyped_key_does_not_show_its_value() -> None:
+    assert "hush" not in problems_of("--work-command", "parms=hush")[0]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receptor.config import kinds
+from receptor.config.kinds import Address, Kind, Written
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "value"),
+    [
+        (kinds.TEXT, "", ""),
+        (kinds.TEXT, '-c "echo  $i" ', '-c "echo  $i" '),
+        (kinds.NODE_ID, "yes", "yes"),
+        (kinds.LOG_LEVEL, "Debug", "debug"),
+        (kinds.BOOLEAN, "Yes", True),
+        (kinds.BOOLEAN, "off", False),
+        (kinds.PORT, "0", 0),
+        (kinds.PORT, "65535", 65535),
+        (kinds.HOST, "[::]", "::"),
+        (kinds.ADDRESS, "localhost:2222", Address("localhost", 2222)),
+        (kinds.ADDRESS, "[2001:db8::1]:2222", Address("2001:db8::1", 2222)),
+        (kinds.LISTEN_ADDRESS, "127.0.0.1:0", Address("127.0.0.1", 0)),
+        (kinds.LISTEN_ADDRESS, "7777", Address("0.0.0.0", 7777)),
+        (kinds.LISTEN_ADDRESS, ":7777", Address("0.0.0.0", 7777)),
+        (kinds.COST, "2", 2.0),
+        (kinds.COST, "1e-3", 0.001),
+        (kinds.PERMISSIONS, "0660", 0o660),
+        (kinds.PERMISSIONS, "0o660", 0o660),
+        (kinds.PERMISSIONS, "432", 0o660),
+        (kinds.DURATION, "1h30m", 5400.0),
+        (kinds.IDLE_TIMEOUT, "21s", 21.0),
+        (kinds.SERVICE, "", ""),
+        (kinds.SERVICE, "eight888", "eight888"),
+        (kinds.NODE_IDS, "bar", frozenset({"bar"})),
+        (kinds.NODE_IDS, ["bar", "7"], frozenset({"bar", "7"})),
+        (kinds.NODE_IDS, [], frozenset()),
+        (kinds.NODE_IDS, '["bar", 7]', frozenset({"bar", "7"})),
+        (kinds.NODE_COSTS, {"bar": "2.5"}, {"bar": 2.5}),
+        (kinds.NODE_COSTS, '{"bar": 2.50}', {"bar": 2.5}),
+    ],
+)
+def test_text_becomes_a_value(kind: Kind, written: Written, value: object) -> None:
+    assert kind.value(written) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "shown"),
+    [
+        (kinds.NAME, "", "''"),
+        (kinds.NODE_ID, "LocalHost", "'LocalHost'"),
+        (kinds.NODE_ID, "a/b", "'a/b'"),
+        (kinds.NODE_ID, "..", "'..'"),
+        (kinds.NODE_ID, "", "''"),
+        (kinds.WORK_TYPE, "remote", "'remote'"),
+        (kinds.LOG_LEVEL, "loud", "'loud'"),
+        (kinds.BOOLEAN, "maybe", "'maybe'"),
+        (kinds.PORT, "65536", "'65536'"),
+        (kinds.PORT, "-1", "'-1'"),
+        (kinds.PORT, "2222.0", "'2222.0'"),
+        (kinds.PORT, "", "''"),
+        (kinds.HOST, "", "''"),
+        (kinds.ADDRESS, "localhost", "'localhost'"),
+        (kinds.ADDRESS, ":2222", "':2222'"),
+        (kinds.ADDRESS, "localhost:0", "'localhost:0'"),
+        (kinds.ADDRESS, "::1:2222", "'::1:2222'"),
+        (kinds.ADDRESS, "tcp://localhost:2222", "'tcp://localhost:2222'"),
+        (kinds.COST, "0", "'0'"),
+        (kinds.COST, "nan", "'nan'"),
+        (kinds.COST, "inf", "'inf'"),
+        (kinds.PERMISSIONS, "660", "'660'"),
+        (kinds.PERMISSIONS, "0888", "'0888'"),
+        (kinds.PERMISSIONS, "rw-------", "'rw-------'"),
+        (kinds.DURATION, "5", "'5'"),
+        (kinds.DURATION, "0s", "'0s'"),
+        (kinds.DURATION, "9999999999h", "'9999999999h'"),
+        (kinds.IDLE_TIMEOUT, "20.9s", "'20.9s'"),
+        (kinds.SERVICE, "nine99999", "'nine99999'"),
+        (kinds.SERVICE, "ping", "'ping'"),
+        (kinds.PORT, ["1"], "a list"),
+        (kinds.TEXT, {"a": "b"}, "a map"),
+        (kinds.TEXT, None, "nothing"),
+        (kinds.NODE_IDS, [""], "''"),
+        (kinds.NODE_IDS, None, "nothing"),
+        (kinds.NODE_IDS, '["bar"', "'[\"bar\"'"),
+        (kinds.NODE_IDS, "[[]]", "'[[]]'"),
+        (kinds.NODE_COSTS, {"bar": "-1"}, "'bar: -1'"),
+        (kinds.NODE_COSTS, "2.5", "'2.5'"),
+        (kinds.NODE_COSTS, '{"bar": null}', "'{\"bar\": null}'"),
+    ],
+)
+def test_anything_else_is_refused_and_shown(kind: Kind, written: Written, shown: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        kind.value(written)
+    assert str(refused.value) == shown
+
+
+def test_a_long_text_is_shown_in_part() -> None:
+    with pytest.raises(ValueError, match=r"^'9{60}\.\.\.'$"):
+        kinds.PORT.value("9" * 10_000)
+
+
+def test_an_ip_version_6_address_is_shown_in_brackets() -> None:
+    assert str(Address("::1", 2222)) == "[::1]:2222"
+    assert str(Address("localhost", 2222)) == "localhost:2222"
+
+
+@given(st.sampled_from([kind for kind in vars(kinds).values() if isinstance(kind, Kind)]), st.text())
+def test_no_text_does_more_than_be_refused(kind: Kind, text: str) -> None:
+    with suppress(ValueError):
+        kind.value(text)
+
+
+@given(st.integers(0, 0o777))
+def test_permissions_are_read_as_they_are_shown(mode: int) -> None:
+    assert kinds.PERMISSIONS.value(kinds.PERMISSIONS.write(mode)) == mode
