@@ -1,0 +1,283 @@
+"""The files of one unit of work (work-units, "On disk").
+
+``{data folder}/{unit id}/`` holds ``status``, ``status.lock``, ``stdin`` and ``stdout``, which existing tools know,
+and two files of ours that only the runner writes: ``process`` says which process the command is, ``exit`` how it
+ended. Everything here is synchronous: call it in a worker thread. Errors of the disk become OperatingError.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import msgspec
+
+from receptor.errors import OperatingError
+from receptor.identifiers import is_unit_id
+from receptor.workceptor.status import LARGEST_STATUS
+
+LOCK_PATIENCE = 2.0
+"""Seconds that a foreign holder of ``status.lock`` is waited for."""
+
+_LOCK_PAUSE = 0.02
+_LARGEST_RECORD = 64 * 1024
+_REMOVED = ".removed-"
+_ADVICE = {
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some space or raise the quota",
+    errno.EACCES: "give the user that the node runs as access to it",
+    errno.EPERM: "give the user that the node runs as access to it",
+    errno.EROFS: "make the file system writable",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOENT: "it was removed from outside; leave the data folder to the node",
+}
+
+
+class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Which process a command is. The number alone would do only until it is used again."""
+
+    pid: int
+    """The leader of the command's own session and process group."""
+    start_time: int | None
+    """Clock ticks since boot when the process was made (field 22 of /proc/PID/stat); None where that is unknown."""
+    boot_id: str
+    """Names the time between two boots of the machine; empty where that is unknown."""
+    folder: str
+    """The unit's folder, which every process of the unit has in its environment as ``RECEPTOR_UNIT``."""
+    started: float
+    """Unix seconds."""
+
+
+class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended; either ``exit_code`` or ``signal`` is set."""
+
+    exit_code: int | None
+    signal: int | None
+    started: float
+    """Unix seconds, as ``ended``."""
+    ended: float
+    user_seconds: float
+    """Processor time of the command and of those of its children that it waited for, as ``system_seconds``."""
+    system_seconds: float
+    peak_memory: int
+    """Bytes of the largest process among these; never less than the few MiB of the runner that made it."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the unit is Succeeded rather than Failed."""
+        return self.exit_code == 0
+
+    @property
+    def detail(self) -> str:
+        """The ``Detail`` of the final status, which clients look into: ``exit status 3``, ``signal: killed``."""
+        if self.signal is None:
+            return f"exit status {self.exit_code}"
+        return f"signal: {(signal.strsignal(self.signal) or str(self.signal)).lower()}"
+
+
+_Record = TypeVar("_Record", StartRecord, ExitRecord)
+
+
+@contextmanager
+def operating_errors(path: Path) -> Iterator[None]:
+    """Turns an OSError of the work on that path into an OperatingError that says what to do.
+
+    For writing to the files that ``UnitFolder`` opens, too.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "look at the disk and its file system")
+        raise OperatingError(f"{path}: {error.strerror or error}; {advice}") from error
+
+
+class UnitFolder:
+    """The folder of one unit. Nothing is read or made before a method is called.
+
+    One writer at a time is the caller's duty; the lock is there for other tools.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.status_file = path / "status"
+        self.lock_file = path / "status.lock"
+        self.stdin_file = path / "stdin"
+        self.stdout_file = path / "stdout"
+        self.process_file = path / "process"
+        self.exit_file = path / "exit"
+
+    @property
+    def unit_id(self) -> str:
+        return self.path.name
+
+    def create(self) -> None:
+        """Make the folder (mode 0700) with an empty payload and an empty output, but no status yet.
+
+        Raises FileExistsError if the id is taken: pick another.
+        """
+        try:
+            self.path.mkdir(mode=0o700)
+            for file in (self.lock_file, self.stdin_file, self.stdout_file):
+                os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            raise
+        except OSError as error:
+            shutil.rmtree(self.path, ignore_errors=True)
+            with operating_errors(self.path):
+                raise error from None
+
+    def write_status(self, raw: bytes) -> None:
+        """Replace the status; a crash at any instant leaves the old or the new one, whole."""
+        with operating_errors(self.status_file), self._locked(fcntl.LOCK_EX):
+            _replace(self.status_file, raw)
+
+    def read_status(self) -> bytes:
+        """The status, empty if there is none; at most one byte more than ``decode_status`` takes."""
+        with operating_errors(self.status_file), self._locked(fcntl.LOCK_SH):
+            return _read(self.status_file, LARGEST_STATUS)
+
+    def stdout_size(self) -> int:
+        """Bytes of output so far."""
+        with operating_errors(self.stdout_file):
+            try:
+                return self.stdout_file.stat().st_size
+            except FileNotFoundError:
+                return 0
+
+    def open_stdin_for_writing(self) -> BinaryIO:
+        """The payload's file, empty. Wrap the writing and closing in ``operating_errors``."""
+        with operating_errors(self.stdin_file):
+            return open(self.stdin_file, "wb", opener=_private)
+
+    def open_stdout_append(self) -> BinaryIO:
+        """The output's file, at its end. Wrap the writing and closing in ``operating_errors``."""
+        with operating_errors(self.stdout_file):
+            return open(self.stdout_file, "ab", opener=_private)
+
+    def was_begun(self) -> bool:
+        """Whether the runner ever set about to start the command; if not, it certainly never ran."""
+        with operating_errors(self.process_file):
+            return self.process_file.exists()
+
+    def read_start(self) -> StartRecord | None:
+        """Which process the command is; None if it wasn't started, or the runner died in that very instant.
+
+        Raises OperatingError if the record is damaged.
+        """
+        return _read_record(self.process_file, StartRecord)
+
+    def read_exit(self) -> ExitRecord | None:
+        """How the command ended; None if it hasn't, or nobody saw its end.
+
+        Raises OperatingError if the record is damaged.
+        """
+        return _read_record(self.exit_file, ExitRecord)
+
+    def write_start(self, record: StartRecord) -> None:
+        """Note the process of a command in the place of a runner that died before it could."""
+        with operating_errors(self.process_file):
+            _replace(self.process_file, msgspec.json.encode(record))
+
+    def write_exit(self, record: ExitRecord) -> None:
+        """Note the end of a command in the place of a runner that died before it."""
+        with operating_errors(self.exit_file):
+            _replace(self.exit_file, msgspec.json.encode(record))
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it, half-made or whole; it is no error if it is gone.
+
+        At no instant does a part of it look like a unit: it gets another name first.
+        """
+        doomed = self.path.with_name(_REMOVED + self.path.name)
+        with operating_errors(self.path):
+            shutil.rmtree(doomed, ignore_errors=True)
+            try:
+                self.path.rename(doomed)
+            except FileNotFoundError:
+                return
+            shutil.rmtree(doomed)
+
+    @contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        """Holds ``status.lock``, unless another holds it for longer than LOCK_PATIENCE.
+
+        Then it goes on without: the lock is a courtesy towards tools that write in place, our own replacement
+        is whole with or without it, and a tool that hangs must not hold up a unit for ever.
+        """
+        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _wait_for_lock(descriptor, kind)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def unit_ids(data_folder: Path) -> list[str]:
+    """The ids of the units that have a folder there, sorted; none if there is no such data folder.
+
+    Only real directories count, and only with names that are unit ids.
+    """
+    with operating_errors(data_folder):
+        try:
+            with os.scandir(data_folder) as entries:
+                return sorted(
+                    entry.name for entry in entries if is_unit_id(entry.name) and entry.is_dir(follow_symlinks=False)
+                )
+        except FileNotFoundError:
+            return []
+
+
+def remove_leftovers(data_folder: Path) -> None:
+    """Finish the removals that a crash interrupted. For the start of the node."""
+    with operating_errors(data_folder):
+        for doomed in data_folder.glob(f"{_REMOVED}*"):
+            shutil.rmtree(doomed)
+
+
+def _wait_for_lock(descriptor: int, kind: int) -> None:
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            return fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_LOCK_PAUSE)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _replace(path: Path, raw: bytes) -> None:
+    temporary = path.with_name(path.name + ".new")
+    with open(temporary, "wb", opener=_private) as file:
+        file.write(raw)
+    temporary.replace(path)
+
+
+def _read(path: Path, largest: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(largest + 1)
+    except FileNotFoundError:
+        return b""
+
+
+def _read_record(path: Path, kind: type[_Record]) -> _Record | None:
+    with operating_errors(path):
+        raw = _read(path, _LARGEST_RECORD)
+    if not raw:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise OperatingError(f"{path}: it is damaged ({error}); release the unit and submit it again") from error

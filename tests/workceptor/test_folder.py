@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from receptor.errors import OperatingError
+from receptor.workceptor import folder as folder_module
+from receptor.workceptor.folder import (
+    ExitRecord,
+    StartRecord,
+    UnitFolder,
+    operating_errors,
+    remove_leftovers,
+    unit_ids,
+)
+from receptor.workceptor.status import LARGEST_STATUS
+
+START = StartRecord(pid=7, start_time=99, boot_id="b", folder="/d/n/unit0001", started=1.5)
+EXIT = ExitRecord(
+    exit_code=3, signal=None, started=1.5, ended=2.5, user_seconds=0.1, system_seconds=0.2, peak_memory=4096
+)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> UnitFolder:
+    unit = UnitFolder(tmp_path / "unit0001")
+    unit.create()
+    return unit
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@contextmanager
+def held_lock(unit: UnitFolder, kind: int) -> Iterator[None]:
+    """What a foreign tool does that reads or writes the status."""
+    with unit.lock_file.open("rb") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+def test_only_the_owner_gets_in(unit: UnitFolder) -> None:
+    unit.write_status(b"{}\n")
+    assert mode(unit.path) == 0o700
+    assert {file.name: mode(file) for file in unit.path.iterdir()} == dict.fromkeys(
+        ("status", "status.lock", "stdin", "stdout"), 0o600
+    )
+
+
+def test_a_taken_id_is_told(unit: UnitFolder) -> None:
+    unit.write_status(b"kept")
+    with pytest.raises(FileExistsError):
+        UnitFolder(unit.path).create()
+    assert unit.read_status() == b"kept"
+
+
+def test_no_data_folder(tmp_path: Path) -> None:
+    with pytest.raises(OperatingError, match="unit0001: No such file"):
+        UnitFolder(tmp_path / "missing" / "unit0001").create()
+
+
+def test_payload_and_output(unit: UnitFolder) -> None:
+    with unit.open_stdin_for_writing() as stdin:
+        stdin.write(b"payload")
+    for part in (b"one ", b"two"):
+        with unit.open_stdout_append() as stdout:
+            stdout.write(part)
+    assert unit.stdin_file.read_bytes() == b"payload"
+    assert unit.stdout_file.read_bytes() == b"one two"
+    assert unit.stdout_size() == 7
+    unit.stdout_file.unlink()
+    assert unit.stdout_size() == 0
+
+
+class TestStatus:
+    def test_the_last_one_is_read(self, unit: UnitFolder) -> None:
+        assert unit.read_status() == b""
+        for raw in (b"old and long\n", b"new\n"):
+            unit.write_status(raw)
+        assert unit.read_status() == b"new\n"
+        assert sorted(file.name for file in unit.path.iterdir()) == ["status", "status.lock", "stdin", "stdout"]
+
+    def test_it_is_whole_at_every_instant(self, unit: UnitFolder) -> None:
+        """A reader that knows no lock sees one or the other."""
+        texts = [json.dumps({"Detail": letter * 20_000}).encode() for letter in "ab"]
+        unit.write_status(texts[0])
+        seen: set[bytes] = set()
+        done = threading.Event()
+
+        def read() -> None:
+            while not done.is_set():
+                seen.add(unit.status_file.read_bytes())
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for turn in range(300):
+            unit.write_status(texts[turn % 2])
+        done.set()
+        reader.join()
+        assert seen <= set(texts)
+
+    def test_a_failed_replacement_leaves_the_old_one(self, unit: UnitFolder) -> None:
+        unit.write_status(b"old")
+        (unit.path / "status.new").symlink_to("/dev/full")
+        with pytest.raises(OperatingError, match="status: No space left on device; free some space"):
+            unit.write_status(b"new")
+        assert unit.read_status() == b"old"
+
+    def test_a_damaged_file_can_not_fill_the_memory(self, unit: UnitFolder) -> None:
+        with unit.status_file.open("wb") as file:
+            file.truncate(10 * LARGEST_STATUS)
+        assert len(unit.read_status()) == LARGEST_STATUS + 1
+
+    def test_a_writer_waits_for_a_reader(self, unit: UnitFolder) -> None:
+        unit.write_status(b"old")
+        with held_lock(unit, fcntl.LOCK_SH):
+            writer = threading.Thread(target=unit.write_status, args=(b"new",))
+            writer.start()
+            assert unit.status_file.read_bytes() == b"old"
+        writer.join()
+        assert unit.read_status() == b"new"
+
+    def test_a_reader_that_hangs_is_not_waited_for_for_ever(
+        self, unit: UnitFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(folder_module, "LOCK_PATIENCE", 0.05)
+        with held_lock(unit, fcntl.LOCK_EX):
+            unit.write_status(b"new")
+            assert unit.read_status() == b"new"
+
+    def test_what_must_be_done_is_told(self, unit: UnitFolder) -> None:
+        unit.status_file.mkdir()
+        with pytest.raises(OperatingError, match=rf"{unit.status_file}: .*; look at the disk"):
+            unit.read_status()
+
+
+class TestRecords:
+    def test_none_yet(self, unit: UnitFolder) -> None:
+        assert unit.read_start() is None
+        assert unit.read_exit() is None
+        assert not unit.was_begun()
+
+    def test_begun_but_not_known_which_process(self, unit: UnitFolder) -> None:
+        unit.process_file.touch()
+        assert unit.read_start() is None
+        assert unit.was_begun()
+
+    def test_they_are_read_again(self, unit: UnitFolder) -> None:
+        unit.write_start(START)
+        unit.write_exit(EXIT)
+        assert (unit.read_start(), unit.read_exit()) == (START, EXIT)
+        assert mode(unit.process_file) == mode(unit.exit_file) == 0o600
+
+    @pytest.mark.parametrize("damage", [b"{", b"null", b"\xff", b'{"pid":"x"}', b"{}", b"x" * 100_000])
+    def test_damage_is_told(self, unit: UnitFolder, damage: bytes) -> None:
+        unit.process_file.write_bytes(damage)
+        unit.exit_file.write_bytes(damage)
+        with pytest.raises(OperatingError, match="process: it is damaged"):
+            unit.read_start()
+        with pytest.raises(OperatingError, match="exit: it is damaged"):
+            unit.read_exit()
+
+    @pytest.mark.parametrize(
+        ("code", "signal", "detail", "succeeded"),
+        [
+            (0, None, "exit status 0", True),
+            (3, None, "exit status 3", False),
+            (None, 9, "signal: killed", False),
+            (None, 2, "signal: interrupt", False),
+            (None, 15, "signal: terminated", False),
+            (None, 6, "signal: aborted", False),
+        ],
+    )
+    def test_the_detail_that_clients_look_for(
+        self, code: int | None, signal: int | None, detail: str, succeeded: bool
+    ) -> None:
+        record = ExitRecord(
+            exit_code=code, signal=signal, started=0, ended=0, user_seconds=0, system_seconds=0, peak_memory=0
+        )
+        assert (record.detail, record.succeeded) == (detail, succeeded)
+
+
+class TestRemoval:
+    def test_with_all_that_is_in_it(self, unit: UnitFolder) -> None:
+        (unit.path / "deep" / "er").mkdir(parents=True)
+        unit.remove()
+        assert list(unit.path.parent.iterdir()) == []
+
+    def test_half_made(self, tmp_path: Path) -> None:
+        unit = UnitFolder(tmp_path / "unit0001")
+        unit.path.mkdir()
+        unit.remove()
+        unit.remove()
+        assert not unit.path.exists()
+
+    def test_after_a_crash_in_the_middle(self, unit: UnitFolder, tmp_path: Path) -> None:
+        (tmp_path / ".removed-unit0001").mkdir()
+        (tmp_path / ".removed-unit0001" / "stdout").touch()
+        unit.remove()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_leftovers_are_finished_and_units_kept(self, unit: UnitFolder, tmp_path: Path) -> None:
+        (tmp_path / ".removed-unit0002").mkdir()
+        (tmp_path / ".removed-unit0002" / "stdout").touch()
+        remove_leftovers(tmp_path)
+        remove_leftovers(tmp_path / "missing")
+        assert list(tmp_path.iterdir()) == [unit.path]
+
+
+class TestUnitIds:
+    def test_only_folders_that_can_be_units(self, unit: UnitFolder, tmp_path: Path) -> None:
+        UnitFolder(tmp_path / "AB-c_9").create()
+        (tmp_path / "file0001").touch()
+        (tmp_path / "link0001").symlink_to(unit.path)
+        for name in (".removed-unit0002", ".runner", "a b", "ü", "x" * 65):
+            (tmp_path / name).mkdir()
+        assert unit_ids(tmp_path) == ["AB-c_9", "unit0001"]
+
+    def test_no_data_folder(self, tmp_path: Path) -> None:
+        assert unit_ids(tmp_path / "missing") == []
+
+    def test_a_data_folder_that_is_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(OperatingError, match="Not a directory"):
+            unit_ids(tmp_path / "file")
+
+
+def test_errors_while_a_file_is_written_say_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "stdin"
+    path.symlink_to("/dev/full")
+    with (
+        pytest.raises(OperatingError, match=r"stdin: No space .*; free"),
+        operating_errors(path),
+        path.open("wb") as file,
+    ):
+        file.write(b"x")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OperatingError, match="give the user"):
+        UnitFolder(tmp_path / "unit0001").create()
