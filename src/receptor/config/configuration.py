@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,9 @@ from receptor.config.actions import (
 )
 from receptor.config.problems import Problems
 from receptor.config.written import WrittenAction, read_action
+from receptor.errors import ConfigurationError
 from receptor.identifiers import is_localhost
+from receptor.workceptor.signing import load_signing_key, load_verification_key
 
 A = TypeVar("A", bound=Action)
 
@@ -145,16 +147,16 @@ def _check_signatures(given: _Given) -> Iterator[str]:
 
 def _check_key_files(given: _Given) -> Iterator[str]:
     for place, signing in given.placed(WorkSigning):
-        yield from _unreadable(place, "privatekey", signing.private_key)
+        yield from _refusal(place, load_signing_key, signing.private_key)
     for place, verification in given.placed(WorkVerification):
-        yield from _unreadable(place, "publickey", verification.public_key)
+        yield from _refusal(place, load_verification_key, verification.public_key)
 
 
-def _unreadable(place: str, key: str, path: Path) -> Iterator[str]:
+def _refusal(place: str, load: Callable[[Path], object], file: Path) -> Iterator[str]:
     try:
-        path.open("rb").close()
-    except OSError as error:
-        yield f"{place}: {key} {str(path)!r} can't be read: {error.strerror}"
+        load(file)
+    except ConfigurationError as error:
+        yield f"{place}: {error}"
 
 
 def _repeated(what: str, names: Iterable[tuple[str, str]]) -> Iterator[str]:
