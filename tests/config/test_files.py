@@ -165,7 +165,11 @@ FORM = "a configuration is a list of actions, such as '- node: foo'"
         ("- ? [a]\n  : b\n", "c.yml:1: there must be a single value here, such as a name or a number"),
         (
             "- tcp-listener:\n    port: 1\n    allowedpeers: [[a]]\n",
-            "c.yml:3: there must be a single value here, such as a name or a number",
+            "c.yml:3: allowedpeers must be a list of node ids, not a list with nested or empty entries",
+        ),
+        (
+            "- node:\n    firewallrules:\n      - action: accept\n",
+            "c.yml:2: node's 'firewallrules' is not supported by this version yet",
         ),
         ("- tcp-listener:\n    port: 1\n    nodecost: {a: 1, a: 2}\n", "c.yml:3: 'a' is there twice"),
         (
@@ -175,7 +179,10 @@ FORM = "a configuration is a list of actions, such as '- node: foo'"
         ),
         ('- node:\n    datadir: "a\\0b"\n', "c.yml:2: no value can hold a NUL character"),
         ("- &a [*a]\n", f"c.yml:1: this is no action; {FORM}"),
-        ("- node: &a {id: *a}\n", "c.yml:1: there must be a single value here, such as a name or a number"),
+        (
+            "- node: &a {id: *a}\n",
+            "c.yml:1: id must be a name other than 'localhost', without '/', not a map",
+        ),
         ("[" * 100_000, "c.yml: the file's lists and maps are nested too deeply"),
         (b"- node: x\n- \xff\n", "c.yml:2: the file must be UTF-8 text, and this line is not"),
         ("- node: \u00e9\n- \x01\n", "c.yml:2: not valid YAML: control characters are not allowed"),

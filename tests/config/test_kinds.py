@@ -87,10 +87,11 @@ def test_text_becomes_a_value(kind: Kind, written: Written, value: object) -> No
         (kinds.NODE_IDS, [""], "''"),
         (kinds.NODE_IDS, None, "nothing"),
         (kinds.NODE_IDS, '["bar"', "'[\"bar\"'"),
-        (kinds.NODE_IDS, "[[]]", "'[[]]'"),
+        (kinds.NODE_IDS, "[[]]", "a list with nested or empty entries"),
         (kinds.NODE_COSTS, {"bar": "-1"}, "'bar: -1'"),
         (kinds.NODE_COSTS, "2.5", "'2.5'"),
-        (kinds.NODE_COSTS, '{"bar": null}', "'{\"bar\": null}'"),
+        (kinds.NODE_IDS, ["bar", None], "a list with nested or empty entries"),
+        (kinds.NODE_COSTS, '{"bar": null}', "a map with nested or empty entries"),
     ],
 )
 def test_anything_else_is_refused_and_shown(kind: Kind, written: Written, shown: str) -> None:

@@ -112,19 +112,21 @@ def _values(content: yaml.Node, path: Path) -> tuple[WrittenValue, ...]:
 
 
 def _value(node: yaml.Node, path: Path) -> Written:
-    if node.tag == _NULL:
-        return None
     if isinstance(node, yaml.SequenceNode):
-        return [_text(entry, path) for entry in node.value]
+        return [_entry(entry, path) for entry in node.value]
     if not isinstance(node, yaml.MappingNode):
-        return _text(node, path)
-    entries: dict[str, str] = {}
+        return _entry(node, path)
+    entries: dict[str, str | None] = {}
     for key, value in node.value:
         name = _text(key, path)
         if name in entries:
             raise ConfigurationError(f"{_place(path, key)}: {name!r} is there twice")
-        entries[name] = _text(value, path)
+        entries[name] = _entry(value, path)
     return entries
+
+
+def _entry(node: yaml.Node, path: Path) -> str | None:
+    return _text(node, path) if isinstance(node, yaml.ScalarNode) and node.tag != _NULL else None
 
 
 def _text(node: yaml.Node, path: Path) -> str:

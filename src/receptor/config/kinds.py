@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,8 +17,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from receptor.durations import format_duration, parse_duration
 from receptor.identifiers import is_localhost, is_service_name
 
-Written: TypeAlias = str | list[str] | dict[str, str] | None
-"""A value as written: a scalar's text, a list or a map of them, or nothing at all."""
+Written: TypeAlias = str | list[str | None] | dict[str, str | None] | None
+"""A value as written: a scalar's text, a list or a map of them, or nothing. None in a list or map is no scalar."""
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
 SHORTEST_IDLE_TIMEOUT = 21.0
@@ -76,10 +76,10 @@ class Kind:
             case "list", str():
                 return frozenset({self._one(written, written)})
             case "list", list():
-                return frozenset(self._one(text, text) for text in written)
+                return frozenset(self._one(text, text) for text in _texts(written, written))
             case "map", dict():
-                entries = {key: self._one(text, f"{key}: {text}") for key, text in written.items()}
-                return MappingProxyType(entries)
+                texts = zip(written, _texts(written, written.values()), strict=True)
+                return MappingProxyType({key: self._one(text, f"{key}: {text}") for key, text in texts})
         raise ValueError(_shown(written))
 
     def _one(self, text: str, shown: str) -> object:
@@ -97,11 +97,20 @@ def _from_json(text: str) -> Written:
         decoded = loads(text, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         raise ValueError(_shown(text)) from None
-    entries = list(decoded.values()) if isinstance(decoded, dict) else decoded
-    if not all(isinstance(entry, str) for entry in entries):
-        raise ValueError(_shown(text))
-    written: Written = decoded
-    return written
+    if isinstance(decoded, dict):
+        return {key: _text_or_none(entry) for key, entry in decoded.items()}
+    return [_text_or_none(entry) for entry in decoded]
+
+
+def _text_or_none(entry: object) -> str | None:
+    return entry if isinstance(entry, str) else None
+
+
+def _texts(written: Written, entries: Collection[str | None]) -> list[str]:
+    texts = [entry for entry in entries if entry is not None]
+    if len(texts) != len(entries):
+        raise ValueError(f"{_shown(written)} with nested or empty entries")
+    return texts
 
 
 def _shown(written: Written) -> str:
