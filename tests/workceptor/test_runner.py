@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from commands import Line, Message, RunnerProcess, eventually, is_alive, new_unit, stat_fields
 
-from receptor.workceptor import runner
 from receptor.workceptor.folder import UnitFolder
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
