@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,6 +59,15 @@ def pids_with(marker: str) -> list[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
     return found
+
+
+@contextmanager
+def subreaper() -> Iterator[None]:
+    """This process is a subreaper, and no longer than that: zombies of other tests are none of its business."""
+    runner.become_subreaper()
+    yield
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
 
 
 def new_unit(data_folder: Path, unit_id: str, payload: bytes = b"") -> UnitFolder:

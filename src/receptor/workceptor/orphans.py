@@ -1,0 +1,140 @@
+"""Commands whose runner was killed: their ends are learnt in its place.
+
+The daemon is a subreaper, so the children of a runner that it started become its own when that runner dies. One
+thread waits for any child to end, without descriptors, timers or signals, which a thousand orphans would make dear and
+the event loop's own children in conflict; it takes only what is an orphan's, and leaves all others to those who wait
+for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from receptor.errors import OperatingError
+from receptor.workceptor import runner
+from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+
+_OTHERS_PAUSE = 0.05
+"""Seconds that a child of somebody else is left to be waited for, before looking again."""
+
+logger = logging.getLogger("receptor.workceptor")
+
+OnOrphanEnd = Callable[[str, ExitRecord | None], None]
+
+
+@dataclass(frozen=True)
+class _Orphan:
+    folder: UnitFolder
+    start: StartRecord
+
+
+class Orphans:
+    """The orphaned commands of one data folder.
+
+    ``on_end`` is called in the event loop with the unit's id and the record of its end, which is on disk by then,
+    or None if somebody else has taken it and so nobody knows. Made in the event loop.
+    """
+
+    def __init__(self, on_end: OnOrphanEnd) -> None:
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._orphans: dict[int, _Orphan] = {}
+        self._sessions: set[int] = set()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def watch(self, units: Mapping[str, tuple[UnitFolder, StartRecord]]) -> set[str]:
+        """Wait for the ends of these commands; returns the units whose commands are no children of this process.
+
+        Blocks shortly: for a worker thread.
+        """
+        strangers = {unit_id for unit_id, (_, start) in units.items() if not _is_child(start.pid)}
+        with self._lock:
+            for unit_id, (folder, start) in units.items():
+                if unit_id not in strangers:
+                    self._orphans[start.pid] = _Orphan(folder, start)
+                    self._sessions.add(start.pid)
+            if self._orphans and not self._thread:
+                self._thread = threading.Thread(target=self._wait, name="orphans", daemon=True)
+                self._thread.start()
+        return strangers
+
+    def close(self) -> None:
+        """Tell no more ends. The commands live on."""
+        with self._lock:
+            self._closed = True
+
+    def _wait(self) -> None:
+        while self._is_needed():
+            try:
+                child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            except ChildProcessError:
+                child = None
+            with self._lock:
+                if self._closed:
+                    return
+            if child is None:
+                self._reap(list(self._orphans))
+            elif child.si_pid in self._orphans:
+                self._reap([child.si_pid])
+            elif _session_of(child.si_pid) in self._sessions:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(child.si_pid, 0)
+            else:
+                self._reap(list(self._orphans))
+                time.sleep(_OTHERS_PAUSE)
+
+    def _is_needed(self) -> bool:
+        with self._lock:
+            if self._orphans and not self._closed:
+                return True
+            self._thread = None
+            return False
+
+    def _reap(self, pids: list[int]) -> None:
+        for pid in pids:
+            try:
+                ended, wait_status, usage = os.wait4(pid, os.WNOHANG)
+            except ChildProcessError:
+                self._tell(pid, None)
+                continue
+            if ended:
+                started = self._orphans[pid].start.started
+                self._tell(pid, msgspec.convert(runner.exit_fields(wait_status, usage, started), ExitRecord))
+
+    def _tell(self, pid: int, record: ExitRecord | None) -> None:
+        orphan = self._orphans[pid]
+        if record:
+            try:
+                orphan.folder.write_exit(record)
+            except OperatingError as error:
+                logger.error("the end of unit %s could not be recorded: %s", orphan.folder.unit_id, error)
+        with self._lock:
+            del self._orphans[pid]
+            if not self._closed:
+                self._loop.call_soon_threadsafe(self._on_end, orphan.folder.unit_id, record)
+
+
+def _is_child(pid: int) -> bool:
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None

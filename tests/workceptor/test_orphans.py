@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from commands import RunnerProcess, eventually, is_alive, new_unit, parent_of, stat_fields, subreaper
+
+from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.orphans import Orphans
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux has subreapers")
+
+Unit = tuple[UnitFolder, StartRecord]
+
+
+@pytest.fixture(autouse=True)
+def _subreaper() -> Iterator[None]:
+    with subreaper():
+        yield
+
+
+def orphans_of_a_killed_runner(data_folder: Path, *scripts: str) -> dict[str, Unit]:
+    """The units of commands whose runner is no more."""
+    units = {}
+    with RunnerProcess(data_folder) as process:
+        process.line.read()
+        for number, script in enumerate(scripts):
+            folder = new_unit(data_folder, f"unit{number:04}")
+            process.line.start(folder, "bash", "-c", script)
+            start = folder.read_start()
+            assert start
+            units[folder.unit_id] = (folder, start)
+    return units
+
+
+class Ends:
+    """Collects what is told."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[tuple[str, ExitRecord | None]] = asyncio.Queue()
+        self.orphans = Orphans(lambda unit_id, record: self.queue.put_nowait((unit_id, record)))
+
+    async def next(self) -> tuple[str, ExitRecord | None]:
+        return await asyncio.wait_for(self.queue.get(), 10)
+
+
+@asynccontextmanager
+async def watching(units: dict[str, Unit]) -> AsyncIterator[Ends]:
+    ends = Ends()
+    assert ends.orphans.watch(units) == set()
+    yield ends
+    ends.orphans.close()
+
+
+def test_their_ends_are_learnt_and_recorded(tmp_path: Path) -> None:
+    units = orphans_of_a_killed_runner(tmp_path, "exec sleep 60", "exec sleep 60")
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            for unit_id, number in (("unit0001", signal.SIGTERM), ("unit0000", signal.SIGKILL)):
+                folder, start = units[unit_id]
+                os.kill(start.pid, number)
+                told, record = await ends.next()
+                assert record
+                assert (told, record.signal, record.started) == (unit_id, number, start.started)
+                assert record == folder.read_exit()
+                assert not stat_fields(start.pid), "no zombie is left"
+
+    asyncio.run(check())
+
+
+def test_one_that_ended_before_it_was_watched(tmp_path: Path) -> None:
+    units = orphans_of_a_killed_runner(tmp_path, "exit 5")
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            unit_id, record = await ends.next()
+            assert record
+            assert (unit_id, record.exit_code) == ("unit0000", 5)
+
+    _, start = units["unit0000"]
+    eventually(lambda: stat_fields(start.pid)[0] == "Z")
+    asyncio.run(check())
+
+
+def test_what_they_left_behind_stays_no_zombie(tmp_path: Path) -> None:
+    units = orphans_of_a_killed_runner(tmp_path, "sleep 60 & echo $!; exec sleep 60")
+    folder, start = units["unit0000"]
+    child = int(eventually(folder.stdout_file.read_text))
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            os.kill(child, signal.SIGKILL)
+            eventually(lambda: parent_of(child) in (None, start.pid))
+            os.kill(start.pid, signal.SIGKILL)
+            await ends.next()
+
+    asyncio.run(check())
+    assert not is_alive(child)
+
+
+def test_children_of_others_are_left_to_them(tmp_path: Path) -> None:
+    units = orphans_of_a_killed_runner(tmp_path, "exec sleep 60")
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            for _ in range(3):
+                mine = await asyncio.create_subprocess_exec("bash", "-c", "exit 9")
+                assert await mine.wait() == 9
+            os.kill(units["unit0000"][1].pid, signal.SIGKILL)
+            assert (await ends.next())[0] == "unit0000"
+
+    with subprocess.Popen(["true"]) as neglected:
+        eventually(lambda: stat_fields(neglected.pid)[0] == "Z")
+        asyncio.run(check())
+        assert neglected.wait() == 0
+
+
+def test_one_that_somebody_else_has_waited_for(tmp_path: Path) -> None:
+    units = orphans_of_a_killed_runner(tmp_path, "exec sleep 60", "exec sleep 60")
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            pid = units["unit0000"][1].pid
+            os.kill(pid, signal.SIGKILL)
+            taken = await asyncio.to_thread(_take, pid)
+            os.kill(units["unit0001"][1].pid, signal.SIGKILL)
+            told = dict([await ends.next(), await ends.next()])
+            assert (told["unit0000"] is None) == taken
+            assert told["unit0001"]
+
+    asyncio.run(check())
+
+
+def _take(pid: int) -> bool:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def test_commands_of_another_parent_are_told(tmp_path: Path) -> None:
+    with RunnerProcess(tmp_path) as process:
+        process.line.read()
+        folder = new_unit(tmp_path, "unit0000")
+        process.line.start(folder, "sleep", "60")
+        start = folder.read_start()
+        assert start
+
+        async def check() -> set[str]:
+            return Ends().orphans.watch({"unit0000": (folder, start)})
+
+        assert asyncio.run(check()) == {"unit0000"}
+        os.kill(start.pid, signal.SIGKILL)
+
+
+def test_nothing_is_told_after_the_close(tmp_path: Path) -> None:
+    units = orphans_of_a_killed_runner(tmp_path, "exec sleep 60")
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            ends.orphans.close()
+            os.kill(units["unit0000"][1].pid, signal.SIGKILL)
+        assert ends.queue.empty()
+
+    asyncio.run(check())
+    assert os.waitpid(units["unit0000"][1].pid, 0)[1] == signal.SIGKILL
+
+
+def test_a_full_disk_does_not_keep_the_end_from_being_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    units = orphans_of_a_killed_runner(tmp_path, "exec sleep 60")
+    folder, start = units["unit0000"]
+    (folder.path / "exit.new").symlink_to("/dev/full")
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            os.kill(start.pid, signal.SIGKILL)
+            assert (await ends.next())[1]
+
+    asyncio.run(check())
+    assert "unit unit0000 could not be recorded" in caplog.text
