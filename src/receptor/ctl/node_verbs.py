@@ -1,0 +1,137 @@
+"""``receptorctl status``, ``ping``, ``traceroute``, ``reload``, ``version`` and ``connect``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import click
+
+from receptor import __version__
+from receptor.ctl import terminal
+from receptor.ctl.status_tables import status_lines
+from receptor.errors import OperatingError
+
+if TYPE_CHECKING:
+    from receptor.ctl.settings import Settings
+
+_EXIT_RELOAD_FAILED = 5
+_RELOAD_EXIT_CODES = {"ERRORCODE 3": 3, "ERRORCODE 4": 4}
+
+
+@click.command(short_help="Show the node, its links and what it knows of the mesh.")
+@click.option("--json", "as_json", is_flag=True, help="Print the node's answer as JSON.")
+@click.pass_obj
+def status(settings: Settings, as_json: bool) -> int:
+    """Show the node, its links, routes, and the services and work types of the mesh."""
+    from receptor.client.replies import NodeStatus
+
+    with settings.client() as client:
+        answer = client.status()
+    if as_json:
+        terminal.show_json(answer)
+        return 0
+    parsed = NodeStatus.parse(answer)
+    for line in status_lines(parsed):
+        terminal.say(line)
+    if parsed.additional:
+        terminal.say("Additional data returned from Receptor:")
+        terminal.show_json(parsed.additional)
+    return 0
+
+
+@click.command(short_help="Ask a node for signs of life.")
+@click.argument("node")
+@click.option("--count", type=click.IntRange(min=0), default=4, show_default=True, help="How many pings.")
+@click.option(
+    "--delay", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Seconds between two pings."
+)
+@click.pass_obj
+def ping(settings: Settings, node: str, count: int, delay: float) -> int:
+    """Send pings over the mesh to NODE. The exit code is 2 if any of them fails."""
+    exit_code = 0
+    with settings.client() as client:
+        for number in range(count):
+            if number:
+                time.sleep(delay)
+            reply = client.ping(node)
+            if reply.success:
+                terminal.say(f"Reply from {reply.node_id} in {reply.time_text}")
+            else:
+                origin = f" from {reply.node_id} in {reply.time_text}" if reply.node_id else ""
+                terminal.fail(f"{reply.error}{origin}")
+                exit_code = terminal.EXIT_PING_FAILED
+    return exit_code
+
+
+@click.command(short_help="Show the way to a node.")
+@click.argument("node")
+@click.pass_obj
+def traceroute(settings: Settings, node: str) -> int:
+    """Show every node on the way to NODE, and how long its answer took."""
+    with settings.client() as client:
+        hops = client.traceroute(node)
+    for hop in hops:
+        if hop.error:
+            terminal.fail(f"{hop.number}: Error {hop.error} from {hop.node_id} in {hop.time_text}")
+        else:
+            terminal.say(f"{hop.number}: {hop.node_id} in {hop.time_text}")
+    return 0
+
+
+@click.command(short_help="Have the node read its configuration again.")
+@click.pass_obj
+def reload(settings: Settings) -> int:
+    """Have the node read its configuration again and apply what has changed.
+
+    The exit code is 3 if a change needs a restart of the node, 4 if the configuration has an error, 5 if the reload
+    fails otherwise.
+    """
+    with settings.client() as client:
+        reply = client.reload()
+    if reply.success:
+        terminal.say("Reload successful")
+        return 0
+    terminal.fail(reply.error)
+    for code, exit_code in _RELOAD_EXIT_CODES.items():
+        if code in reply.error:
+            return exit_code
+    return _EXIT_RELOAD_FAILED
+
+
+@click.command(short_help="Show the versions of receptorctl and the node.")
+@click.pass_obj
+def version(settings: Settings) -> int:
+    """Show the versions of receptorctl and of the node."""
+    terminal.say(f"receptorctl  {__version__}")
+    with settings.client() as client:
+        terminal.say(f"receptor     {client.version()}")
+    return 0
+
+
+@click.command(short_help="Connect the terminal to a service of a node.")
+@click.argument("node")
+@click.argument("service")
+@click.option("--raw", "-r", is_flag=True, help="Pass on every key as it is typed, Ctrl-C included.")
+@click.option(
+    "--tls-client", "tlsclient", metavar="NAME", help="Reach the service with this tls-client of the node connected to."
+)
+@click.pass_obj
+def connect(settings: Settings, node: str, service: str, raw: bool, tlsclient: str | None) -> int:
+    """Connect standard input and output to the stream service SERVICE of NODE, until the service ends.
+
+    \b
+    Example:
+      echo status | receptorctl connect bar control
+    """
+    from receptor.ctl.bridging import bridge, raw_terminal
+
+    if sys.stdin is None:
+        raise OperatingError("standard input is closed, so there is nothing to connect; redirect it from /dev/null")
+    source = sys.stdin.fileno()
+    terminal_mode = raw_terminal(source) if raw and sys.stdin.isatty() else nullcontext()
+    with settings.client() as client, client.bridge(node, service, tlsclient or "") as connection, terminal_mode:
+        bridge(connection, source, terminal.write_bytes)
+    return 0

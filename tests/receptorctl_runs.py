@@ -1,0 +1,41 @@
+"""Runs of receptorctl within the test's process, and what they print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from receptor.ctl.main import main
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The end of one run."""
+
+    exit_code: int
+    output: bytes
+    errors: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.output.decode().splitlines()
+
+
+class Receptorctl:
+    """Calls the program's main function with a socket."""
+
+    def __init__(self, socket: str, capture: pytest.CaptureFixture[bytes]) -> None:
+        self.socket = socket
+        self._capture = capture
+
+    def __call__(self, *words: str) -> Ran:
+        """Run ``receptorctl --socket SOCKET words...``."""
+        return self.bare("--socket", self.socket, *words)
+
+    def bare(self, *words: str) -> Ran:
+        """Run ``receptorctl words...``."""
+        self._capture.readouterr()
+        exit_code = main(list(words))
+        output, errors = self._capture.readouterr()
+        return Ran(exit_code, output, errors.decode())
