@@ -109,7 +109,7 @@ def decode_routing_update(packet: bytes) -> RoutingUpdate:
 
 def encode_routing_update(update: RoutingUpdate) -> bytes:
     """The packet of an update."""
-    connections = {node: _go_number(cost) for node, cost in update.connections.items()}
+    connections = {node: go_number(cost) for node, cost in update.connections.items()}
     return b"%c%b" % (
         ROUTING_UPDATE,
         _encoder.encode(msgspec.structs.replace(update, connections=connections)),
@@ -182,5 +182,6 @@ def _check_node_id(name: str) -> None:
         raise PeerError(f"a node id of {len(name)} characters is longer than {LONGEST_NODE_ID}")
 
 
-def _go_number(value: float) -> float:
+def go_number(value: float) -> float:
+    """The number so that JSON writes it as Go does: whole ones without a decimal point."""
     return int(value) if value.is_integer() and abs(value) < 1e15 else value

@@ -28,13 +28,17 @@ ALPN = "netceptor"
 INSECURE_COMMON_NAME = "netceptor-insecure-common-name"
 HANDSHAKE_TIMEOUT = 15.0
 IDLE_TIMEOUT = 30.0
+LINGER = 30.0
+"""Seconds for which a finished stream waits for the far end to have everything and close."""
+
 KEEP_ALIVE_INTERVAL = 15.0
-CONNECTION_ID_LENGTH = 4
+CONNECTION_ID_LENGTH = 8
+"""RFC 9000, section 7.2: the id that a dialer makes up for its first packet must not be shorter."""
+
 STREAM_WINDOW = 4 * 1024 * 1024
 CONNECTION_WINDOW = 6 * 1024 * 1024
 
 NORMAL_CLOSE = 0
-CANCELLED_READ = 499
 STREAM_ERROR = 500
 NORMAL_REASON = "normal close"
 
@@ -80,6 +84,7 @@ class StreamConnection:
         self._is_dialer = is_dialer
         self._handshake_deadline: float | None = now + HANDSHAKE_TIMEOUT
         self._keep_alive_at: float | None = None
+        self._linger_deadline: float | None = None
         self._pings = 0
         self._opened = False
         self._terminated = False
@@ -123,12 +128,17 @@ class StreamConnection:
         """Close our half of the stream after what was written."""
         self._send(b"", end=True)
 
+    def finish(self, now: float) -> None:
+        """Close our half; end the connection once the far end has everything, or has closed, or after LINGER."""
+        self.end()
+        self.resume()
+        self._linger_deadline = now + LINGER
+
     def close(self, code: int, reason: str) -> None:
         """End the connection in both directions at once; undelivered data is lost."""
         if code != NORMAL_CLOSE:
             self.problem = self.problem or reason
-        self._handshake_deadline = None
-        self._keep_alive_at = None
+        self._handshake_deadline = self._keep_alive_at = self._linger_deadline = None
         self._quic.close(error_code=code, reason_phrase=reason)
         self._quic.resume()
 
@@ -144,6 +154,8 @@ class StreamConnection:
         """Do what has come due: retransmissions, the handshake's time limit, keep-alives."""
         if self._handshake_deadline is not None and self._handshake_deadline <= now:
             self.close(STREAM_ERROR, f"no answer to the handshake in {HANDSHAKE_TIMEOUT:g} s")
+        if self._linger_deadline is not None and self._linger_deadline <= now:
+            self.close(NORMAL_CLOSE, NORMAL_REASON)
         if self._keep_alive_at is not None and self._keep_alive_at <= now:
             self._keep_alive_at = now + KEEP_ALIVE_INTERVAL
             self._pings += 1
@@ -163,13 +175,15 @@ class StreamConnection:
         found: list[Opened | Received | Ended | Broken] = []
         while (event := self._quic.next_event()) is not None:
             found.extend(self._interpret(event, now))
+        if self._linger_deadline is not None and self._is_delivered():
+            self.close(NORMAL_CLOSE, NORMAL_REASON)
         return found
 
     def deadline(self) -> float | None:
         """When ``advance`` wants to be called; None once the connection is over."""
         if self._terminated:
             return None
-        times = (self._quic.get_timer(), self._handshake_deadline, self._keep_alive_at)
+        times = (self._quic.get_timer(), self._handshake_deadline, self._keep_alive_at, self._linger_deadline)
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -187,6 +201,10 @@ class StreamConnection:
     def _send(self, data: bytes, end: bool) -> None:
         if not self._terminated and self._quic._stream_can_send(_STREAM_ID):
             self._quic.send_stream_data(_STREAM_ID, data, end_stream=end)
+
+    def _is_delivered(self) -> bool:
+        """Whether both directions are complete. Only the dialer can tell; the listener waits for it to close."""
+        return self._is_dialer and self._opened and self._quic.open_outbound_streams == 0
 
     def _interpret(self, event: QuicEvent, now: float) -> list[Opened | Received | Ended | Broken]:
         match event:

@@ -24,7 +24,6 @@ from receptor.netceptor.effects import (
 from receptor.netceptor.messages import SERVICE_UNKNOWN, Unreachable
 from receptor.netceptor.packets import Address, Datagram
 from receptor.netceptor.quic import (
-    CANCELLED_READ,
     CONNECTION_ID_LENGTH,
     NORMAL_CLOSE,
     NORMAL_REASON,
@@ -120,21 +119,20 @@ class Streams:
             stream.connection.end()
             self._touched[number] = stream
 
-    def close(self, number: int, problem: str | None = None) -> None:
-        """End a stream in both directions; what isn't delivered yet is lost. No effect follows for it."""
+    def finish(self, number: int, now: float) -> None:
+        """End our half and forget the stream: it closes when everything is delivered. No effect follows for it."""
         stream = self._streams.get(number)
         if stream is not None:
             stream.told_closed = True
-            code, reason = (NORMAL_CLOSE, NORMAL_REASON) if problem is None else (STREAM_ERROR, problem)
-            stream.connection.close(code, reason)
+            stream.connection.finish(now)
             self._touched[number] = stream
 
-    def cancel_reading(self, number: int) -> None:
-        """Tell the far end that we read no more, and end the stream."""
+    def close(self, number: int) -> None:
+        """End a stream in both directions now; what isn't delivered yet is lost. No effect follows for it."""
         stream = self._streams.get(number)
         if stream is not None:
             stream.told_closed = True
-            stream.connection.close(CANCELLED_READ, "read operation cancelled")
+            stream.connection.close(NORMAL_CLOSE, NORMAL_REASON)
             self._touched[number] = stream
 
     def pause(self, number: int) -> None:

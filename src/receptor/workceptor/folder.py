@@ -88,10 +88,7 @@ _Record = TypeVar("_Record", StartRecord, ExitRecord)
 
 @contextmanager
 def operating_errors(path: Path) -> Iterator[None]:
-    """Turns an OSError of the work on that path into an OperatingError that says what to do.
-
-    For writing to the files that ``UnitFolder`` opens, too.
-    """
+    """Turns an OSError of the work on that path into an OperatingError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -153,12 +150,17 @@ class UnitFolder:
                 return 0
 
     def open_stdin_for_writing(self) -> BinaryIO:
-        """The payload's file, empty. Wrap the writing and closing in ``operating_errors``."""
+        """The payload's file, empty; write to it with ``write_through``."""
         with operating_errors(self.stdin_file):
             return open(self.stdin_file, "wb", opener=_private)
 
+    def open_stdin_for_reading(self) -> BinaryIO:
+        """The payload's file, at its beginning."""
+        with operating_errors(self.stdin_file):
+            return open(self.stdin_file, "rb", buffering=0)
+
     def open_stdout_append(self) -> BinaryIO:
-        """The output's file, at its end. Wrap the writing and closing in ``operating_errors``."""
+        """The output's file, at its end; write to it with ``write_through``."""
         with operating_errors(self.stdout_file):
             return open(self.stdout_file, "ab", opener=_private)
 
@@ -218,6 +220,13 @@ class UnitFolder:
             yield
         finally:
             os.close(descriptor)
+
+
+def write_through(file: BinaryIO, data: bytes) -> None:
+    """Write to a file of a unit so that every reader sees it at once. Raises OperatingError, on a full disk say."""
+    with operating_errors(Path(file.name)):
+        file.write(data)
+        file.flush()
 
 
 def unit_ids(data_folder: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Backends: the ways in which packets travel between two neighbours."""

@@ -1,0 +1,38 @@
+"""What every backend offers the mesh: sessions that carry whole packets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from receptor.netceptor.links import LinkTerms
+
+
+class Session(Protocol):
+    """An open way to one neighbour. Neither method blocks or fails; a broken session is reported as closed."""
+
+    def send(self, packets: Sequence[bytes]) -> None:
+        """Queue packets, in this order."""
+
+    def close(self) -> None:
+        """End the session after what was queued; the owner hears no more of it."""
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be sent."""
+
+
+class SessionOwner(Protocol):
+    """The mesh, as backends see it."""
+
+    def session_opened(self, session: Session, terms: LinkTerms, peer: str) -> int:
+        """A new session, with a text for logs that says where it leads; its number."""
+
+    def packets_received(self, number: int, packets: list[bytes]) -> None:
+        """Packets have arrived on a session."""
+
+    def session_closed(self, number: int) -> None:
+        """A session has ended by itself."""
+
+    async def link_ended(self, number: int) -> bool:
+        """Wait until a session is over; True if it had become a link. Cancelling leaves the session alone."""

@@ -1,0 +1,163 @@
+"""The TCP backend: packets in frames over a connection (mesh protocol, section 1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast
+
+from receptor.backends.session import SessionOwner
+from receptor.errors import OperatingError
+from receptor.netceptor.framing import Framer, frames
+from receptor.netceptor.links import LinkTerms
+
+FIRST_REDIAL_DELAY = 5.0
+REDIAL_GROWTH = 1.5
+LONGEST_REDIAL_DELAY = 20.0
+CONNECT_TIMEOUT = 15.0
+
+logger = logging.getLogger("receptor.backends")
+
+
+class TcpSession(asyncio.Protocol):
+    """One TCP connection as a session of the mesh."""
+
+    def __init__(self, owner: SessionOwner, terms: LinkTerms) -> None:
+        self._owner = owner
+        self._terms = terms
+        self._framer = Framer()
+        self._transport: asyncio.Transport | None = None
+        self.number = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is up: hand it to the mesh."""
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self.number = self._owner.session_opened(self, self._terms, _peer_name(transport))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived; pass on the packets that are whole."""
+        packets = self._framer.feed(data)
+        if packets:
+            self._owner.packets_received(self.number, packets)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The connection is gone."""
+        self._owner.session_closed(self.number)
+
+    def send(self, packets: Sequence[bytes]) -> None:
+        """Queue packets, in this order."""
+        assert self._transport is not None
+        self._transport.writelines(list(frames(packets)))
+
+    def close(self) -> None:
+        """End the connection after what was queued."""
+        assert self._transport is not None
+        self._transport.close()
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be sent."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size()
+
+
+class TcpListener:
+    """Accepts neighbours on a port."""
+
+    def __init__(self, owner: SessionOwner, address: str, port: int, terms: LinkTerms) -> None:
+        self._owner = owner
+        self._address = address
+        self._port = port
+        self._terms = terms
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OperatingError if the port can't be had."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: TcpSession(self._owner, self._terms), self._address, self._port
+            )
+        except OSError as error:
+            raise OperatingError(
+                f"tcp-listener can't listen on {self._address}:{self._port}: {error.strerror or error};"
+                " choose another port or bindaddr, or stop what uses it"
+            ) from None
+        logger.info("listening for neighbours on TCP %s:%d", self._address, self.port)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; the chosen one if the configured port is 0."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        """Accept no more."""
+        if self._server is not None:
+            self._server.close()
+
+
+class TcpDialer:
+    """Keeps one connection to a neighbour, dialling again when it ends."""
+
+    def __init__(
+        self,
+        owner: SessionOwner,
+        host: str,
+        port: int,
+        terms: LinkTerms,
+        redial: bool,
+    ) -> None:
+        self._owner = owner
+        self._host = host
+        self._port = port
+        self._terms = terms
+        self._redial = redial
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to dial."""
+        self._task = asyncio.create_task(self._run(), name=f"dial {self._host}:{self._port}")
+
+    async def stop(self) -> None:
+        """Dial no more."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        delay = FIRST_REDIAL_DELAY
+        while True:
+            if await self._connect_once():
+                delay = FIRST_REDIAL_DELAY
+            if not self._redial:
+                return
+            logger.debug("dialling %s:%d again in %.1f s", self._host, self._port, delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * REDIAL_GROWTH, LONGEST_REDIAL_DELAY)
+
+    async def _connect_once(self) -> bool:
+        """Dial, and stay until the connection ends; whether it had become a link."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                _, session = await loop.create_connection(
+                    lambda: TcpSession(self._owner, self._terms), self._host, self._port
+                )
+        except TimeoutError:
+            logger.warning("tcp-peer %s:%d does not answer", self._host, self._port)
+            return False
+        except OSError as error:
+            logger.warning("tcp-peer %s:%d can't be reached: %s", self._host, self._port, error.strerror or error)
+            return False
+        return await self._owner.link_ended(session.number)
+
+
+def _peer_name(transport: asyncio.BaseTransport) -> str:
+    address = transport.get_extra_info("peername")
+    return f"{address[0]}:{address[1]}" if address else "a closed connection"

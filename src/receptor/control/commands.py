@@ -1,0 +1,294 @@
+"""Control lines as typed commands: words or a JSON object in, one frozen record out (control protocol).
+
+Nothing past this module sees what the client wrote. Errors are CommandErrors whose text the client gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from receptor.errors import CommandError
+from receptor.identifiers import is_unit_id
+
+LONGEST_LINE = 1024 * 1024
+"""Bytes of the longest control line that is read."""
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ShowStatus:
+    """``status``: the state of the node, or of the fields asked for."""
+
+    fields: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """``ping``: measure the way to a node."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traceroute:
+    """``traceroute``: name the nodes on the way to a node."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """``connect``: bridge this connection to a service."""
+
+    node: str
+    service: str
+    tls_client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """``reload``: read the configuration again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkSubmit:
+    """``work submit``: make a unit of work. The payload follows the answer to this line."""
+
+    node: str
+    work_type: str
+    tls_client: str = ""
+    ttl: str = ""
+    sign_work: bool = False
+    signature: str = field(default="", repr=False)
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkList:
+    """``work list``: the status of all units, or of one."""
+
+    unit_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkStatus:
+    """``work status``: the status of a unit."""
+
+    unit_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkCancel:
+    """``work cancel``: stop a unit."""
+
+    unit_id: str
+    signature: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRelease:
+    """``work release`` and ``work force-release``: stop a unit and delete its files."""
+
+    unit_id: str
+    signature: str = field(default="", repr=False)
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkResults:
+    """``work results``: the output of a unit from a byte offset on."""
+
+    unit_id: str
+    start: int = 0
+    signature: str = field(default="", repr=False)
+
+
+Command = (
+    ShowStatus
+    | Ping
+    | Traceroute
+    | Connect
+    | Reload
+    | WorkSubmit
+    | WorkList
+    | WorkStatus
+    | WorkCancel
+    | WorkRelease
+    | WorkResults
+)
+
+_Value = str | int | float | bool | None | list[object] | dict[str, object]
+_Fields = dict[str, _Value]
+_decoder = msgspec.json.Decoder(_Fields)
+_SUBMIT_KEYS = frozenset(
+    {"command", "subcommand", "node", "worktype", "tlsclient", "ttl", "signwork", "signature"}
+)  # every other key is a parameter of the work
+
+
+def parse(line: bytes) -> Command:
+    """The command of one control line, without its line end. Raises CommandError if it is none."""
+    if line.startswith(b"{"):
+        return _from_json(line)
+    try:
+        words = line.decode().split(" ")
+    except UnicodeDecodeError:
+        raise CommandError("Unknown command: the line is not UTF-8 text") from None
+    return _from_words(words[0].lower(), [word for word in words[1:] if word])
+
+
+def _from_words(name: str, words: list[str]) -> Command:
+    match name, words:
+        case "status", []:
+            return ShowStatus()
+        case "status", _:
+            raise CommandError("status takes no parameters")
+        case "ping", [target]:
+            return Ping(target)
+        case "traceroute", [target]:
+            return Traceroute(target)
+        case (("ping" | "traceroute"), _):
+            raise CommandError(f"{name} takes one node id: {name} <node>")
+        case "connect", [node, service]:
+            return Connect(node, service)
+        case "connect", [node, service, tls_client]:
+            return Connect(node, service, tls_client)
+        case "connect", _:
+            raise CommandError("connect takes a node and a service: connect <node> <service> [tls client]")
+        case "reload", _:
+            return Reload()
+        case "work", []:
+            raise CommandError("work takes a subcommand: submit, list, status, results, cancel, release, force-release")
+        case "work", _:
+            return _work_from_words(words[0].lower(), words[1:])
+        case _:
+            raise CommandError(f"Unknown command {_shown(name)}")
+
+
+def _work_from_words(name: str, words: list[str]) -> Command:
+    match name, words:
+        case "submit", [node, work_type, *rest]:
+            parameters = {"params": " ".join(rest)} if rest else {}
+            return WorkSubmit(node=node, work_type=work_type, parameters=parameters)
+        case "submit", _:
+            raise CommandError("work submit takes a node and a work type: work submit <node> <type> [params]")
+        case "list", []:
+            return WorkList()
+        case "results", [unit_id, start]:
+            return WorkResults(_unit_id(unit_id), _position(start))
+        case (("list" | "status" | "results" | "cancel" | "release" | "force-release"), [unit_id]):
+            return _work_on_unit(name, _unit_id(unit_id))
+        case (("list" | "status" | "results" | "cancel" | "release" | "force-release"), _):
+            raise CommandError(f"work {name} takes one unit id: work {name} <unit>")
+        case _:
+            raise CommandError(f"Unknown command work {_shown(name)}")
+
+
+def _work_on_unit(name: str, unit_id: str, start: int = 0, signature: str = "") -> Command:
+    match name:
+        case "list":
+            return WorkList(unit_id)
+        case "status":
+            return WorkStatus(unit_id)
+        case "results":
+            return WorkResults(unit_id, start, signature)
+        case "cancel":
+            return WorkCancel(unit_id, signature)
+        case _:
+            return WorkRelease(unit_id, signature, force=name == "force-release")
+
+
+def _from_json(line: bytes) -> Command:
+    try:
+        fields = _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CommandError(f"the command is no JSON object: {error}") from None
+    match name := _text(fields, "command").lower():
+        case "status":
+            return ShowStatus(_requested_fields(fields))
+        case "ping":
+            return Ping(_text(fields, "target"))
+        case "traceroute":
+            return Traceroute(_text(fields, "target"))
+        case "connect":
+            return Connect(_text(fields, "node"), _text(fields, "service"), _text(fields, "tls", ""))
+        case "reload":
+            return Reload()
+        case "work":
+            return _work_from_json(_text(fields, "subcommand").lower(), fields)
+        case _:
+            raise CommandError(f"Unknown command {_shown(name)}")
+
+
+def _work_from_json(name: str, fields: _Fields) -> Command:
+    match name:
+        case "submit":
+            return _submit_from_json(fields)
+        case "list" if "unitid" not in fields:
+            return WorkList()
+        case "list" | "status" | "results" | "cancel" | "release" | "force-release":
+            start = _position(fields.get("startpos", 0))
+            return _work_on_unit(name, _unit_id(_text(fields, "unitid")), start, _text(fields, "signature", ""))
+        case _:
+            raise CommandError(f"Unknown command work {_shown(name)}")
+
+
+def _submit_from_json(fields: _Fields) -> WorkSubmit:
+    for key, value in fields.items():
+        if not isinstance(value, str):
+            raise CommandError(f"the parameters of work submit must all be strings, and {_shown(key)} is not")
+    sign_work = _text(fields, "signwork", "false").lower()
+    if sign_work not in ("true", "false"):
+        raise CommandError('signwork must be "true" or "false"')
+    return WorkSubmit(
+        node=_text(fields, "node"),
+        work_type=_text(fields, "worktype"),
+        tls_client=_text(fields, "tlsclient", ""),
+        ttl=_text(fields, "ttl", ""),
+        sign_work=sign_work == "true",
+        signature=_text(fields, "signature", ""),
+        parameters={key: _text(fields, key) for key in fields if key not in _SUBMIT_KEYS},
+    )
+
+
+def _requested_fields(fields: _Fields) -> tuple[str, ...] | None:
+    wanted = fields.get("requested_fields")
+    if wanted is None:
+        return None
+    names = [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else None
+    if names is None or len(names) != len(wanted if isinstance(wanted, list) else ()):
+        raise CommandError("requested_fields must be a list of strings")
+    return tuple(names)
+
+
+def _text(fields: _Fields, key: str, default: str | None = None) -> str:
+    value = fields.get(key, default)
+    if value is None:
+        raise CommandError(f"the command lacks {key!r}")
+    if not isinstance(value, str):
+        raise CommandError(f"{key!r} must be a string")
+    return value
+
+
+def _unit_id(text: str) -> str:
+    if not is_unit_id(text):
+        raise CommandError(f"unknown work unit {_shown(text)}: that can't be a unit id")
+    return text
+
+
+def _position(value: _Value) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise CommandError("the start position must be a number of bytes, 0 or more")
+    return value
+
+
+def _shown(text: str) -> str:
+    """The client's own text, fit for one line of an answer or a log."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -1,0 +1,124 @@
+"""Where clients reach the control service on this machine: a Unix socket, and TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from receptor.errors import OperatingError
+from receptor.node.byte_stream import CHUNK, ByteStream, Origin, SocketStream
+
+LONGEST_SOCKET_PATH = 107
+BACKLOG = 512
+
+logger = logging.getLogger("receptor.control")
+
+SessionHandler = Callable[[ByteStream], Awaitable[None]]
+
+
+class UnixListener:
+    """A Unix socket, guarded by a lock file so that a second daemon on the same path refuses to start."""
+
+    def __init__(self, path: Path, permissions: int, handler: SessionHandler) -> None:
+        self._path = path
+        self._permissions = permissions
+        self._handler = handler
+        self._lock = -1
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OperatingError if the path can't be used or another daemon has it."""
+        if len(os.fsencode(self._path)) > LONGEST_SOCKET_PATH:
+            raise OperatingError(
+                f"the control socket's path is longer than {LONGEST_SOCKET_PATH} bytes: {self._path};"
+                " choose a shorter filename"
+            )
+        try:
+            self._take_lock()
+            listening = self._bind()
+            self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=CHUNK)
+        except OSError as error:
+            raise OperatingError(
+                f"the control socket {self._path} can't be made: {error.strerror or error};"
+                " check that its folder exists and may be written"
+            ) from None
+        logger.info("control service on %s", self._path)
+
+    async def stop(self) -> None:
+        """Accept no more, and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _take_lock(self) -> None:
+        lock_path = f"{self._path}.lock"
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise OperatingError(
+                f"another node serves the control socket {self._path} (it holds {lock_path});"
+                " stop it or give this node another filename"
+            ) from None
+        self._lock = lock
+
+    def _bind(self) -> socket.socket:
+        self._path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # The mask closes the moment between bind and chmod to everybody else.
+        mask = os.umask(0o177)
+        try:
+            listening.bind(str(self._path))
+            os.chmod(self._path, self._permissions)
+        except OSError:
+            listening.close()
+            raise
+        finally:
+            os.umask(mask)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+        return listening
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._handler(SocketStream(reader, writer, Origin("a local client", is_local=True)))
+
+
+class TcpControlListener:
+    """A TCP port for clients."""
+
+    def __init__(self, host: str, port: int, handler: SessionHandler) -> None:
+        self._host = host
+        self._port = port
+        self._handler = handler
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OperatingError if the port can't be had."""
+        try:
+            self._server = await asyncio.start_server(
+                self._connected, self._host, self._port, limit=CHUNK, backlog=BACKLOG
+            )
+        except OSError as error:
+            raise OperatingError(
+                f"the control service can't listen on {self._host}:{self._port}: {error.strerror or error};"
+                " choose another tcplisten, or stop what uses it"
+            ) from None
+        logger.info("control service on TCP %s:%d", self._host, self._port)
+
+    async def stop(self) -> None:
+        """Accept no more."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = writer.get_extra_info("peername")[:2]
+        await self._handler(SocketStream(reader, writer, Origin(f"{host}:{port}", is_local=False)))

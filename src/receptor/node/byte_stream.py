@@ -1,0 +1,128 @@
+"""Two-way byte streams, whatever carries them: Unix sockets, TCP connections, streams of the mesh."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the other end of a stream is; ``is_local`` holds for the Unix socket, whose file mode guards it."""
+
+    name: str
+    is_local: bool
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LineTooLong(ValueError):
+    """A line has more bytes than its reader allows."""
+
+
+class ByteStream(ABC):
+    """A stream whose two directions end separately.
+
+    Reading and writing raise ConnectionError if the stream breaks. Each direction has one user at a time.
+    Cancelling a read loses nothing; cancelling a write leaves unknown how much was written.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self._ahead = b""
+
+    async def read(self) -> bytes:
+        """The next bytes, as they come; none at the end."""
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            return data
+        return await self._receive()
+
+    async def readline(self, limit: int) -> bytes:
+        """The bytes up to and with the next newline, or the rest at the end. Raises LineTooLong past the limit."""
+        while (at := self._ahead.find(b"\n") + 1) == 0:
+            if len(self._ahead) > limit:
+                raise LineTooLong(f"a line is longer than {limit} bytes")
+            data = await self._receive()
+            if not data:
+                at = len(self._ahead)
+                break
+            self._ahead += data
+        line, self._ahead = self._ahead[:at], self._ahead[at:]
+        return line
+
+    @abstractmethod
+    async def _receive(self) -> bytes:
+        """The next bytes from the carrier; none at the end."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """Write; returns when there is room for more."""
+
+    @abstractmethod
+    async def end(self) -> None:
+        """Close our direction: the other end reads to the end of what was written."""
+
+    @abstractmethod
+    async def finish(self) -> None:
+        """Be done with the stream in both directions; what was written is still delivered."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop the stream at once; what was written may be lost."""
+
+
+class SocketStream(ByteStream):
+    """A Unix socket or TCP connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, origin: Origin) -> None:
+        super().__init__(origin)
+        self._reader = reader
+        self._writer = writer
+
+    async def _receive(self) -> bytes:
+        return await self._reader.read(CHUNK)
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def end(self) -> None:
+        if self._writer.can_write_eof() and not self._writer.is_closing():
+            self._writer.write_eof()
+
+    async def finish(self) -> None:
+        self._writer.close()
+
+    def close(self) -> None:
+        self._writer.transport.abort()
+
+
+async def copy(source: ByteStream, target: ByteStream) -> None:
+    """Copy until the source ends, then end the target's direction too."""
+    while data := await source.read():
+        await target.write(data)
+    await target.end()
+
+
+async def bridge(one: ByteStream, other: ByteStream) -> None:
+    """Join two streams until both directions have ended; a break of either ends both. Cancelling drops both."""
+    whole = False
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(copy(one, other), name=f"copy {one.origin} to {other.origin}")
+            tasks.create_task(copy(other, one), name=f"copy {other.origin} to {one.origin}")
+        whole = True
+    except* ConnectionError:
+        pass  # The break is passed on by dropping both ends below.
+    finally:
+        if not whole:
+            one.close()
+            other.close()
+    if whole:
+        await one.finish()
+        await other.finish()

@@ -1,0 +1,302 @@
+"""The asyncio owner of the mesh core: sessions in and out, one timer, and the streams' users.
+
+The core's clock is time.monotonic, since a loop's own time stands still during each of its rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from receptor.backends.session import Session
+from receptor.errors import UnreachableError
+from receptor.netceptor.effects import (
+    DatagramArrived,
+    Disconnect,
+    Duplicate,
+    Effect,
+    LinkUp,
+    Notice,
+    PingEnded,
+    RoutesChanged,
+    Send,
+    Severity,
+    StreamClosed,
+    StreamData,
+    StreamEnded,
+    StreamOpened,
+    StreamWritable,
+)
+from receptor.netceptor.links import LinkTerms
+from receptor.netceptor.mesh import Identity
+from receptor.netceptor.messages import STREAM_SERVICE, WorkCommand
+from receptor.netceptor.netceptor import Netceptor
+from receptor.netceptor.packets import MOST_HOPS
+from receptor.node.byte_stream import ByteStream
+from receptor.node.credentials import insecure_credentials
+from receptor.node.mesh_stream import MeshStream
+
+LINK_QUEUE_LIMIT = 8 * 1024 * 1024
+"""Bytes waiting on a link above which data packets are dropped; QUIC sends them again at the link's pace."""
+
+logger = logging.getLogger("receptor.netceptor")
+
+_LEVELS = {
+    Severity.DEBUG: logging.DEBUG,
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.ERROR: logging.ERROR,
+}
+
+StreamUser = Callable[[ByteStream], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _OpenSession:
+    session: Session
+    became_link: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class MeshNode:
+    """This node in the mesh."""
+
+    def __init__(self, node_id: str, idle_timeout: float, on_duplicate: Callable[[str], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        rng = random.SystemRandom()
+        now, unix_time = time.monotonic(), time.time()
+        epoch = int(unix_time) << 24 | rng.getrandbits(24)
+        identity = Identity(node_id, epoch, unix_time - now, idle_timeout)
+        self.node_id = node_id
+        self.core = Netceptor(identity, insecure_credentials(), rng, now)
+        self._on_duplicate = on_duplicate
+        self._sessions: dict[int, _OpenSession] = {}
+        self._session_count = 0
+        self._streams: dict[int, MeshStream] = {}
+        self._dialling: dict[int, asyncio.Future[MeshStream]] = {}
+        self._pinging: dict[int, asyncio.Future[PingEnded]] = {}
+        self._listeners: dict[str, StreamUser] = {}
+        self._route_watchers: list[Callable[[dict[str, str]], None]] = []
+        self._users: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._pump_planned = False
+
+    # Backends
+
+    def session_opened(self, session: Session, terms: LinkTerms, peer: str) -> int:
+        """A backend has a new session; its number."""
+        self._session_count += 1
+        number = self._session_count
+        self._sessions[number] = _OpenSession(session)
+        logger.debug("session %d with %s opened", number, peer)
+        self.core.session_opened(number, terms, time.monotonic())
+        self.pump()
+        return number
+
+    def packets_received(self, number: int, packets: list[bytes]) -> None:
+        """Packets have arrived on a session."""
+        self.core.packets_received(number, packets, time.monotonic())
+        self.pump()
+
+    def session_closed(self, number: int) -> None:
+        """A session has ended by itself."""
+        self._forget_session(number)
+        self.core.session_closed(number, time.monotonic())
+        self.pump()
+
+    async def link_ended(self, number: int) -> bool:
+        """Wait until a session is over; True if it had become a link."""
+        entry = self._sessions.get(number)
+        if entry is None:
+            return False
+        await entry.ended.wait()
+        return entry.became_link
+
+    # Services
+
+    def advertise(self, service: str, tags: dict[str, str], work_commands: list[WorkCommand] | None) -> None:
+        """Tell the mesh of a stream service of ours, now and every minute."""
+        self.core.mesh.advertise(service, STREAM_SERVICE, tags, work_commands, time.monotonic())
+        self._pump_soon()
+
+    def listen(self, service: str, user: StreamUser) -> None:
+        """Let the user serve each stream that is opened to a service of ours."""
+        self.core.streams.listen(service)
+        self._listeners[service] = user
+
+    async def dial(self, node: str, service: str) -> ByteStream:
+        """Open a stream to a service of a node.
+
+        Raises UnreachableError if the node or the service can't be reached, within 15 s. Cancelling gives up.
+        """
+        number = self.core.streams.dial(node, service, time.monotonic())
+        opened: asyncio.Future[MeshStream] = self._loop.create_future()
+        self._dialling[number] = opened
+        self._pump_soon()
+        try:
+            return await opened
+        except asyncio.CancelledError:
+            self.core.streams.close(number)
+            self._pump_soon()
+            raise
+        finally:
+            del self._dialling[number]
+
+    async def ping(self, target: str, hops: int = MOST_HOPS) -> PingEnded:
+        """Ping a node; the end comes within 10 s."""
+        number = self.core.pings.start(target, time.monotonic(), hops)
+        ended: asyncio.Future[PingEnded] = self._loop.create_future()
+        self._pinging[number] = ended
+        self._pump_soon()
+        try:
+            return await ended
+        finally:
+            del self._pinging[number]
+
+    def watch_routes(self, watcher: Callable[[dict[str, str]], None]) -> None:
+        """Call back with the table of next hops whenever it has changed."""
+        self._route_watchers.append(watcher)
+
+    async def stop(self) -> None:
+        """Leave the mesh: withdraw our services, drop streams and sessions. Sends what is queued."""
+        now = time.monotonic()
+        for advertisement in self.core.mesh.advertisements.own:
+            self.core.mesh.withdraw(advertisement.service, now)
+        for number in list(self._streams):
+            self.core.streams.close(number)
+        self.pump()
+        for task in self._users:
+            task.cancel()
+        await asyncio.gather(*self._users, return_exceptions=True)
+        for entry in self._sessions.values():
+            entry.session.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # The core's effects
+
+    def pump(self) -> None:
+        """Carry out what the core wants done now, and plan its next call."""
+        self._pump_planned = False
+        outgoing: dict[int, list[bytes]] = {}
+        for effect in self.core.poll(time.monotonic()):
+            if isinstance(effect, Send):
+                self._queue(effect, outgoing)
+            else:
+                self._flush(outgoing)
+                self._carry_out(effect)
+        self._flush(outgoing)
+        self._plan()
+
+    def _pump_soon(self) -> None:
+        if not self._pump_planned:
+            self._pump_planned = True
+            self._loop.call_soon(self.pump)
+
+    def _plan(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.core.deadline()
+        if deadline is None:
+            return
+        wait = deadline - time.monotonic()
+        if wait <= 0:
+            self._pump_soon()
+        else:
+            self._timer = self._loop.call_later(wait, self.pump)
+
+    def _queue(self, effect: Send, outgoing: dict[int, list[bytes]]) -> None:
+        entry = self._sessions.get(effect.session)
+        if entry is not None and not (effect.may_drop and entry.session.queued > LINK_QUEUE_LIMIT):
+            outgoing.setdefault(effect.session, []).append(effect.packet)
+
+    def _flush(self, outgoing: dict[int, list[bytes]]) -> None:
+        for number, packets in outgoing.items():
+            self._sessions[number].session.send(packets)
+        outgoing.clear()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case StreamData(number, data) if number in self._streams:
+                self._streams[number].feed(data)
+            case StreamWritable(number) if number in self._streams:
+                self._streams[number].writable()
+            case StreamEnded(number) if number in self._streams:
+                self._streams[number].feed_end()
+            case StreamOpened():
+                self._stream_opened(effect)
+            case StreamClosed(number, problem):
+                self._stream_closed(number, problem)
+            case Notice(severity, text, peer):
+                logger.log(_LEVELS[severity], text, extra={"peer": peer})
+            case PingEnded(number):
+                self._ping_ended(number, effect)
+            case LinkUp(number):
+                self._sessions[number].became_link = True
+            case Disconnect(number):
+                entry = self._forget_session(number)
+                if entry is not None:
+                    entry.session.close()
+            case RoutesChanged(routes):
+                self._routes_changed(routes)
+            case Duplicate(reason):
+                self._on_duplicate(reason)
+            case DatagramArrived(datagram):
+                logger.debug("a datagram for %s has no taker", datagram.destination)
+
+    def _forget_session(self, number: int) -> _OpenSession | None:
+        entry = self._sessions.pop(number, None)
+        if entry is not None:
+            entry.ended.set()
+        return entry
+
+    def _drop_stream(self, number: int) -> None:
+        self._streams.pop(number, None)
+
+    def _stream_opened(self, effect: StreamOpened) -> None:
+        stream = MeshStream(self.core.streams, effect.stream, effect.remote, self._pump_soon, self._drop_stream)
+        dialling = self._dialling.get(effect.stream)
+        user = self._listeners.get(effect.local.service)
+        if dialling is not None and not dialling.done():
+            self._streams[effect.stream] = stream
+            dialling.set_result(stream)
+        elif user is not None:
+            self._streams[effect.stream] = stream
+            task = self._loop.create_task(_serve(user, stream), name=f"serve {effect.local} to {effect.remote}")
+            self._users.add(task)
+            task.add_done_callback(self._users.discard)
+        else:
+            self.core.streams.close(effect.stream)
+            self._pump_soon()
+
+    def _stream_closed(self, number: int, problem: str | None) -> None:
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            stream.feed_close(problem)
+        dialling = self._dialling.get(number)
+        if dialling is not None and not dialling.done():
+            dialling.set_exception(UnreachableError(problem or "the far end closed the connection at once"))
+
+    def _ping_ended(self, number: int, effect: PingEnded) -> None:
+        waiting = self._pinging.get(number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(effect)
+
+    def _routes_changed(self, routes: dict[str, str]) -> None:
+        table = ", ".join(f"{node} via {hop}" for node, hop in sorted(routes.items()))
+        logger.info("routes: %s", table or "none")
+        for watcher in self._route_watchers:
+            watcher(routes)
+
+
+async def _serve(user: StreamUser, stream: ByteStream) -> None:
+    try:
+        await user(stream)
+    except ConnectionError as error:
+        logger.debug("stream from %s broke: %s", stream.origin, error)
+        stream.close()

@@ -1,0 +1,144 @@
+"""What a node says to another node's control service for a unit (control protocol; work-units, "Remote units").
+
+Each conversation is one function over a stream that somebody else has dialled. They know no clock and no loop:
+the caller bounds their time and cancels them. All raise ConnectionError if the stream breaks, Refused if the
+other node says no, and PeerError if it speaks another protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from receptor.errors import CommandError, PeerError
+from receptor.identifiers import is_unit_id
+from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
+
+LONGEST_ANSWER = 8 * 1024 * 1024
+
+_CREATED_BEFORE = "Work unit created with ID "
+_CREATED_AFTER = ". Send stdin data and EOF."
+_UNKNOWN_UNIT = "unknown work unit"
+_NO_INPUT = ("Unit Created", "Waiting for Input Data", "Error reading input data")
+
+
+class ControlStream(Protocol):
+    """The part of a byte stream that conversations need."""
+
+    async def readline(self, limit: int) -> bytes:
+        """The next line with its newline, or what is left at the end."""
+
+    async def read(self) -> bytes:
+        """The next bytes; none at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Write, with back-pressure."""
+
+    async def end(self) -> None:
+        """Close our direction."""
+
+
+class Refused(CommandError):
+    """The other node answered ERROR; the text is its own."""
+
+    @property
+    def unit_is_gone(self) -> bool:
+        """Whether the other node doesn't have the unit (any more)."""
+        return _UNKNOWN_UNIT in str(self)
+
+
+async def greet(stream: ControlStream, node: str) -> None:
+    """Read the greeting and check that it is that node's."""
+    line = await _line(stream)
+    if line != f"Receptor Control, node {node}":
+        raise PeerError(f"expected the control service of {node}, which does not greet like that: {line[:80]!r}")
+
+
+async def submit(
+    stream: ControlStream,
+    remote: RemoteExtra,
+    signature: str,
+    payload: AsyncIterator[bytes],
+    on_unit: Callable[[str], Awaitable[None]],
+) -> None:
+    """Submit the work and its payload; ``on_unit`` hears the remote unit's id before the payload is sent."""
+    fields = {**remote.remote_params, "command": "work", "subcommand": "submit", "node": remote.remote_node}
+    fields |= {"worktype": remote.remote_work_type, "tlsclient": remote.tls_client}
+    await _command(stream, fields, signature)
+    answer = await _line(stream)
+    unit_id = answer.removeprefix(_CREATED_BEFORE).removesuffix(_CREATED_AFTER)
+    if not is_unit_id(unit_id) or answer != f"{_CREATED_BEFORE}{unit_id}{_CREATED_AFTER}":
+        raise PeerError(f"the answer to work submit can't be understood: {answer[:80]!r}")
+    await on_unit(unit_id)
+    async for data in payload:
+        await stream.write(data)
+    await stream.end()
+    await _line(stream)
+
+
+async def ask_status(stream: ControlStream, unit_id: str) -> Status:
+    """The status of a unit; may be asked again and again on one stream."""
+    await _command(stream, {"command": "work", "subcommand": "status", "unitid": unit_id})
+    answer = await _line(stream)
+    try:
+        return decode_status(answer.encode())
+    except ValueError as error:
+        raise PeerError(f"the status of {unit_id} can't be understood: {error}") from None
+
+
+async def results(stream: ControlStream, unit_id: str, start: int, signature: str) -> AsyncIterator[bytes]:
+    """The output of a unit from an offset on, live, until the unit has ended."""
+    await _command(stream, {"command": "work", "subcommand": "results", "unitid": unit_id}, signature, start)
+    answer = await _line(stream)
+    if not answer.startswith("Streaming results"):
+        raise PeerError(f"the answer to work results can't be understood: {answer[:80]!r}")
+    while data := await stream.read():
+        yield data
+
+
+async def cancel(stream: ControlStream, unit_id: str, signature: str) -> None:
+    """Cancel a unit. The other node may still be at it when it answers."""
+    await _order(stream, "cancel", unit_id, signature)
+
+
+async def release(stream: ControlStream, unit_id: str, signature: str) -> None:
+    """Release a unit. One that is gone already counts as released."""
+    await _order(stream, "release", unit_id, signature)
+
+
+def never_got_its_payload(status: Status) -> bool:
+    """Whether a unit of another node, whose submission broke off, can't have run and must be submitted anew."""
+    waits_or_failed = status.state in (State.PENDING, State.FAILED)
+    return waits_or_failed and status.detail.startswith(_NO_INPUT)
+
+
+async def _order(stream: ControlStream, subcommand: str, unit_id: str, signature: str) -> None:
+    await _command(stream, {"command": "work", "subcommand": subcommand, "unitid": unit_id}, signature)
+    try:
+        await _line(stream)
+    except Refused as error:
+        if not error.unit_is_gone:
+            raise
+
+
+async def _command(
+    stream: ControlStream, fields: Mapping[str, str], signature: str = "", start: int | None = None
+) -> None:
+    everything: dict[str, str | int] = {**fields}
+    if signature:
+        everything["signature"] = signature
+    if start is not None:
+        everything["startpos"] = start
+    await stream.write(msgspec.json.encode(everything, order="sorted") + b"\n")
+
+
+async def _line(stream: ControlStream) -> str:
+    line = await stream.readline(LONGEST_ANSWER)
+    if not line.endswith(b"\n"):
+        raise ConnectionResetError("the control service closed the connection before its answer")
+    text = line[:-1].decode(errors="replace")
+    if text.startswith("ERROR"):
+        raise Refused(text.removeprefix("ERROR").lstrip(": "))
+    return text

@@ -1,0 +1,231 @@
+"""What a unit that runs on another node needs next: pure logic, without I/O and clock (work-units, "Remote units").
+
+The logic is level-triggered: from the status on disk, the size of the local stdout and what has been tried
+follows which conversations with the other node are wanted now. So a restart of this node needs no special
+case: the same record wants the same conversations. The shell holds the wanted conversations, one of a kind,
+reports how each ends, and asks again.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import msgspec
+
+from receptor.netceptor.messages import format_time, parse_time
+from receptor.workceptor.conversations import never_got_its_payload
+from receptor.workceptor.status import NO_EXPIRATION, RemoteExtra, State, Status, may_follow
+
+FIRST_PAUSE = 1.0
+PAUSE_GROWTH = 1.5
+LONGEST_PAUSE = 60.0
+
+LOCALLY_CANCELLED = "Locally Cancelled"
+REMOTE_IS_GONE = "Remote work unit is gone"
+
+
+class Talk(enum.Enum):
+    """A kind of conversation with the other node."""
+
+    SUBMIT = "submit"
+    CHECK = "check"
+    """Look whether a submission that broke off has reached the other node whole."""
+    DISCARD = "discard"
+    """Release a remote unit that got only part of its payload."""
+    FOLLOW = "follow"
+    """Copy the status until it is final."""
+    FETCH = "fetch"
+    """Copy the output."""
+    CANCEL = "cancel"
+    RELEASE = "release"
+
+
+@dataclass(slots=True)
+class _Retry:
+    pause: float = FIRST_PAUSE
+    not_before: float = 0.0
+
+
+class RemoteUnit:
+    """The logic of one remote unit.
+
+    ``status`` is the unit's own status; whenever it has changed, the shell saves it before it does anything else.
+    """
+
+    def __init__(self, status: Status, stdout_size: int) -> None:
+        assert isinstance(status.extra, RemoteExtra)
+        self.status = status
+        self.stdout_size = stdout_size
+        self.forced = False
+        self.is_released = False
+        self._must_check = self.remote.remote_unit_id != "" and not self.remote.remote_started
+        self._must_discard = ""
+        self._cancel_heard = False
+        self._retries: dict[Talk, _Retry] = {}
+
+    @property
+    def remote(self) -> RemoteExtra:
+        """The part of the status that tells of the other node."""
+        assert isinstance(self.status.extra, RemoteExtra)
+        return self.status.extra
+
+    # What is wanted
+
+    def wanted(self) -> frozenset[Talk]:
+        """The conversations to hold now or, if they failed lately, after their pause."""
+        if self.is_released:
+            return frozenset()
+        if self.remote.local_released:
+            return frozenset({Talk.RELEASE}) if self.remote.remote_unit_id else frozenset()
+        if not self.remote.remote_started:
+            return self._wanted_before_start()
+        wanted = set()
+        if self.remote.local_cancelled and not (self._cancel_heard or self.status.state.is_final):
+            wanted.add(Talk.CANCEL)
+        if not self.status.state.is_final:
+            wanted.add(Talk.FOLLOW)
+        if not self.is_complete:
+            wanted.add(Talk.FETCH)
+        return frozenset(wanted)
+
+    def _wanted_before_start(self) -> frozenset[Talk]:
+        if self._must_discard:
+            return frozenset({Talk.DISCARD})
+        if self.status.state.is_final:
+            return frozenset()
+        if self._must_check:
+            return frozenset({Talk.CHECK})
+        if self.remote.local_cancelled and self.remote.remote_unit_id:
+            return frozenset({Talk.CANCEL})
+        return frozenset({Talk.SUBMIT})
+
+    def not_before(self, talk: Talk) -> float:
+        """When a conversation may be held again after its last failure."""
+        return self._retries[talk].not_before if talk in self._retries else float("-inf")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the status is final and all output is here."""
+        return self.status.state.is_final and (
+            self.stdout_size >= self.status.stdout_size or not self.remote.remote_started
+        )
+
+    @property
+    def expires_at(self) -> int | None:
+        """Unix nanoseconds until which the unit may wait for its start; None if for ever or started."""
+        if self.remote.expiration == NO_EXPIRATION or self.remote.remote_started or self.status.state.is_final:
+            return None
+        return parse_time(self.remote.expiration)
+
+    # What the conversations tell
+
+    def remote_unit_made(self, unit_id: str) -> None:
+        """The other node has made the unit; its payload is on the way."""
+        self._change_remote(remote_unit_id=unit_id)
+
+    def submitted(self) -> None:
+        """The other node has the whole payload and has started the unit."""
+        self._must_check = False
+        self._change_remote(remote_started=True)
+
+    def submission_broke_off(self) -> None:
+        """The connection was lost during a submission: if a unit was made, see first what became of it."""
+        self._must_check = self.remote.remote_unit_id != ""
+
+    def checked(self, remote: Status | None) -> None:
+        """What became of a unit whose submission broke off; None if the other node does not know it."""
+        self._must_check = False
+        if remote is not None and not never_got_its_payload(remote):
+            self.submitted()
+            return
+        if remote is not None:
+            self._must_discard = self.remote.remote_unit_id
+        else:
+            self._change_remote(remote_unit_id="")
+
+    def discarded(self) -> None:
+        """A half-sent remote unit is gone; the work can be submitted anew."""
+        self._must_discard = ""
+        self._change_remote(remote_unit_id="")
+
+    def refused(self, reason: str) -> None:
+        """The other node does not want the work, or can't be trusted with it."""
+        self._finish(State.FAILED, reason)
+
+    def status_received(self, remote: Status) -> None:
+        """The remote unit's status. Pending turns to Running when the other node reports it Running."""
+        if may_follow(self.status.state, remote.state):
+            self.status = msgspec.structs.replace(
+                self.status, state=remote.state, detail=remote.detail, stdout_size=remote.stdout_size
+            )
+
+    def remote_is_gone(self) -> None:
+        """The other node has forgotten the unit while it was followed."""
+        self.status = msgspec.structs.replace(self.status, stdout_size=self.stdout_size)
+        self._finish(State.FAILED, REMOTE_IS_GONE)
+
+    def output_received(self, size: int) -> None:
+        """More of the output is on disk here."""
+        self.stdout_size += size
+
+    def cancel_heard(self) -> None:
+        """The other node has taken the order to cancel."""
+        self._cancel_heard = True
+        if not self.remote.remote_started:
+            self._finish(State.CANCELED, LOCALLY_CANCELLED)
+
+    def release_heard(self) -> None:
+        """The other node has released its unit."""
+        self.is_released = True
+
+    def succeeded(self, talk: Talk) -> None:
+        """A conversation went well: the next failure pauses briefly again."""
+        self._retries.pop(talk, None)
+
+    def failed(self, talk: Talk, now: float) -> None:
+        """A conversation could not be held, or broke: try again after a growing pause; force-release does not."""
+        if talk is Talk.RELEASE and self.forced:
+            self.is_released = True
+        retry = self._retries.setdefault(talk, _Retry())
+        retry.not_before = now + retry.pause
+        retry.pause = min(retry.pause * PAUSE_GROWTH, LONGEST_PAUSE)
+
+    def route_found(self) -> None:
+        """The other node has come into reach: no need to wait any longer."""
+        self._retries.clear()
+
+    # What the user tells
+
+    def cancel(self) -> None:
+        """Stop the work; before anything of it reached the other node, it is over at once."""
+        self._change_remote(local_cancelled=True)
+        if not self.remote.remote_unit_id:
+            self._finish(State.CANCELED, LOCALLY_CANCELLED)
+        self._retries.clear()
+
+    def release(self, force: bool) -> None:
+        """Stop the work and delete it on both nodes; ``force`` gives up after one try to reach the other."""
+        self._change_remote(local_cancelled=True, local_released=True)
+        self.forced = self.forced or force
+        self.is_released = self.is_released or not self.remote.remote_unit_id
+        self._retries.clear()
+
+    def expire(self) -> None:
+        """The time to wait for the start is over."""
+        if self.expires_at is not None:
+            self._finish(State.FAILED, f"Work unit expired on {self.remote.expiration}")
+
+    # Helpers
+
+    def _finish(self, state: State, detail: str) -> None:
+        if may_follow(self.status.state, state):
+            self.status = msgspec.structs.replace(self.status, state=state, detail=detail)
+
+    def _change_remote(self, **changes: str | bool) -> None:
+        self.status = msgspec.structs.replace(self.status, extra=msgspec.structs.replace(self.remote, **changes))
+
+
+def expiration_text(unix_time: float) -> str:
+    """An expiration as the status holds it."""
+    return format_time(int(unix_time * 1e9))
