@@ -60,7 +60,7 @@ def test_silence_instead_of_a_greeting(node: FakeNode) -> None:
         sock.connect(node.path)
         connected.set()
         connection = Connection(sock, UnixAddress(node.path))
-        with pytest.raises(UnreachableError, match=r"no longer sends its greeting \(waited 0\.01 s\)"):
+        with pytest.raises(UnreachableError, match=r"did not send its greeting for 0\.01 s"):
             connection.read_greeting(seconds=0.01)
 
 
@@ -84,11 +84,16 @@ def test_nobody_listens_any_more(tmp_path: Path) -> None:
         connect(UnixAddress(path))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
 def test_no_permission(node: FakeNode) -> None:
     os.chmod(node.path, 0)
-    with pytest.raises(OperatingError, match="no permission"):
-        connect_to(node)
+    user = os.geteuid()
+    if user == 0:  # who may use every socket
+        os.seteuid(65534)
+    try:
+        with pytest.raises(OperatingError, match="no permission"):
+            connect_to(node)
+    finally:
+        os.seteuid(user)
 
 
 def test_a_path_too_long_for_a_socket() -> None:
@@ -103,7 +108,7 @@ def test_a_full_queue_is_waited_for_and_then_reported(tmp_path: Path, monkeypatc
         listener.listen(0)
         first.connect(path)
         monkeypatch.setattr(connection_module, "CONNECT_SECONDS", 0.02)
-        with pytest.raises(UnreachableError, match="did not accept the connection within 0.02 s"):
+        with pytest.raises(UnreachableError, match=r"did not accept the connection within 0\.02 s"):
             connect(UnixAddress(path))
 
 

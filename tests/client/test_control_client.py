@@ -82,7 +82,7 @@ def test_an_answer_that_does_not_come(node: FakeNode) -> None:
         assert peer.rest() == b""
 
     node.plays(silent)
-    with client_of(node) as client, pytest.raises(UnreachableError, match="no longer sends the answer to work list"):
+    with client_of(node) as client, pytest.raises(UnreachableError, match="did not send the answer to work list"):
         client.ask({"command": "work", "subcommand": "list"}, seconds=0.01)
 
 

@@ -133,6 +133,18 @@ def test_a_start_imports_only_what_the_command_needs(node: FakeNode) -> None:
     assert not heavy & set(done.stderr.decode().split())
 
 
+def test_a_terminal_of_few_letters(node: FakeNode) -> None:
+    node.plays(answering({"Success": True, "From": "λ", "TimeStr": "5µs"}))
+    done = subprocess.run(
+        [*PROGRAM, "--socket", node.path, "ping", "bar", "--count", "1"],
+        env=environment(PYTHONIOENCODING="latin-1"),
+        capture_output=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == b"Reply from \\u03bb in 5\xb5s\n"
+
+
 def test_the_environment_explains_completion() -> None:
     done = subprocess.run(
         PROGRAM, env=environment(_RECEPTORCTL_COMPLETE="bash_source"), capture_output=True, timeout=20, check=False

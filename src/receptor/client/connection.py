@@ -102,13 +102,13 @@ class Connection:
 
     def send(self, data: bytes, seconds: float | None = SEND_SECONDS) -> None:
         """Send all of it; raises UnreachableError if the node has not taken it within that time, or is gone."""
-        with self._trouble("takes data"):
+        with self._trouble("take data"):
             self._socket.settimeout(seconds)
             self._socket.sendall(data)
 
     def close_write(self) -> None:
         """Tell the node that nothing more will be sent; its answers can still be read."""
-        with self._trouble("takes data"):
+        with self._trouble("take data"):
             self._socket.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
@@ -118,7 +118,7 @@ class Connection:
         self._socket.close()
 
     def _receive(self, awaited: str, seconds: float | None) -> bytes:
-        with self._trouble(f"sends {awaited}"):
+        with self._trouble(f"send {awaited}"):
             self._socket.settimeout(seconds)
             return self._socket.recv(CHUNK_BYTES)
 
@@ -129,8 +129,8 @@ class Connection:
         except TimeoutError as error:
             seconds = self._socket.gettimeout()
             raise UnreachableError(
-                f"{self.address} is connected, but no longer {doing} (waited {seconds:g} s); is the node overloaded "
-                "or stopped? Try again"
+                f"{self.address} is connected, but did not {doing} for {seconds:g} s; is the node overloaded or "
+                "stopped? Try again"
             ) from error
         except OSError as error:
             raise UnreachableError(

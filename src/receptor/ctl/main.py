@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import NoReturn
 
@@ -109,4 +110,6 @@ def main(arguments: list[str]) -> int:
 
 def run() -> NoReturn:
     """The entry point of the installed program."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of few letters is no reason to fail
     sys.exit(main(sys.argv[1:]))
