@@ -16,7 +16,7 @@ def parse_duration(text: str) -> float:
     """
     body = text.strip()
     sign = -1.0 if body.startswith("-") else 1.0
-    unsigned = body.lstrip("+-") if body[:1] in "+-" else body
+    unsigned = body[1:] if body.startswith(("-", "+")) else body
     if unsigned == "0":
         return 0.0
     parts = list(_PART.finditer(unsigned)) if len(body) <= _LONGEST_TEXT else []

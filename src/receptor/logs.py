@@ -21,8 +21,15 @@ class _LineFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text = f"{text}: {self.formatException(record.exc_info)}"
-        escaped = text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n")
-        return f"{self.formatTime(record)} {record.levelname} {named} {record.name}: {escaped}"
+        return f"{self.formatTime(record)} {record.levelname} {_escaped(f'{named} {record.name}: {text}')}"
+
+
+def _escaped(text: str) -> str:
+    """The text on one line, without characters that a terminal obeys: names come from other nodes and clients."""
+    doubled = text.replace("\\", "\\\\")
+    if doubled.isprintable():
+        return doubled
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in doubled)
 
 
 def set_up_logging(level: str, node_id: str) -> None:
