@@ -175,7 +175,7 @@ class Runner:
         connection.setblocking(False)
         self.daemon = connection
         self.poll.register(connection, select.POLLIN)
-        units = [command.unit for command in self.commands.values()]
+        units = [command.unit for command in self.commands.values()] + list(self.unsaved)
         self.send(type="greeting", version=VERSION, pid=os.getpid(), units=units)
         for command, fields in self.unsaved.values():
             self.send(type="ended", unit=command.unit, exit=fields)
@@ -257,7 +257,8 @@ class Runner:
                 os.close(record)
         except OSError as error:
             where = error.filename if isinstance(error.filename, str) else folder
-            self.send(type="refused", unit=unit, errno=error.errno, reason=f"{where}: {error.strerror}")
+            reason = f"{where}: {error.strerror}".encode(errors="backslashreplace").decode()
+            self.send(type="refused", unit=unit, errno=error.errno, reason=reason)
             return
         self.send(type="started", unit=unit, process=fields)
         self.commands[pid] = Command(unit, folder, started)

@@ -1,0 +1,5 @@
+"""``python -m receptor`` is the command ``receptor``."""
+
+from receptor.cli.main import run
+
+run()

@@ -1,0 +1,62 @@
+"""The entry point of ``receptor``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import receptor
+from receptor.config.command_line import RunNode, ShowHelp, ShowVersion, parse_command_line
+from receptor.config.configuration import Configuration
+from receptor.config.help import help_text
+from receptor.errors import ReceptorError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+
+EXIT_ERROR = 1
+
+
+def run() -> None:
+    """Do what the command line says; the exit status is 0, or 1 with the reason on standard error."""
+    try:
+        _carry_out(sys.argv[1:])
+    except ReceptorError as error:
+        for line in str(error).splitlines():
+            print(f"receptor: {line}", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
+
+
+def _carry_out(words: list[str]) -> None:
+    match parse_command_line(words):
+        case ShowVersion():
+            print(receptor.__version__)
+        case ShowHelp(action):
+            print(help_text(action))
+        case RunNode(configuration):
+            _run_node(configuration)
+
+
+def _run_node(configuration: Configuration) -> None:
+    # What only a running node needs is imported here: questions of the user are answered at once.
+    import asyncio
+
+    from receptor.logs import set_up_logging
+    from receptor.node.daemon import Daemon
+
+    async def main() -> None:
+        await Daemon(configuration).run()
+
+    set_up_logging(configuration.log_level, configuration.node.id)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main())
+
+
+def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
+    """uvloop where it exists, else the standard loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,59 @@
+"""The table of control commands: which command is carried out by whom."""
+
+from __future__ import annotations
+
+from receptor.control.answers import ReloadAnswer
+from receptor.control.commands import (
+    Command,
+    Connect,
+    Ping,
+    Reload,
+    ShowStatus,
+    Traceroute,
+    WorkCancel,
+    WorkList,
+    WorkRelease,
+    WorkResults,
+    WorkStatus,
+    WorkSubmit,
+)
+from receptor.control.mesh_commands import MeshCommands
+from receptor.control.service import Answer
+from receptor.control.work_commands import WorkCommands
+from receptor.node.byte_stream import ByteStream
+
+
+class Dispatcher:
+    """Carries out commands for the sessions of a control service."""
+
+    def __init__(self, mesh: MeshCommands, work: WorkCommands) -> None:
+        self._mesh = mesh
+        self._work = work
+
+    async def __call__(self, command: Command, stream: ByteStream) -> Answer | None:
+        """The answer to a command; None if the stream was used otherwise. Raises ReceptorError if it is refused."""
+        match command:
+            case ShowStatus():
+                return self._mesh.status(command)
+            case Ping():
+                return await self._mesh.ping(command)
+            case Traceroute():
+                return await self._mesh.traceroute(command)
+            case Connect():
+                await self._mesh.connect(command, stream)
+                return None
+            case Reload():
+                return ReloadAnswer(False, "reload is not supported by this version; restart the node instead")
+            case WorkSubmit():
+                return await self._work.submit(command, stream)
+            case WorkList():
+                return await self._work.list(command)
+            case WorkStatus():
+                return await self._work.status(command)
+            case WorkResults():
+                await self._work.results(command, stream)
+                return None
+            case WorkCancel():
+                return await self._work.cancel(command, stream)
+            case WorkRelease():
+                return await self._work.release(command, stream)

@@ -1,0 +1,134 @@
+"""A whole node: what is started in which order, and stopped in the opposite one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+import receptor
+from receptor.backends.tcp import TcpDialer, TcpListener
+from receptor.config.actions import ControlService as ControlServiceAction
+from receptor.config.configuration import Configuration
+from receptor.control.dispatch import Dispatcher
+from receptor.control.listeners import TcpControlListener, UnixListener
+from receptor.control.mesh_commands import MeshCommands
+from receptor.control.service import ControlService
+from receptor.control.work_commands import WorkCommands
+from receptor.errors import OperatingError
+from receptor.netceptor.links import LinkTerms
+from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT
+from receptor.netceptor.messages import WorkCommand
+from receptor.node.mesh_node import MeshNode
+from receptor.workceptor.signing import Signer, Verifier, load_signing_key, load_verification_key
+from receptor.workceptor.workceptor import Workceptor
+
+logger = logging.getLogger("receptor.node")
+
+
+class _Part(Protocol):
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Daemon:
+    """One node, from its configuration to its end."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT, or until the node has to give up its id.
+
+        Raises OperatingError or ConfigurationError if the node can't start or must end.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, f"ending on {number.name}")
+        async with AsyncExitStack() as parts:
+            await self._start(parts)
+            logger.info("node %s is ready (version %s)", self._configuration.node.id, receptor.__version__)
+            await self._ended
+
+    async def _start(self, parts: AsyncExitStack) -> None:
+        """Start everything. Clients come last, so that the control service greets only when all is ready."""
+        node = self._configuration.node
+        idle_timeout = node.max_idle_connection_timeout or SHORTEST_IDLE_TIMEOUT
+        mesh = MeshNode(node.id, idle_timeout, self._duplicate)
+        parts.push_async_callback(mesh.stop)
+        workceptor = Workceptor(
+            mesh, node.data_dir / node.id, self._configuration.work_commands, _signer(self._configuration)
+        )
+        parts.push_async_callback(workceptor.close)
+        await workceptor.start()
+        commands = WorkCommands(node.id, workceptor, _verifier(self._configuration))
+        control = ControlService(node.id, Dispatcher(MeshCommands(mesh), commands))
+        parts.push_async_callback(control.stop)
+        for service in self._configuration.control_services:
+            self._serve_mesh(service, mesh, control)
+        for part in self._backends(mesh):
+            await _start_part(part, parts)
+        for service in self._configuration.control_services:
+            for listener in _client_listeners(service, control):
+                await _start_part(listener, parts)
+
+    def _serve_mesh(self, service: ControlServiceAction, mesh: MeshNode, control: ControlService) -> None:
+        if service.service:
+            work_types = [
+                WorkCommand(command.work_type, command.verify_signature)
+                for command in self._configuration.work_commands
+            ]
+            mesh.listen(service.service, control.serve)
+            mesh.advertise(service.service, {"type": "Control Service"}, work_types or None)
+
+    def _backends(self, mesh: MeshNode) -> list[_Part]:
+        listeners: list[_Part] = [
+            TcpListener(mesh, it.bind_address, it.port, LinkTerms(it.cost, it.node_cost, it.allowed_peers))
+            for it in self._configuration.tcp_listeners
+        ]
+        dialers: list[_Part] = [
+            TcpDialer(mesh, it.address.host, it.address.port, LinkTerms(it.cost, {}, it.allowed_peers), it.redial)
+            for it in self._configuration.tcp_peers
+        ]
+        return listeners + dialers
+
+    def _duplicate(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(OperatingError(reason))
+
+    def _end(self, reason: str) -> None:
+        logger.info("%s", reason)
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+
+async def _start_part(part: _Part, parts: AsyncExitStack) -> None:
+    parts.push_async_callback(part.stop)
+    await part.start()
+
+
+def _client_listeners(service: ControlServiceAction, control: ControlService) -> list[_Part]:
+    listeners: list[_Part] = []
+    if service.filename is not None:
+        path = service.filename if service.filename.is_absolute() else os.getcwd() / service.filename
+        listeners.append(UnixListener(path, service.permissions, control.serve))
+    if service.tcp_listen is not None:
+        listeners.append(TcpControlListener(service.tcp_listen.host, service.tcp_listen.port, control.serve))
+    return listeners
+
+
+def _signer(configuration: Configuration) -> Signer | None:
+    signing = configuration.work_signing
+    return Signer(load_signing_key(signing.private_key), signing.token_expiration) if signing else None
+
+
+def _verifier(configuration: Configuration) -> Verifier | None:
+    verification = configuration.work_verification
+    if verification is None:
+        return None
+    return Verifier(load_verification_key(verification.public_key), configuration.node.id)

@@ -1,0 +1,52 @@
+"""The output of a unit as a stream: from an offset on, live, until the unit has ended and all is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from io import FileIO
+
+from receptor.workceptor.command_unit import CommandUnit
+from receptor.workceptor.folder import operating_errors
+from receptor.workceptor.growth import GrowthWatcher
+from receptor.workceptor.unit import Unit
+
+READ_SIZE = 1024 * 1024
+
+
+async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncIterator[bytes]:
+    """The bytes of the unit's stdout from an offset on, as they come.
+
+    Raises OperatingError if the file can't be read. Cancelling is safe.
+    """
+    loop = asyncio.get_running_loop()
+    position = start
+    stdout: FileIO | None = None
+    with ExitStack() as stack:
+        while True:
+            # Looked at before reading, so that no change in between is lost.
+            version, is_over, size = unit.version, unit.status.state.is_final, unit.status.stdout_size
+            if stdout is None and (stdout := await loop.run_in_executor(None, _open, unit)) is not None:
+                stack.enter_context(stdout)
+                if isinstance(unit, CommandUnit) and not is_over:
+                    stack.enter_context(growth.watching(unit.folder.stdout_file, unit.notify))
+            while stdout is not None and (data := await loop.run_in_executor(None, _read, stdout, position)):
+                position += len(data)
+                yield data
+            if unit.is_removed or (is_over and (position >= size or isinstance(unit, CommandUnit))):
+                return
+            await unit.changed_since(version)
+
+
+def _open(unit: Unit) -> FileIO | None:
+    with operating_errors(unit.folder.stdout_file):
+        try:
+            return open(unit.folder.stdout_file, "rb", buffering=0)
+        except FileNotFoundError:
+            return None
+
+
+def _read(stdout: FileIO, position: int) -> bytes:
+    stdout.seek(position)
+    return stdout.read(READ_SIZE)

@@ -1,0 +1,157 @@
+"""One unit of work in the running daemon: its status in memory and on disk, and those who wait for it to change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from typing import TypeVar, TypeVarTuple
+
+import msgspec
+
+from receptor.errors import OperatingError
+from receptor.workceptor.folder import UnitFolder, write_through
+from receptor.workceptor.status import State, Status, encode_status, may_follow
+
+CREATED = "Unit Created"
+WAITING_FOR_PAYLOAD = "Waiting for Input Data"
+PAYLOAD_ERROR = "Error reading input data"
+
+_Arguments = TypeVarTuple("_Arguments")
+_Result = TypeVar("_Result")
+
+logger = logging.getLogger("receptor.workceptor")
+
+
+class Unit(ABC):
+    """A unit. The daemon alone changes its status, here; the folder holds what was saved last.
+
+    Files are touched only in the disk executor's one thread, so saves keep their order and nothing blocks the loop.
+    """
+
+    def __init__(
+        self, unit_id: str, folder: UnitFolder, status: Status, disk: Executor, forget: Callable[[str], None]
+    ) -> None:
+        self.unit_id = unit_id
+        self.folder = folder
+        self.status = status
+        self._disk = disk
+        self._forget = forget
+        self.version = 0
+        self.is_removed = False
+        self._changed = asyncio.Event()
+        self._saving: asyncio.Future[None] | None = None
+        self._is_dirty = False
+
+    # What is known of it
+
+    @abstractmethod
+    async def current_status(self) -> Status:
+        """The status as clients see it now, with the size that the output has at the moment."""
+
+    async def changed_since(self, version: int) -> None:
+        """Wait until the status has changed or the output has grown after it had that version."""
+        while self.version == version:
+            await self._changed.wait()
+
+    async def final(self) -> None:
+        """Wait until the status is final."""
+        while not self.status.state.is_final:
+            await self.changed_since(self.version)
+
+    def notify(self) -> None:
+        """Wake up those who wait for a change."""
+        self.version += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    # Its life
+
+    async def receive_payload(self, payload: AsyncIterator[bytes]) -> None:
+        """Store the payload. If it breaks off the unit fails, and the break is raised on."""
+        await self.update(detail=WAITING_FOR_PAYLOAD)
+        try:
+            with await self.on_disk(self.folder.open_stdin_for_writing) as stdin:
+                async for data in payload:
+                    await self.on_disk(write_through, stdin, data)
+        except (ConnectionError, OperatingError) as error:
+            await self.update(state=State.FAILED, detail=f"{PAYLOAD_ERROR}: {error}")
+            raise
+        await self.update(detail="Starting Worker")
+
+    @property
+    def has_payload(self) -> bool:
+        """Whether the payload is on disk, whole."""
+        return self.status.detail not in (CREATED, WAITING_FOR_PAYLOAD)
+
+    async def payload_is_cut_off(self) -> None:
+        """After a restart: the daemon ended while the payload was coming, and the rest won't come."""
+        await self.update(state=State.FAILED, detail=f"{PAYLOAD_ERROR}: the node ended before it was complete")
+
+    @abstractmethod
+    async def start(self) -> str:
+        """Begin the work; the ``result`` that the submitter is told. Raises CommandError if it is refused."""
+
+    @abstractmethod
+    async def cancel(self) -> bool:
+        """Stop the work; False if that is still pending when it returns (after some seconds at most)."""
+
+    @abstractmethod
+    async def release(self, force: bool) -> bool:
+        """Stop the work and delete it; False if that is still pending when it returns."""
+
+    # Saving
+
+    async def update(
+        self, state: State | None = None, detail: str | None = None, stdout_size: int | None = None
+    ) -> None:
+        """Change the status where given, if the state may follow, and save it."""
+        state = self.status.state if state is None else state
+        if may_follow(self.status.state, state):
+            await self.save(
+                msgspec.structs.replace(
+                    self.status,
+                    state=state,
+                    detail=self.status.detail if detail is None else detail,
+                    stdout_size=self.status.stdout_size if stdout_size is None else stdout_size,
+                )
+            )
+
+    async def save(self, status: Status) -> None:
+        """Make this the status, tell those who wait, and return when it (or a newer one) is on disk."""
+        if status != self.status:
+            logger.info("%s: %s", status.state.title, status.detail, extra={"unit": self.unit_id})
+        self.status = status
+        self._is_dirty = True
+        self.notify()
+        while self._is_dirty or self._saving is not None:
+            if self._saving is None:
+                self._saving = asyncio.ensure_future(self._write())
+            await asyncio.shield(self._saving)
+
+    async def _write(self) -> None:
+        self._is_dirty = False
+        try:
+            raw = encode_status(self.status)
+            await self.on_disk(self.folder.write_status, raw)
+        except OperatingError as error:
+            logger.error("the status can't be saved: %s", error, extra={"unit": self.unit_id})
+        finally:
+            self._saving = None
+
+    async def remove(self) -> None:
+        """Delete the unit; followers of its output end. Raises OperatingError if its files can't be deleted."""
+        self._forget(self.unit_id)
+        self.is_removed = True
+        self.notify()
+        await self.on_disk(self.folder.remove)
+
+    async def stdout_size(self) -> int:
+        """Bytes of output on disk."""
+        return await self.on_disk(self.folder.stdout_size)
+
+    async def on_disk(self, work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
+        """Do work on the files in the one thread that may."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
