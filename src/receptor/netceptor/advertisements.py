@@ -26,20 +26,18 @@ class Advertisements:
     def receive(self, advertisement: Advertisement, now: float) -> bool:
         """Take in what another node advertises; True if it is news, to be passed on.
 
-        Nobody else speaks for our own services. An end is not kept: the service is simply gone.
+        Nobody else speaks for our own services. What isn't kept isn't passed on, and the end of a service is kept
+        like its beginning: else it would be news each time that it comes round a loop of links, without end.
         """
         if advertisement.node_id == self.node_id:
             return False
         services = self._others.setdefault(advertisement.node_id, {})
         known = services.get(advertisement.service)
+        if known is None and len(services) >= MOST_SERVICES_OF_A_NODE:
+            return False
         if known is not None and advertisement.nanoseconds <= known.advertisement.nanoseconds:
             return False
-        if advertisement.cancel:
-            services.pop(advertisement.service, None)
-        elif known is not None or len(services) < MOST_SERVICES_OF_A_NODE:
-            services[advertisement.service] = _Entry(advertisement, now)
-        if not services:
-            del self._others[advertisement.node_id]
+        services[advertisement.service] = _Entry(advertisement, now)
         return True
 
     def offer(self, advertisement: Advertisement) -> None:
@@ -58,12 +56,11 @@ class Advertisements:
     def everything(self) -> tuple[Advertisement, ...]:
         """The services of all nodes, ours first."""
         others = (entry.advertisement for services in self._others.values() for entry in services.values())
-        return (*self._own.values(), *others)
+        return (*self._own.values(), *(advertisement for advertisement in others if not advertisement.cancel))
 
-    def forget_stale(self, reachable: frozenset[str], heard_before: float) -> None:
-        """Drop the services of nodes out of reach of which nothing was heard since that time."""
-        for node in [node for node in self._others if node not in reachable]:
-            services = self._others[node]
+    def forget_stale(self, heard_before: float) -> None:
+        """Drop what was last heard of before that time: its node has gone, or no longer knows of the service."""
+        for node, services in list(self._others.items()):
             fresh = {name: entry for name, entry in services.items() if entry.heard_at > heard_before}
             if fresh:
                 self._others[node] = fresh

@@ -316,7 +316,7 @@ class Mesh:
     def _sweep(self, now: float) -> None:
         for node in self.topology.forget_stale(now):
             self.names.pop(name_hash(node), None)
-        self.advertisements.forget_stale(frozenset(self.topology.routes), now - MEMORY)
+        self.advertisements.forget_stale(heard_before=now - MEMORY)
         self.timers.set(_SWEEP, now + SWEEP_INTERVAL)
 
     # Helpers

@@ -54,14 +54,15 @@ class Datagram:
 
 
 def decode_header(packet: bytes) -> Header:
-    """The header of a data packet. Raises PeerError if it is too short or a service name is no UTF-8."""
+    """The header of a data packet. Raises PeerError if it is too short.
+
+    A service name that is not UTF-8 gets replacement characters, and so fits no service: who broke the rules may be
+    far away, behind nodes that don't look at services, and this link should not pay for it.
+    """
     if len(packet) < HEADER_SIZE:
         raise PeerError(f"a data packet of {len(packet)} bytes is shorter than its header of {HEADER_SIZE}")
     _, hops, from_node, to_node, from_service, to_service = _HEADER.unpack_from(packet)
-    try:
-        return Header(hops, from_node, to_node, _service(from_service), _service(to_service))
-    except UnicodeDecodeError:
-        raise PeerError("a data packet names a service that is not UTF-8") from None
+    return Header(hops, from_node, to_node, _service(from_service), _service(to_service))
 
 
 def encode_datagram(datagram: Datagram, hops: int) -> bytes:
@@ -84,4 +85,4 @@ def with_hops(packet: bytes, hops: int) -> bytes:
 
 
 def _service(field: bytes) -> str:
-    return field.rstrip(b"\0").decode()
+    return field.rstrip(b"\0").decode(errors="replace")
