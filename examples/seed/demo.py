@@ -20,7 +20,7 @@ from pathlib import Path
 
 SEED = Path(__file__).resolve().parent
 COMMANDS = Path(sys.executable).parent  # receptor and receptorctl lie beside the Python of .venv
-LONGEST_START = 30.0  # seconds until foo must have heard of the work that bar does
+LONGEST_START = 30.0  # seconds until a node must be seen in foo's status
 LONGEST_STOP = 15.0  # seconds that a node has to end its work and itself
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -173,26 +173,34 @@ class Mesh:
 
     def start(self) -> None:
         """Start both nodes; return when foo knows which work bar does."""
-        for node in ("foo", "bar"):
-            command = ["receptor", "--config", str(self.configuration(node))]
-            print(f"$ {' '.join(command)} &", flush=True)
-            with self.log(node).open("ab") as log:
-                # A session of its own keeps Ctrl-C from the node, so that we can still end its work in order.
-                self.running[node] = subprocess.Popen(
-                    command,
-                    env=self.environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+        self.start_node("foo")
+        self.wait_for("foo's control service", "Node ID: foo")  # then bar reaches foo with its first dial
+        self.start_node("bar")
+        self.wait_for("the work that bar does", "echopayload")
+
+    def start_node(self, node: str) -> None:
+        command = ["receptor", "--config", str(self.configuration(node))]
+        print(f"$ {' '.join(command)} &", flush=True)
+        with self.log(node).open("ab") as log:
+            # A session of its own keeps Ctrl-C from the node, so that we can still end its work in order.
+            self.running[node] = subprocess.Popen(
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_for(self, what: str, shown: str) -> None:
+        """Return when foo's status shows a text."""
         end = time.monotonic() + LONGEST_START
-        while "echopayload" not in self.quietly(f"receptorctl --socket {self.socket} status"):
+        while shown not in (status := self.quietly(f"receptorctl --socket {self.socket} status")):
             for node, process in self.running.items():
                 if process.poll() is not None:
                     raise StoryBroken(f"node {node} ended with exit code {process.returncode}")
             if time.monotonic() > end:
-                raise StoryBroken(f"foo has heard nothing of bar's work for {LONGEST_START:.0f} seconds")
+                raise StoryBroken(f"foo's status lacks {what} after {LONGEST_START:.0f} seconds:\n{status}")
             time.sleep(0.2)
 
     def types(self, line: str, expect: str = "", succeeds: bool = True) -> str:
