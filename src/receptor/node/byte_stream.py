@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from receptor.errors import PeerError
 
 CHUNK = 256 * 1024
 
@@ -20,8 +24,8 @@ class Origin:
         return self.name
 
 
-class LineTooLong(ValueError):
-    """A line has more bytes than its reader allows."""
+class LineTooLong(PeerError):
+    """The other end sent a line of more bytes than its reader allows."""
 
 
 class ByteStream(ABC):
@@ -33,26 +37,30 @@ class ByteStream(ABC):
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self._ahead = b""
+        self._ahead = bytearray()
 
     async def read(self) -> bytes:
         """The next bytes, as they come; none at the end."""
         if self._ahead:
-            data, self._ahead = self._ahead, b""
+            data = bytes(self._ahead)
+            self._ahead.clear()
             return data
         return await self._receive()
 
     async def readline(self, limit: int) -> bytes:
         """The bytes up to and with the next newline, or the rest at the end. Raises LineTooLong past the limit."""
-        while (at := self._ahead.find(b"\n") + 1) == 0:
-            if len(self._ahead) > limit:
-                raise LineTooLong(f"a line is longer than {limit} bytes")
+        searched = 0
+        while (end := self._ahead.find(b"\n", searched) + 1) == 0 and len(self._ahead) <= limit:
+            searched = len(self._ahead)
             data = await self._receive()
             if not data:
-                at = len(self._ahead)
+                end = searched
                 break
             self._ahead += data
-        line, self._ahead = self._ahead[:at], self._ahead[at:]
+        if end > limit or (end == 0 and self._ahead):
+            raise LineTooLong(f"a line is longer than {limit} bytes")
+        line = bytes(self._ahead[:end])
+        del self._ahead[:end]
         return line
 
     @abstractmethod
@@ -85,21 +93,35 @@ class SocketStream(ByteStream):
         self._writer = writer
 
     async def _receive(self) -> bytes:
-        return await self._reader.read(CHUNK)
+        with _breaks_as_connection_error():
+            return await self._reader.read(CHUNK)
 
     async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
+        with _breaks_as_connection_error():
+            self._writer.write(data)
+            await self._writer.drain()
 
     async def end(self) -> None:
         if self._writer.can_write_eof() and not self._writer.is_closing():
-            self._writer.write_eof()
+            with _breaks_as_connection_error():
+                self._writer.write_eof()
 
     async def finish(self) -> None:
         self._writer.close()
 
     def close(self) -> None:
         self._writer.transport.abort()
+
+
+@contextmanager
+def _breaks_as_connection_error() -> Iterator[None]:
+    """A connection also breaks by a timeout or a lost network, which Python does not count as ConnectionErrors."""
+    try:
+        yield
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise ConnectionResetError(error.strerror or str(error)) from error
 
 
 async def copy(source: ByteStream, target: ByteStream) -> None:

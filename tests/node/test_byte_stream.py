@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from event_loops import EventLoop
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted_stream import Script, ScriptedStream
+
+from receptor.node.byte_stream import CHUNK, LineTooLong, Origin, SocketStream, bridge
+
+ORIGIN = Origin("here", is_local=True)
+families = pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET], ids=["unix", "tcp"])
+
+
+# Lines
+
+
+def lines_of(stream: ScriptedStream, limit: int) -> list[bytes]:
+    async def main() -> list[bytes]:
+        lines = []
+        while line := await stream.readline(limit):
+            lines.append(line)
+        return lines
+
+    return asyncio.run(main())
+
+
+@given(st.lists(st.binary(max_size=5) | st.sampled_from([b"\n", b"a\nb", b"\n\n"])))
+def test_how_bytes_arrive_does_not_change_the_lines(chunks: list[bytes]) -> None:
+    script = [chunk for chunk in chunks if chunk]
+    whole = b"".join(script)
+    expected = [line + b"\n" for line in whole.split(b"\n")]
+    expected[-1] = expected[-1].removesuffix(b"\n")
+    assert lines_of(ScriptedStream(*script), 1000) == [line for line in expected if line]
+
+
+@pytest.mark.parametrize(
+    "script", [[b"1234\n678\n"], [b"1234", b"\n6", b"78\n"], [bytes([byte]) for byte in b"1234\n678\n"]]
+)
+def test_a_line_may_be_as_long_as_the_limit(script: list[bytes]) -> None:
+    assert lines_of(ScriptedStream(*script), 5) == [b"1234\n", b"678\n"]
+
+
+@pytest.mark.parametrize(
+    "script", [[b"12345\n678\n"], [b"12345", b"\n"], [b"12345678"], [b"123", b"456", Script.SILENCE]]
+)
+def test_a_longer_line_is_refused_however_it_arrives(script: list[bytes | Script]) -> None:
+    with pytest.raises(LineTooLong, match="longer than 5 bytes"):
+        lines_of(ScriptedStream(*script), 5)
+
+
+def test_no_more_than_the_limit_and_one_chunk_is_taken_of_a_line_without_end() -> None:
+    stream = ScriptedStream(*[b"x" * 100] * 50, Script.BREAK)
+    with pytest.raises(LineTooLong):
+        lines_of(stream, 1000)
+    assert len(asyncio.run(stream.read())) == 1100
+
+
+def test_a_break_within_a_line_is_told() -> None:
+    with pytest.raises(ConnectionError):
+        lines_of(ScriptedStream(b"half a li", Script.BREAK), 100)
+
+
+def test_bytes_that_came_with_a_line_are_read_next() -> None:
+    async def main() -> list[bytes]:
+        stream = ScriptedStream(b"command\npay", b"load", b"more")
+        return [await stream.readline(100), await stream.read(), await stream.read(), await stream.readline(100)]
+
+    assert asyncio.run(main()) == [b"command\n", b"pay", b"load", b"more"]
+
+
+def test_cancelling_a_readline_loses_nothing() -> None:
+    async def main() -> bytes:
+        stream = ScriptedStream(b"half", Script.SILENCE, b" and half\n")
+        reading = asyncio.create_task(stream.readline(100))
+        await stream.silent.wait()
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+        return await stream.readline(100)
+
+    assert asyncio.run(main()) == b"half and half\n"
+
+
+def test_many_lines_of_one_chunk_take_time_that_grows_with_their_number_only() -> None:
+    # With a copy of the rest for each line these would take minutes.
+    assert len(lines_of(ScriptedStream(b"\n" * 1_000_000), 10)) == 1_000_000
+
+
+def test_a_long_line_in_many_pieces_takes_time_that_grows_with_its_length_only() -> None:
+    # Likewise with a search from the start, or a copy, for each piece.
+    assert len(lines_of(ScriptedStream(*[b"12"] * 500_000), 1_000_000)[0]) == 1_000_000
+
+
+# Sockets
+
+
+@asynccontextmanager
+async def connected(family: int) -> AsyncIterator[tuple[SocketStream, socket.socket]]:
+    """A stream, and the socket that is its far end."""
+    near, far = tcp_pair() if family == socket.AF_INET else socket.socketpair()
+    far.setblocking(False)
+    opening = asyncio.open_connection if family == socket.AF_INET else asyncio.open_unix_connection
+    reader, writer = await opening(sock=near, limit=CHUNK)
+    with far:
+        try:
+            yield SocketStream(reader, writer, ORIGIN), far
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    return near, far
+
+
+def reset(far: socket.socket) -> None:
+    """Leave without having read, and without an orderly end."""
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+
+
+async def read_all(far: socket.socket) -> bytes:
+    received = bytearray()
+    while data := await asyncio.get_running_loop().sock_recv(far, CHUNK):
+        received += data
+    return bytes(received)
+
+
+async def send_all(far: socket.socket, data: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(far, data)
+    far.shutdown(socket.SHUT_WR)
+
+
+@families
+def test_both_directions_of_a_socket_end_separately(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            await stream.write(b"question")
+            await stream.end()
+            assert await read_all(far) == b"question"
+            await send_all(far, b"answer")
+            assert await stream.readline(100) == b"answer"
+            assert await stream.read() == b""
+
+    run(main())
+
+
+@families
+def test_what_was_written_is_delivered_after_finish(run: EventLoop, family: int) -> None:
+    data = os.urandom(4_000_000)
+
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            reading = asyncio.create_task(read_all(far))
+            await stream.write(data)
+            await stream.finish()
+            assert await reading == data
+
+    run(main())
+
+
+@families
+def test_a_write_waits_for_a_slow_reader(run: EventLoop, family: int) -> None:
+    data = os.urandom(16_000_000)
+
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            writing = asyncio.create_task(stream.write(data))
+            await asyncio.get_running_loop().sock_recv(far, 1)
+            assert not writing.done()
+            reading = asyncio.create_task(read_all(far))
+            await writing
+            await stream.end()
+            assert len(await reading) == len(data) - 1
+
+    run(main())
+
+
+@families
+def test_a_dropped_stream_ends_at_once_for_the_far_end(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            await stream.write(b"x")
+            stream.close()
+            with suppress(ConnectionError):
+                await read_all(far)
+
+    run(main())
+
+
+async def read_and_write_until_it_breaks(stream: SocketStream) -> None:
+    while await stream.read():
+        pass
+    while True:
+        await stream.write(b"x" * CHUNK)
+
+
+@families
+def test_a_far_end_that_vanishes_breaks_reading_or_writing(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            await stream.write(b"never read")
+            reset(far)
+            with pytest.raises(ConnectionError):
+                await read_and_write_until_it_breaks(stream)
+
+    run(main())
+
+
+@families
+def test_ending_a_stream_whose_far_end_has_vanished(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            await stream.write(b"never read")
+            reset(far)
+            # The break may be known by now or not; no other error comes of it.
+            with suppress(ConnectionError):
+                await stream.end()
+
+    run(main())
+
+
+def test_a_lost_network_breaks_a_stream_too(run: EventLoop) -> None:
+    async def main() -> None:
+        near, far = tcp_pair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        with far:
+            reader.set_exception(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
+            with pytest.raises(ConnectionError, match="Connection timed out"):
+                await SocketStream(reader, writer, ORIGIN).read()
+            writer.close()
+
+    run(main())
+
+
+# Bridges
+
+
+@asynccontextmanager
+async def bridged(family: int) -> AsyncIterator[tuple[socket.socket, asyncio.Task[None], socket.socket]]:
+    """The two far ends of a bridge, and the bridge."""
+    async with connected(family) as (one, one_far), connected(family) as (other, other_far):
+        task = asyncio.create_task(bridge(one, other))
+        yield one_far, task, other_far
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@families
+def test_a_bridge_passes_bytes_both_ways_and_each_end_alone(run: EventLoop, family: int) -> None:
+    data = os.urandom(3_000_000)
+
+    async def main() -> None:
+        async with bridged(family) as (one, task, other):
+            reading = asyncio.create_task(read_all(other))
+            await send_all(one, data)
+            assert await reading == data
+            assert not task.done()
+            reading = asyncio.create_task(read_all(one))
+            await send_all(other, data[::-1])
+            assert await reading == data[::-1]
+            await task
+
+    run(main())
+
+
+@families
+def test_a_break_of_one_end_drops_the_other(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with bridged(family) as (one, task, other):
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(one, b"x")
+            await loop.sock_recv(other, 1)
+            await loop.sock_sendall(other, b"never read")
+            reset(one)
+            with suppress(ConnectionError):
+                await read_all(other)
+            if family == socket.AF_UNIX:
+                # Here a reset looks like an end until something is written.
+                with suppress(ConnectionError):
+                    await loop.sock_sendall(other, b"more" * CHUNK)
+            await task
+
+    run(main())
+
+
+@pytest.mark.parametrize("breaks", ["reading", "writing"])
+def test_a_break_ends_a_direction_that_waits(breaks: str) -> None:
+    async def main() -> None:
+        silent = ScriptedStream(Script.SILENCE)
+        broken = ScriptedStream(Script.BREAK) if breaks == "reading" else ScriptedStream(Script.SILENCE, breaks_after=0)
+        talker = ScriptedStream(b"x", Script.SILENCE) if breaks == "writing" else silent
+        await bridge(talker, broken)
+        assert talker.is_closed
+        assert broken.is_closed
+        assert not talker.is_finished
+
+    asyncio.run(main())
+
+
+def test_cancelling_a_bridge_drops_both_ends() -> None:
+    async def main() -> None:
+        one, other = ScriptedStream(Script.SILENCE), ScriptedStream(Script.SILENCE)
+        task = asyncio.create_task(bridge(one, other))
+        await one.silent.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert one.is_closed
+        assert other.is_closed
+
+    asyncio.run(main())
+
+
+def test_a_bridge_that_both_ends_have_left_is_finished_on_both() -> None:
+    async def main() -> None:
+        one, other = ScriptedStream(b"ping"), ScriptedStream(b"pong")
+        await bridge(one, other)
+        for stream, received in ((one, b"pong"), (other, b"ping")):
+            assert stream.written == received
+            assert stream.is_ended
+            assert stream.is_finished
+            assert not stream.is_closed
+
+    asyncio.run(main())

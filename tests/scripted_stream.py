@@ -1,0 +1,67 @@
+"""A byte stream whose far end is a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import Enum, auto
+
+from receptor.node.byte_stream import ByteStream, Origin
+
+
+class Script(Enum):
+    """What a far end does besides sending bytes."""
+
+    BREAK = auto()
+    SILENCE = auto()
+    """It neither sends nor leaves, for ever."""
+
+
+class ScriptedStream(ByteStream):
+    """Plays the script to its reader and then ends; keeps what is written.
+
+    After ``breaks_after`` bytes writing fails.
+    """
+
+    def __init__(self, *script: bytes | Script, is_local: bool = True, breaks_after: int | None = None) -> None:
+        super().__init__(Origin("a script", is_local=is_local))
+        self.written = b""
+        self.is_ended = self.is_finished = self.is_closed = False
+        self.silent = asyncio.Event()
+        """Set while the reader waits for what will never come."""
+        self._script = deque(script)
+        self._breaks_after = breaks_after
+
+    async def _receive(self) -> bytes:
+        if not self._script:
+            return b""
+        match self._script.popleft():
+            case bytes() as data:
+                return data
+            case Script.BREAK:
+                raise ConnectionResetError("the script breaks here")
+            case Script.SILENCE:
+                self.silent.set()
+                await asyncio.get_running_loop().create_future()
+                raise AssertionError("silence has no end")
+
+    async def write(self, data: bytes) -> None:
+        self.written += data
+        if self._breaks_after is not None and len(self.written) > self._breaks_after:
+            raise ConnectionResetError("the far end has left")
+
+    async def end(self) -> None:
+        self.is_ended = True
+
+    async def finish(self) -> None:
+        self.is_finished = True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that were written; each is whole."""
+        text = self.written.decode()
+        assert not text or text.endswith("\n")
+        return text.split("\n")[:-1]
