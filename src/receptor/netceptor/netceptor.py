@@ -31,7 +31,7 @@ class Netceptor:
         emit = self._emit
         self.mesh = Mesh(identity, rng, now, emit)
         self.switch = Switch(self.mesh, emit)
-        self.pings = Pings(self.switch, rng, emit)
+        self.pings = Pings(identity.node_id, self.switch, rng, emit)
         self.streams = Streams(identity.node_id, self.switch, credentials, rng, emit)
 
     def session_opened(self, session: int, terms: LinkTerms, now: float) -> None:

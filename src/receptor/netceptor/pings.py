@@ -27,8 +27,9 @@ class _Pending:
 class Pings:
     """The pings that wait for their end; each has an ephemeral service of its own."""
 
-    def __init__(self, switch: Switch, rng: random.Random, emit: Callable[[Effect], None]) -> None:
+    def __init__(self, own_id: str, switch: Switch, rng: random.Random, emit: Callable[[Effect], None]) -> None:
         self.timers: Timers[str] = Timers()
+        self._own_id = own_id
         self._switch = switch
         self._rng = rng
         self._emit = emit
@@ -46,7 +47,7 @@ class Pings:
         try:
             self._switch.send(service, Address(target, PING), b"", now, hops)
         except UnreachableError as error:
-            self._end(service, "", str(error), now)
+            self._end(service, self._own_id, str(error), now)
         return self._count
 
     def advance(self, now: float) -> None:
