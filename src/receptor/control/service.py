@@ -41,12 +41,7 @@ class ControlService:
         assert session is not None
         self._sessions.add(session)
         try:
-            await stream.write(self._greeting)
-            while (line := await stream.readline(LONGEST_LINE)) and await self._command(line, stream):
-                pass
-            await stream.finish()
-        except LineTooLong as error:
-            await stream.write(f"ERROR: {error}\n".encode())
+            await self._converse(stream)
             await stream.finish()
         except ConnectionError as error:
             logger.debug("client lost: %s: %s", stream.origin, error)
@@ -58,10 +53,19 @@ class ControlService:
             self._sessions.discard(session)
             logger.debug("client gone: %s", stream.origin)
 
+    async def _converse(self, stream: ByteStream) -> None:
+        await stream.write(self._greeting)
+        try:
+            while (line := await stream.readline(LONGEST_LINE)) and await self._command(line, stream):
+                pass
+        except LineTooLong as error:
+            await stream.write(f"ERROR: {error}\n".encode())
+
     async def _command(self, line: bytes, stream: ByteStream) -> bool:
         """Carry out one line; whether the session goes on."""
         text = line.replace(b"\r", b"").removesuffix(b"\n")
         if not text:
+            await asyncio.sleep(0)  # Many empty lines in one read must not hold up everybody else.
             return True
         try:
             command = parse(text)

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+
+import pytest
+from scripted_stream import Script, ScriptedStream
+
+from receptor.control.answers import NodeStatus
+from receptor.control.commands import LONGEST_LINE, Command, Connect, Ping, ShowStatus, WorkCancel
+from receptor.control.service import Answer, ControlService
+from receptor.errors import CommandError, UnreachableError
+from receptor.node.byte_stream import ByteStream
+
+GREETING = "Receptor Control, node foo"
+STATUS = '{"NodeID":"foo"}'
+
+
+async def dispatch(command: Command, stream: ByteStream) -> Answer | None:
+    """Commands of a node that knows a few."""
+    match command:
+        case ShowStatus():
+            return NodeStatus(node_id="foo")
+        case WorkCancel(unit_id):
+            return {"cancelled": unit_id}
+        case Connect():
+            while data := await stream.read():
+                await stream.write(data.upper())
+            return None
+        case Ping("slow"):
+            await asyncio.get_running_loop().create_future()
+        case Ping(target):
+            raise UnreachableError(f"no route\r\nto {target}")
+    raise CommandError("this node does not know that")
+
+
+def session(stream: ScriptedStream) -> ScriptedStream:
+    """Play a session to its end."""
+    asyncio.run(ControlService("foo", dispatch).serve(stream))
+    return stream
+
+
+def test_a_client_that_says_nothing_is_greeted() -> None:
+    stream = session(ScriptedStream())
+    assert stream.lines == [GREETING]
+    assert stream.is_finished
+
+
+def test_many_commands_in_one_session() -> None:
+    stream = session(ScriptedStream(b"status\n", b'{"command":"status"}\nSTAT', b"US\n", b"work cancel abcd1234\n"))
+    assert stream.lines == [GREETING, STATUS, STATUS, STATUS, '{"cancelled":"abcd1234"}']
+    assert stream.is_finished
+
+
+def test_carriage_returns_and_empty_lines_are_passed_over() -> None:
+    assert session(ScriptedStream(b"\r\n\n\nstatus\r\n\r\n")).lines == [GREETING, STATUS]
+
+
+def test_a_last_line_without_its_end_is_a_command_too() -> None:
+    assert session(ScriptedStream(b"status")).lines == [GREETING, STATUS]
+
+
+@pytest.mark.parametrize("bad", [b"nonsense", b"{", b"\xff", b"ping nowhere", b"reload", b"work status ../x"])
+def test_an_error_is_one_line_and_the_session_goes_on(bad: bytes) -> None:
+    _, error, status = session(ScriptedStream(bad + b"\nstatus\n")).lines
+    assert error.startswith("ERROR: ")
+    assert status == STATUS
+
+
+def test_an_error_of_several_lines_is_made_one() -> None:
+    assert session(ScriptedStream(b'{"command":"ping","target":"a\\nb"}')).lines == [
+        GREETING,
+        "ERROR: no route to a b",
+    ]
+
+
+def test_a_command_that_uses_up_the_stream_ends_the_session() -> None:
+    stream = session(ScriptedStream(b"connect bar control\nstatus\n", b"more"))
+    assert stream.written.decode() == f"{GREETING}\nSTATUS\nMORE"
+    assert stream.is_finished
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * 65536] * 17, [b"x" * (LONGEST_LINE + 1) + b"\nstatus\n"]])
+def test_a_line_too_long_is_refused_and_ends_the_session(pieces: list[bytes]) -> None:
+    stream = session(ScriptedStream(*pieces, Script.SILENCE))
+    assert stream.lines == [GREETING, "ERROR: a line is longer than 1048576 bytes"]
+    assert stream.is_finished
+
+
+def test_the_longest_line_is_taken() -> None:
+    target = "x" * (LONGEST_LINE - len('{"command":"status","x":""}\n'))
+    line = json.dumps({"command": "status", "x": target}, separators=(",", ":")).encode() + b"\n"
+    assert len(line) == LONGEST_LINE
+    assert session(ScriptedStream(line)).lines == [GREETING, STATUS]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        ScriptedStream(Script.BREAK),
+        ScriptedStream(b"status\n", Script.BREAK),
+        ScriptedStream(b"status\n" * 100, breaks_after=0),
+        ScriptedStream(b"status\n" * 100, breaks_after=40),
+        ScriptedStream(b"nonsense\n" * 100, breaks_after=40),
+        ScriptedStream(b"connect bar control\n", b"more", breaks_after=30),
+        ScriptedStream(b"x" * 2_000_000, breaks_after=40),
+    ],
+    ids=["at once", "later", "greeting", "answer", "error answer", "bridge", "too long a line"],
+)
+def test_a_client_that_vanishes_ends_its_session_quietly(stream: ScriptedStream) -> None:
+    session(stream)
+    assert stream.is_closed
+    assert not stream.is_finished
+
+
+def test_empty_lines_without_end_do_not_hold_up_others() -> None:
+    async def main() -> int:
+        serving = asyncio.create_task(ControlService("foo", dispatch).serve(ScriptedStream(b"\n" * 1000)))
+        turns_of_others = 0
+        while not serving.done():
+            await asyncio.sleep(0)
+            turns_of_others += 1
+        return turns_of_others
+
+    assert asyncio.run(main()) > 1000
+
+
+def test_stop_drops_all_sessions() -> None:
+    async def main() -> None:
+        service = ControlService("foo", dispatch)
+        idle = ScriptedStream(Script.SILENCE)
+        bridged = ScriptedStream(b"connect bar control\n", Script.SILENCE)
+        pinging = ScriptedStream(b"ping slow\n")
+        sessions = [asyncio.create_task(service.serve(stream)) for stream in (idle, bridged, pinging)]
+        await idle.silent.wait()
+        await bridged.silent.wait()
+        await service.stop()
+        assert all(session.done() for session in sessions)
+        assert all(stream.is_closed for stream in (idle, bridged, pinging))
+
+    asyncio.run(main())
+
+
+def test_stop_from_within_a_session_drops_the_others() -> None:
+    async def main() -> None:
+        async def stopping(command: Command, stream: ByteStream) -> Answer | None:
+            await service.stop()
+            return {"stopped": "yes"}
+
+        service = ControlService("foo", stopping)
+        other, own = ScriptedStream(Script.SILENCE), ScriptedStream(b"reload\n")
+        session = asyncio.create_task(service.serve(other))
+        await other.silent.wait()
+        await service.serve(own)
+        with suppress(asyncio.CancelledError):
+            await session
+        assert other.is_closed
+        assert own.lines == [GREETING, '{"stopped":"yes"}']
+
+    asyncio.run(main())
