@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
+from typing import TypeVar
 
 from receptor.netceptor.effects import Disconnect, Duplicate, Effect, Send
 from receptor.netceptor.links import LinkTerms
@@ -19,6 +21,8 @@ from receptor.netceptor.quic import StreamCredentials
 from receptor.node.credentials import insecure_credentials
 
 UNIX_TIME = 1_800_000_000.0
+
+EffectKind = TypeVar("EffectKind", bound=Effect)
 
 
 @lru_cache
@@ -111,6 +115,10 @@ class Simulation:
     def routes(self, node: str) -> dict[str, str]:
         return self.nodes[node].mesh.topology.routes
 
+    def told_of(self, node_id: str, kind: type[EffectKind]) -> list[EffectKind]:
+        """What a node has told its user of a kind."""
+        return [effect for effect in self.told[node_id] if isinstance(effect, kind)]
+
     def settle(self, node_id: str) -> None:
         """Carry out what a node asks for now, and plan its next call."""
         node = self.nodes.get(node_id)
@@ -169,3 +177,14 @@ class Simulation:
     def _number(self) -> int:
         self._count += 1
         return self._count
+
+
+def line_of_nodes(*names: str, latency: float = 0.001, loss: float = 0.0) -> Simulation:
+    """Nodes in a row that all know each other."""
+    simulation = Simulation()
+    for name in names:
+        simulation.add(name)
+    for one, other in pairwise(names):
+        simulation.plug(one, other, latency=latency, loss=loss)
+    assert simulation.run_until(lambda: all(len(simulation.routes(name)) == len(names) - 1 for name in names))
+    return simulation

@@ -166,6 +166,26 @@ class Mesh:
         self._compute_routes()
         for advertisement in self.advertisements.everything():
             self._emit(Send(link.session, encode_advertisement(advertisement), may_drop=False))
+        if update.node_id == node:
+            self._tell_of_later_run(link, node, update.epoch)
+
+    def _tell_of_later_run(self, link: Link, node: str, epoch: int) -> None:
+        """Show a neighbour whose clock was set back before its start that the mesh knows a later run of it.
+
+        Everybody would drop its updates as old. Ours it takes for those of a namesake, and then tells the mesh to
+        follow its own run (section 3, suspected duplicates).
+        """
+        known = self.topology.nodes.get(node)
+        if known is not None and known.epoch > epoch:
+            later_run = RoutingUpdate(
+                node_id=node,
+                update_id=random_name(self._rng),
+                epoch=known.epoch,
+                sequence=known.sequence,
+                connections={},
+                forwarding_node=self.identity.node_id,
+            )
+            self._emit(Send(link.session, encode_routing_update(later_run), may_drop=False))
 
     def _send_setup(self, session: int, now: float) -> None:
         link = self._links.get(session)
@@ -243,7 +263,8 @@ class Mesh:
             else:
                 self._notice(Severity.ERROR, f"{text}; this node has run too long to be the newcomer and stays")
         elif update.epoch > own.epoch:
-            self._notice(Severity.ERROR, f"a node started later uses our id {own.node_id}; telling it to end")
+            text = f"a node started later uses our id {own.node_id}, or did before our clock was set back"
+            self._notice(Severity.ERROR, f"{text}; telling it to end")
             self._flood(encode_routing_update(self._own_update(suspected_duplicate=update.epoch)))
 
     def _compute_routes(self) -> None:

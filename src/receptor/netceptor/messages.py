@@ -136,7 +136,7 @@ def encode_advertisement(advertisement: Advertisement) -> bytes:
 
 def decode_unreachable(payload: bytes) -> Unreachable:
     """The message that the service ``unreach`` received. Raises PeerError with what is wrong with it."""
-    return _decode(_unreachables, payload, "unreachable message")
+    return _decode(_unreachables, payload, "message to the service unreach")
 
 
 def encode_unreachable(message: Unreachable) -> bytes:
