@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from receptor.errors import OperatingError
@@ -41,7 +42,9 @@ class UnixListener:
         try:
             self._take_lock()
             listening = self._bind()
-            self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=CHUNK)
+            self._server = await asyncio.start_unix_server(
+                self._connected, sock=listening, limit=CHUNK, backlog=BACKLOG
+            )
         except OSError as error:
             raise OperatingError(
                 f"the control socket {self._path} can't be made: {error.strerror or error};"
@@ -72,24 +75,25 @@ class UnixListener:
         self._lock = lock
 
     def _bind(self) -> socket.socket:
+        """A socket at the path that does not listen yet: nobody gets in before it has its permissions."""
+        if self._path.exists() and not self._path.is_socket():
+            raise OperatingError(
+                f"the control socket can't be made: {self._path} exists and is no socket;"
+                " remove it or choose another filename"
+            )
         self._path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # The mask closes the moment between bind and chmod to everybody else.
-        mask = os.umask(0o177)
         try:
             listening.bind(str(self._path))
             os.chmod(self._path, self._permissions)
         except OSError:
             listening.close()
             raise
-        finally:
-            os.umask(mask)
-        listening.listen(BACKLOG)
         listening.setblocking(False)
         return listening
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._handler(SocketStream(reader, writer, Origin("a local client", is_local=True)))
+        await _serve(self._handler, SocketStream(reader, writer, Origin("a local client", is_local=True)))
 
 
 class TcpControlListener:
@@ -120,5 +124,12 @@ class TcpControlListener:
             self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = writer.get_extra_info("peername")[:2]
-        await self._handler(SocketStream(reader, writer, Origin(f"{host}:{port}", is_local=False)))
+        address = writer.get_extra_info("peername")
+        name = f"{address[0]}:{address[1]}" if address else "a client that is gone"
+        await _serve(self._handler, SocketStream(reader, writer, Origin(name, is_local=False)))
+
+
+async def _serve(handler: SessionHandler, stream: ByteStream) -> None:
+    # Streams of Python 3.11 complain of a task that ends cancelled, as sessions do when the node stops.
+    with suppress(asyncio.CancelledError):
+        await handler(stream)
