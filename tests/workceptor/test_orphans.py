@@ -5,14 +5,15 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from commands import RunnerProcess, eventually, is_alive, new_unit, parent_of, stat_fields, subreaper
+from commands import RunnerProcess, eventually, new_unit, parent_of, stat_fields, subreaper
 
 from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
 from receptor.workceptor.orphans import Orphans
+from receptor.workceptor.processes import kill_remains
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux has subreapers")
 
@@ -20,9 +21,13 @@ Unit = tuple[UnitFolder, StartRecord]
 
 
 @pytest.fixture(autouse=True)
-def _subreaper() -> Iterator[None]:
+def _subreaper(tmp_path: Path) -> Iterator[None]:
     with subreaper():
         yield
+        kill_remains([str(folder) for folder in tmp_path.iterdir()], [])
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
 
 
 def orphans_of_a_killed_runner(data_folder: Path, *scripts: str) -> dict[str, Unit]:
@@ -76,7 +81,7 @@ def test_their_ends_are_learnt_and_recorded(tmp_path: Path) -> None:
 
 
 def test_one_that_ended_before_it_was_watched(tmp_path: Path) -> None:
-    units = orphans_of_a_killed_runner(tmp_path, "exit 5")
+    units = orphans_of_a_killed_runner(tmp_path, "trap 'exit 5' TERM; echo; sleep 60 & wait")
 
     async def check() -> None:
         async with watching(units) as ends:
@@ -84,25 +89,27 @@ def test_one_that_ended_before_it_was_watched(tmp_path: Path) -> None:
             assert record
             assert (unit_id, record.exit_code) == ("unit0000", 5)
 
-    _, start = units["unit0000"]
+    folder, start = units["unit0000"]
+    eventually(folder.stdout_size)
+    os.kill(start.pid, signal.SIGTERM)
     eventually(lambda: stat_fields(start.pid)[0] == "Z")
     asyncio.run(check())
 
 
 def test_what_they_left_behind_stays_no_zombie(tmp_path: Path) -> None:
-    units = orphans_of_a_killed_runner(tmp_path, "sleep 60 & echo $!; exec sleep 60")
+    units = orphans_of_a_killed_runner(tmp_path, "sleep 60 & echo $!; exec sleep 60", "exec sleep 60")
     folder, start = units["unit0000"]
     child = int(eventually(folder.stdout_file.read_text))
 
     async def check() -> None:
         async with watching(units) as ends:
-            os.kill(child, signal.SIGKILL)
-            eventually(lambda: parent_of(child) in (None, start.pid))
             os.kill(start.pid, signal.SIGKILL)
             await ends.next()
+            eventually(lambda: parent_of(child) == os.getpid())
+            os.kill(child, signal.SIGKILL)
+            eventually(lambda: not stat_fields(child))
 
     asyncio.run(check())
-    assert not is_alive(child)
 
 
 def test_children_of_others_are_left_to_them(tmp_path: Path) -> None:

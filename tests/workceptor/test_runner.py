@@ -313,11 +313,12 @@ class TestDaemonsThatComeAndGo:
 class TestTrouble:
     def test_a_full_disk_delays_the_record_but_not_the_news(self, running: RunnerProcess, unit: UnitFolder) -> None:
         (unit.path / "exit.new").symlink_to("/dev/full")
+        unit.exit_file.symlink_to("/nowhere/exit")
         assert run(running.line, unit, "false")["exit_code"] == 1
         assert unit.read_exit() is None
         running.line.close()
         second = running.connect()
-        assert second.read()["units"] == []
+        assert second.read()["units"] == ["unit0001"], "its end is to come yet"
         assert second.read()["type"] == "ended"
         second.close()
         (unit.path / "exit.new").unlink()
@@ -325,6 +326,16 @@ class TestTrouble:
         end = unit.read_exit()
         assert end
         assert end.exit_code == 1
+
+    def test_killed_between_reaping_a_command_and_noting_what_it_used(
+        self, running: RunnerProcess, unit: UnitFolder
+    ) -> None:
+        """How it ended is on disk by then: nobody could learn it any more."""
+        os.mkfifo(unit.path / "exit.new")
+        running.line.start(unit, "bash", "-c", "exit 7")
+        end = eventually(unit.read_exit)
+        running.kill()
+        assert (end.exit_code, end.peak_memory) == (7, 0)
 
     def test_a_unit_that_was_released_while_it_ran(self, running: RunnerProcess, unit: UnitFolder) -> None:
         running.line.start(unit, "sleep", "60")

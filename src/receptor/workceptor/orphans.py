@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ import msgspec
 from receptor.errors import OperatingError
 from receptor.workceptor import runner
 from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.processes import is_running
 
 _OTHERS_PAUSE = 0.05
 """Seconds that a child of somebody else is left to be waited for, before looking again."""
@@ -58,7 +60,7 @@ class Orphans:
 
         Blocks shortly: for a worker thread.
         """
-        strangers = {unit_id for unit_id, (_, start) in units.items() if not _is_child(start.pid)}
+        strangers = {unit_id for unit_id, (_, start) in units.items() if not _is_child(start)}
         with self._lock:
             for unit_id, (folder, start) in units.items():
                 if unit_id not in strangers:
@@ -103,31 +105,41 @@ class Orphans:
 
     def _reap(self, pids: list[int]) -> None:
         for pid in pids:
+            started, ended = self._orphans[pid].start.started, time.time()
             try:
-                ended, wait_status, usage = os.wait4(pid, os.WNOHANG)
+                child = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if child is None:
+                    continue
+                # As the runner does: while it isn't reaped, another daemon could still learn how it ended.
+                self._record(pid, runner.exit_fields(runner.exit_code_of(child), started, ended))
+                _, wait_status, usage = os.wait4(pid, 0)
             except ChildProcessError:
                 self._tell(pid, None)
                 continue
-            if ended:
-                started = self._orphans[pid].start.started
-                self._tell(pid, msgspec.convert(runner.exit_fields(wait_status, usage, started), ExitRecord))
+            code = os.waitstatus_to_exitcode(wait_status)
+            self._tell(pid, self._record(pid, runner.exit_fields(code, started, ended, usage)))
+
+    def _record(self, pid: int, fields: runner.ExitFields) -> ExitRecord:
+        record = msgspec.convert(fields, ExitRecord)
+        folder = self._orphans[pid].folder
+        try:
+            folder.write_exit(record)
+        except OperatingError as error:
+            logger.error("the end of unit %s could not be recorded: %s", folder.unit_id, error)
+        return record
 
     def _tell(self, pid: int, record: ExitRecord | None) -> None:
-        orphan = self._orphans[pid]
-        if record:
-            try:
-                orphan.folder.write_exit(record)
-            except OperatingError as error:
-                logger.error("the end of unit %s could not be recorded: %s", orphan.folder.unit_id, error)
         with self._lock:
-            del self._orphans[pid]
+            orphan = self._orphans.pop(pid)
             if not self._closed:
                 self._loop.call_soon_threadsafe(self._on_end, orphan.folder.unit_id, record)
 
 
-def _is_child(pid: int) -> bool:
+def _is_child(start: StartRecord) -> bool:
+    if sys.platform != "linux" or not is_running(start):
+        return False
     try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.waitid(os.P_PID, start.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
     return True

@@ -17,7 +17,7 @@ Both sides send JSON objects, one a line:
 
 It is the only writer of two files in a unit's folder. ``process`` is made, still empty, before the command is
 started, and only if it isn't there yet: whatever dies, no unit is started twice. Then it gets the start record.
-``exit`` gets the record of the end. It never touches ``status``.
+``exit`` gets the record of the end, before the process is reaped. It never touches ``status``.
 """
 
 from __future__ import annotations
@@ -93,17 +93,16 @@ def socket_address(data_folder: str) -> Iterator[str]:
         os.close(folder)
 
 
-def exit_fields(wait_status: int, usage: struct_rusage, started: float) -> ExitFields:
-    """The record of an end that ``os.wait4`` told."""
-    code = os.waitstatus_to_exitcode(wait_status)
+def exit_fields(code: int, started: float, ended: float, usage: struct_rusage | None = None) -> ExitFields:
+    """The record of an end; ``code`` is negative for a signal. Without ``usage`` it is the one of the first moment."""
     return {
         "exit_code": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
         "started": started,
-        "ended": time.time(),
-        "user_seconds": usage.ru_utime,
-        "system_seconds": usage.ru_stime,
-        "peak_memory": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "ended": ended,
+        "user_seconds": usage.ru_utime if usage else 0.0,
+        "system_seconds": usage.ru_stime if usage else 0.0,
+        "peak_memory": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) if usage else 0,
     }
 
 
@@ -303,23 +302,42 @@ class Runner:
         with contextlib.suppress(BlockingIOError):
             os.read(self.wakeup, 1 << 16)
         while True:
+            ended = time.time()
             try:
-                pid, wait_status, usage = os.wait4(-1, os.WNOHANG)
+                pid, wait_status, usage = os.wait4(self.note_next_end(ended), os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
             command = self.commands.pop(pid, None)
             if command:
-                fields = exit_fields(wait_status, usage, command.started)
+                fields = exit_fields(os.waitstatus_to_exitcode(wait_status), command.started, ended, usage)
                 self.save(command, fields)
                 self.send(type="ended", unit=command.unit, exit=fields)
+
+    def note_next_end(self, ended: float) -> int:
+        """Put an end on disk before the process is reaped, for then nobody else can learn it if this is killed.
+
+        What it used is known only when it is reaped. Returns whom to reap.
+        """
+        if sys.platform == "darwin":
+            return -1
+        child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if child is None:
+            return -1
+        command = self.commands.get(child.si_pid)
+        if command:
+            fields = exit_fields(exit_code_of(child), command.started, ended)
+            with contextlib.suppress(OSError):  # The full record, which follows at once, tells of it.
+                write(os.path.join(command.folder, "exit"), json.dumps(fields).encode())
+        return child.si_pid
 
     def save(self, command: Command, fields: ExitFields) -> None:
         """Record an end. On a full disk it is kept and tried again; if the unit was released it is forgotten."""
         path = os.path.join(command.folder, "exit")
         try:
-            replace(path, json.dumps(fields).encode())
+            write(f"{path}.new", json.dumps(fields).encode())
+            os.replace(f"{path}.new", path)
         except FileNotFoundError:
             pass
         except OSError:
@@ -328,14 +346,17 @@ class Runner:
         self.unsaved.pop(command.unit, None)
 
 
-def replace(path: str, raw: bytes) -> None:
-    temporary = f"{path}.new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def exit_code_of(child: os.waitid_result) -> int:
+    """The exit code of an ended process, or the negative number of the signal that killed it."""
+    return child.si_status if child.si_code == os.CLD_EXITED else -child.si_status
+
+
+def write(path: str, raw: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(descriptor, raw)
     finally:
         os.close(descriptor)
-    os.replace(temporary, path)
 
 
 def has_hung_up(connection: socket.socket) -> bool:

@@ -211,26 +211,23 @@ class RunnerClient:
         for unit_id, answer in link.starting.items():
             await self._settle_start(unit_id, traces, answer)
         told = {unit_id: trace for unit_id, trace in traces.items() if unit_id in self._running}
-        for unit_id, trace in told.items():
-            if trace.end:
-                self._end(unit_id, trace.end)
-        unfinished = {unit_id: trace for unit_id, trace in told.items() if not trace.end}
-        orphans = {unit_id: (trace.folder, trace.start) for unit_id, trace in unfinished.items() if trace.start}
         if self._orphans is None:
             self._orphans = Orphans(self._end_orphan)
-        strangers = await asyncio.to_thread(self._orphans.watch, orphans)
-        lost = {
-            unit_id: unfinished[unit_id] for unit_id in unfinished if unit_id in strangers or unit_id not in orphans
-        }
+        orphans = {unit_id: (trace.folder, trace.start) for unit_id, trace in told.items() if trace.start}
+        watched = orphans.keys() - await asyncio.to_thread(self._orphans.watch, orphans)
+        ended = {unit_id: trace.end for unit_id, trace in told.items() if trace.end and unit_id not in watched}
+        lost = {unit_id: trace for unit_id, trace in told.items() if unit_id not in watched | ended.keys()}
         logger.error(
             "the runner of commands (process %d) was killed; of its commands %d had ended, %d are watched by the node"
             " itself, %d are given up%s",
             link.pid,
-            len(told) - len(unfinished),
-            len(unfinished) - len(lost),
+            len(ended),
+            len(watched),
             len(lost),
             await asyncio.to_thread(_last_words, self._data_folder / LOG),
         )
+        for unit_id, end in ended.items():
+            self._end(unit_id, end)
         for unit_id, vanished in (await self._give_up(lost)).items():
             self._end(unit_id, vanished)
 
