@@ -7,7 +7,7 @@ other node says no, and PeerError if it speaks another protocol.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -17,6 +17,8 @@ from receptor.identifiers import is_unit_id
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
 
 LONGEST_ANSWER = 8 * 1024 * 1024
+LONGEST_TEXT = 4096
+"""Characters that are kept of a text which the other node made up, such as a reason or a detail."""
 
 _CREATED_BEFORE = "Work unit created with ID "
 _CREATED_AFTER = ". Send stdin data and EOF."
@@ -28,7 +30,7 @@ class ControlStream(Protocol):
     """The part of a byte stream that conversations need."""
 
     async def readline(self, limit: int) -> bytes:
-        """The next line with its newline, or what is left at the end."""
+        """The next line with its newline, or what is left at the end. Raises PeerError past the limit."""
 
     async def read(self) -> bytes:
         """The next bytes; none at the end."""
@@ -83,12 +85,13 @@ async def ask_status(stream: ControlStream, unit_id: str) -> Status:
     await _command(stream, {"command": "work", "subcommand": "status", "unitid": unit_id})
     answer = await _line(stream)
     try:
-        return decode_status(answer.encode())
+        status = decode_status(answer.encode())
     except ValueError as error:
         raise PeerError(f"the status of {unit_id} can't be understood: {error}") from None
+    return msgspec.structs.replace(status, detail=status.detail[:LONGEST_TEXT])
 
 
-async def results(stream: ControlStream, unit_id: str, start: int, signature: str) -> AsyncIterator[bytes]:
+async def results(stream: ControlStream, unit_id: str, start: int, signature: str) -> AsyncGenerator[bytes, None]:
     """The output of a unit from an offset on, live, until the unit has ended."""
     await _command(stream, {"command": "work", "subcommand": "results", "unitid": unit_id}, signature, start)
     answer = await _line(stream)
@@ -140,5 +143,5 @@ async def _line(stream: ControlStream) -> str:
         raise ConnectionResetError("the control service closed the connection before its answer")
     text = line[:-1].decode(errors="replace")
     if text.startswith("ERROR"):
-        raise Refused(text.removeprefix("ERROR").lstrip(": "))
+        raise Refused(text.removeprefix("ERROR").lstrip(": ")[:LONGEST_TEXT])
     return text
