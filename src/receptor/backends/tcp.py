@@ -17,6 +17,8 @@ FIRST_REDIAL_DELAY = 5.0
 REDIAL_GROWTH = 1.5
 LONGEST_REDIAL_DELAY = 20.0
 CONNECT_TIMEOUT = 15.0
+CLOSE_TIME = 5.0
+"""Seconds that a closed connection has to send what was queued."""
 
 logger = logging.getLogger("receptor.backends")
 
@@ -29,6 +31,7 @@ class TcpSession(asyncio.Protocol):
         self._terms = terms
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
+        self._is_closed = False
         self.number = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -45,16 +48,21 @@ class TcpSession(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The connection is gone."""
-        self._owner.session_closed(self.number)
+        if not self._is_closed:
+            self._owner.session_closed(self.number)
 
     def send(self, packets: Sequence[bytes]) -> None:
         """Queue packets, in this order."""
         assert self._transport is not None
-        self._transport.writelines(list(frames(packets)))
+        if not self._transport.is_closing():  # uvloop's transports fail then
+            self._transport.writelines(list(frames(packets)))
 
     def close(self) -> None:
-        """End the connection after what was queued."""
+        """End the connection after what was queued, or in CLOSE_TIME at the latest."""
         assert self._transport is not None
+        self._is_closed = True
+        if self.queued:
+            asyncio.get_running_loop().call_later(CLOSE_TIME, self._transport.abort)
         self._transport.close()
 
     @property

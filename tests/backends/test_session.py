@@ -1,0 +1,296 @@
+"""What every backend must do; ``backend_kinds.KINDS`` says which there are."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from backend_kinds import KINDS, Address, BackendKind, FakeOwner, Kept
+from event_loops import EventLoop
+
+from receptor.netceptor.links import LinkTerms
+
+LISTENER_TERMS = LinkTerms(2.0, {"bar": 3.0})
+DIALER_TERMS = LinkTerms(4.0)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> BackendKind:
+    kind = KINDS[request.param]
+    kind.hasten_redial(monkeypatch)
+    return kind
+
+
+@asynccontextmanager
+async def listening(kind: BackendKind, address: Address | None = None) -> AsyncIterator[tuple[FakeOwner, Address]]:
+    owner = FakeOwner()
+    async with kind.listening(owner, LISTENER_TERMS, address) as where:
+        try:
+            yield owner, where
+        finally:
+            owner.drop_all()
+    assert owner.complaints == []
+
+
+@asynccontextmanager
+async def dialling(
+    kind: BackendKind, address: Address, *, redial: bool = False, makes_links: bool = True
+) -> AsyncIterator[FakeOwner]:
+    owner = FakeOwner(makes_links=makes_links)
+    dialer = kind.dialer(owner, DIALER_TERMS, address, redial)
+    await dialer.start()
+    try:
+        yield owner
+    finally:
+        await dialer.stop()
+        owner.drop_all()
+    assert owner.complaints == []
+
+
+@asynccontextmanager
+async def joined(kind: BackendKind) -> AsyncIterator[tuple[FakeOwner, Kept, FakeOwner, Kept]]:
+    """A listener and a dialer, each with its session."""
+    async with listening(kind) as (hub, address), dialling(kind, address) as spoke:
+        yield hub, await hub.next_session(), spoke, await spoke.next_session()
+
+
+def test_both_ends_learn_of_a_session(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        async with listening(kind) as (hub, (host, port)), dialling(kind, (host, port)) as spoke:
+            accepted, dialled = await hub.next_session(), await spoke.next_session()
+            assert accepted.terms is LISTENER_TERMS
+            assert dialled.terms is DIALER_TERMS
+            assert dialled.peer == f"{host}:{port}"
+            assert accepted.peer.startswith(f"{host}:")
+
+    run(main())
+
+
+def test_packets_of_all_sizes_arrive_whole_and_in_order(run: EventLoop, kind: BackendKind) -> None:
+    rng = random.Random(1)
+    sizes = [1, 2, 3, 127, 128, 255, 256, 257, 1200, 16_420, kind.largest_packet - 1, kind.largest_packet]
+    packets = [rng.randbytes(size) for size in sizes + [rng.randrange(1, 3000) for _ in range(500)] + sizes]
+
+    async def main() -> None:
+        async with joined(kind) as (_, accepted, _, dialled):
+            accepted.session.send(packets)
+            for packet in packets:
+                dialled.session.send([packet])
+            assert await accepted.receive(len(packets)) == packets
+            assert await dialled.receive(len(packets)) == packets
+
+    run(main())
+
+
+def test_an_empty_packet_hurts_no_other(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        async with joined(kind) as (_, accepted, _, dialled):
+            dialled.session.send([b"", b"one", b"", b"", b"two"])
+            received: list[bytes] = []
+            while b"two" not in received:
+                received += await accepted.receive(1)
+            assert [packet for packet in received if packet] == [b"one", b"two"]
+
+    run(main())
+
+
+def test_a_session_that_its_owner_closes_delivers_what_was_queued(run: EventLoop, kind: BackendKind) -> None:
+    packets = [bytes([number]) * 60_000 for number in range(100)]
+
+    async def main() -> None:
+        async with joined(kind) as (hub, accepted, _, dialled):
+            accepted.session.send(packets)
+            hub.drop(accepted)
+            assert await dialled.receive(len(packets)) == packets
+            await dialled.over.wait()
+
+    run(main())
+
+
+def test_a_session_may_be_closed_while_it_is_opened_or_heard(run: EventLoop, kind: BackendKind) -> None:
+    class Unwilling(FakeOwner):
+        def packets_received(self, number: int, packets: list[bytes]) -> None:
+            super().packets_received(number, packets)
+            self.drop_all()
+
+    async def main() -> None:
+        owner = Unwilling()
+        async with kind.listening(owner, LISTENER_TERMS) as address, dialling(kind, address) as spoke:
+            dialled = await spoke.next_session()
+            dialled.session.send([b"one"] * 1000)
+            dialled.session.send([b"two"] * 1000)
+            await dialled.over.wait()
+        assert owner.complaints == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("way", ["leave", "vanish"])
+def test_the_end_of_a_session_is_told_once_and_only_for_it(run: EventLoop, kind: BackendKind, way: str) -> None:
+    async def main() -> None:
+        async with listening(kind) as (hub, address), dialling(kind, address) as spoke:
+            other = await spoke.next_session()
+            await hub.next_session()
+            outsider = await kind.outsider(address)
+            await outsider.send(b"hello")
+            gone = await hub.next_session()
+            assert await gone.receive(1) == [b"hello"]
+            gone.session.send([b"never read"])
+            outsider.leave() if way == "leave" else outsider.vanish()
+            await gone.over.wait()
+            other.session.send([b"still here"])
+            assert await hub.sessions[0].receive(1) == [b"still here"]
+
+    run(main())
+
+
+def test_sending_on_a_broken_session_does_not_fail(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        async with listening(kind) as (hub, address):
+            outsider = await kind.outsider(address)
+            await outsider.send(b"hello")
+            kept = await hub.next_session()
+            outsider.vanish()
+            for _ in range(100):
+                kept.session.send([b"x" * 1000] * 100)
+            await kept.over.wait()
+            kept.session.send([b"x"])
+            kept.session.close()
+
+    run(main())
+
+
+def test_a_slow_reader_holds_up_only_itself(run: EventLoop, kind: BackendKind) -> None:
+    packets = [number.to_bytes(2, "big") * 10_000 for number in range(1000)]
+
+    async def main() -> None:
+        async with listening(kind) as (hub, address), dialling(kind, address) as spoke:
+            quick = await spoke.next_session()
+            quick_end = await hub.next_session()
+            outsider = await kind.outsider(address)
+            await outsider.send(b"hello")
+            slow = await hub.next_session()
+            slow.session.send(packets)
+            assert slow.session.queued > 1_000_000
+            quick_end.session.send([b"at once"])
+            assert await quick.receive(1) == [b"at once"]
+            assert [await outsider.receive() for _ in packets] == packets
+            assert slow.session.queued == 0
+            outsider.leave()
+
+    run(main())
+
+
+def test_a_reader_that_never_reads_does_not_keep_a_closed_session_open(
+    run: EventLoop, kind: BackendKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind.hasten_close(monkeypatch)
+
+    async def main() -> None:
+        async with listening(kind) as (hub, address):
+            outsider = await kind.outsider(address)
+            await outsider.send(b"hello")
+            stuck = await hub.next_session()
+            stuck.session.send([b"x" * 60_000] * 200)
+            hub.drop(stuck)
+            await outsider.is_cut()
+            outsider.leave()
+
+    run(main())
+
+
+def test_many_sessions(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        async with listening(kind) as (hub, address):
+            outsiders = [await kind.outsider(address) for _ in range(200)]
+            for number, outsider in enumerate(outsiders):
+                await outsider.send(b"I am %d" % number)
+            for _ in outsiders:
+                kept = await hub.next_session()
+                (packet,) = await kept.receive(1)
+                kept.session.send([b"you say: " + packet])
+            for number, outsider in enumerate(outsiders):
+                assert await outsider.receive() == b"you say: I am %d" % number
+                outsider.leave()
+            assert len({kept.peer for kept in hub.sessions}) == 200
+
+    run(main())
+
+
+@pytest.mark.parametrize("ended_by", ["the far end", "its owner"])
+def test_a_dialer_dials_again_when_its_session_has_ended(run: EventLoop, kind: BackendKind, ended_by: str) -> None:
+    async def main() -> None:
+        async with listening(kind) as (hub, address), dialling(kind, address, redial=True) as spoke:
+            for turn in range(3):
+                dialled, accepted = await spoke.next_session(), await hub.next_session()
+                dialled.session.send([b"turn %d" % turn])
+                assert await accepted.receive(1) == [b"turn %d" % turn]
+                owner, kept = (hub, accepted) if ended_by == "the far end" else (spoke, dialled)
+                owner.drop(kept)
+                await dialled.over.wait()
+
+    run(main())
+
+
+def test_a_dialer_waits_for_a_listener_that_comes_later_and_again(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        address = kind.free_address()
+        async with dialling(kind, address, redial=True) as spoke:
+            for _ in range(2):
+                async with listening(kind, address) as (hub, _):
+                    await hub.next_session()
+                    dialled = await spoke.next_session()
+                await dialled.over.wait()
+
+    run(main())
+
+
+def test_without_redial_one_session_is_all(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        async with listening(kind) as (hub, address), dialling(kind, address, redial=False) as spoke:
+            hub.drop(await hub.next_session())
+            await (await spoke.next_session()).over.wait()
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+            assert len(hub.sessions) == 1
+
+    run(main())
+
+
+def test_stopped_listeners_and_dialers_leave_their_sessions_alone(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        hub, spoke = FakeOwner(), FakeOwner()
+        async with kind.listening(hub, LISTENER_TERMS) as address:
+            dialer = kind.dialer(spoke, DIALER_TERMS, address, True)
+            await dialer.start()
+            accepted, dialled = await hub.next_session(), await spoke.next_session()
+            accepted.session.send([b"hello"])
+            assert await dialled.receive(1) == [b"hello"]
+            await dialer.stop()
+        dialled.session.send([b"still here"])
+        assert await accepted.receive(1) == [b"still here"]
+        hub.drop_all()
+        await dialled.over.wait()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(main())
+
+
+def test_a_listener_that_was_stopped_accepts_nobody(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        async with listening(kind) as (_, address):
+            pass
+        with pytest.raises(OSError):
+            await kind.outsider(address)
+
+    run(main())
+
+
+def test_stopping_a_dialer_that_never_got_through(run: EventLoop, kind: BackendKind) -> None:
+    async def main() -> None:
+        async with dialling(kind, kind.free_address(), redial=True):
+            pass
+
+    run(main())
