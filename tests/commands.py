@@ -101,9 +101,8 @@ class Line:
         self._connection.close()
 
     def start(self, folder: UnitFolder, *argv: str) -> Message:
-        """Start a command (looked up in /bin) and return the answer."""
-        program = argv[0] if "/" in argv[0] else f"/bin/{argv[0]}"
-        self.send(type="start", unit=folder.unit_id, folder=str(folder.path), program=program, argv=argv)
+        """Start a command and return the answer."""
+        self.send(type="start", unit=folder.unit_id, folder=str(folder.path), argv=argv)
         return self.read()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from receptor.errors import OperatingError
@@ -160,10 +161,20 @@ class TestRecords:
         assert (unit.read_start(), unit.read_exit()) == (START, EXIT)
         assert mode(unit.process_file) == mode(unit.exit_file) == 0o600
 
+    def test_the_last_whole_line_tells_the_end(self, unit: UnitFolder) -> None:
+        used = msgspec.structs.replace(EXIT, peak_memory=99)
+        unit.write_exit(EXIT)
+        unit.write_exit(used)
+        with unit.exit_file.open("ab") as file:
+            file.write(b'{"exit_code')
+        assert unit.read_exit() == used
+        unit.exit_file.write_bytes(b'{"exit_code')
+        assert unit.read_exit() is None
+
     @pytest.mark.parametrize("damage", [b"{", b"null", b"\xff", b'{"pid":"x"}', b"{}", b"x" * 100_000])
     def test_damage_is_told(self, unit: UnitFolder, damage: bytes) -> None:
         unit.process_file.write_bytes(damage)
-        unit.exit_file.write_bytes(damage)
+        unit.exit_file.write_bytes(damage[:1000] + b"\n")
         with pytest.raises(OperatingError, match="process: it is damaged"):
             unit.read_start()
         with pytest.raises(OperatingError, match="exit: it is damaged"):

@@ -184,7 +184,7 @@ def test_nothing_is_told_after_the_close(tmp_path: Path) -> None:
 def test_a_full_disk_does_not_keep_the_end_from_being_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     units = orphans_of_a_killed_runner(tmp_path, "exec sleep 60")
     folder, start = units["unit0000"]
-    (folder.path / "exit.new").symlink_to("/dev/full")
+    folder.exit_file.symlink_to("/dev/full")
 
     async def check() -> None:
         async with watching(units) as ends:

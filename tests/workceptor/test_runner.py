@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from commands import Line, Message, RunnerProcess, eventually, is_alive, new_unit, stat_fields
 
@@ -88,7 +90,9 @@ class TestCommands:
     ) -> None:
         record = run(line, unit, "bash", "-c", script)
         assert (record["exit_code"], record["signal"]) == (code, number)
-        assert record == json.loads(unit.exit_file.read_bytes())
+        end = unit.read_exit()
+        assert end
+        assert record == msgspec.to_builtins(end)
         assert stat.S_IMODE(unit.exit_file.stat().st_mode) == 0o600
 
     def test_what_it_used(self, line: Line, unit: UnitFolder) -> None:
@@ -151,36 +155,50 @@ class TestCommands:
 
 
 class TestRefusals:
-    def refused(self, line: Line, unit: UnitFolder, *argv: str) -> str:
+    def refused(self, line: Line, unit: UnitFolder, *argv: str) -> tuple[str, int, bool]:
         answer = line.start(unit, *argv)
-        assert (answer["type"], answer["unit"]) == ("refused", unit.unit_id)
-        return str(answer["reason"])
+        assert (answer.pop("type"), answer.pop("unit")) == ("refused", unit.unit_id)
+        assert not unit.path.joinpath("exit").exists()
+        return str(answer["path"]), int(str(answer["errno"])), bool(answer["is_program"])
 
-    def test_there_is_no_such_program(self, line: Line, unit: UnitFolder) -> None:
-        assert self.refused(line, unit, "/nowhere/program") == "/nowhere/program: No such file or directory"
+    @pytest.mark.parametrize("program", ["/nowhere/program", "no-such-program"])
+    def test_there_is_no_such_program(self, line: Line, unit: UnitFolder, program: str) -> None:
+        assert self.refused(line, unit, program) == (program, errno.ENOENT, True)
         assert not unit.was_begun(), "certainly not started, so that it may be tried again"
         assert run(line, unit, "true")["exit_code"] == 0
 
+    def test_it_is_looked_for_in_the_path_of_the_present_daemon(
+        self, line: Line, unit: UnitFolder, tmp_path: Path
+    ) -> None:
+        (tmp_path / "program").symlink_to("/bin/true")
+        assert self.refused(line, unit, "program") == ("program", errno.ENOENT, True)
+        line.send(type="hello", cwd="/", environ={"PATH": str(tmp_path)})
+        assert run(line, unit, "program")["exit_code"] == 0
+
     def test_it_is_not_executable(self, line: Line, unit: UnitFolder) -> None:
-        assert self.refused(line, unit, str(unit.stdin_file)).endswith("stdin: Permission denied")
+        path = str(unit.stdin_file)
+        assert self.refused(line, unit, path) == (path, errno.EACCES, True)
 
     def test_a_script_that_does_not_say_of_what(self, line: Line, unit: UnitFolder, tmp_path: Path) -> None:
         script = tmp_path / "script"
         script.write_text("echo hello")
         script.chmod(0o700)
-        assert self.refused(line, unit, str(script)).endswith("script: Exec format error")
+        assert self.refused(line, unit, str(script)) == (str(script), errno.ENOEXEC, True)
 
     def test_the_payload_is_missing(self, line: Line, unit: UnitFolder) -> None:
         unit.stdin_file.unlink()
-        assert self.refused(line, unit, "true").endswith("unit0001/stdin: No such file or directory")
+        assert self.refused(line, unit, "true") == (str(unit.stdin_file), errno.ENOENT, False)
 
     def test_the_folder_is_missing(self, line: Line, unit: UnitFolder) -> None:
         unit.remove()
-        assert self.refused(line, unit, "true").endswith("unit0001/process: No such file or directory")
+        assert self.refused(line, unit, "true") == (str(unit.process_file), errno.ENOENT, False)
 
     def test_no_unit_is_started_twice(self, line: Line, unit: UnitFolder) -> None:
-        run(line, unit, "true")
-        assert self.refused(line, unit, "true").endswith("process: File exists")
+        line.start(unit, "sleep", "60")
+        assert self.refused(line, unit, "true") == (str(unit.process_file), errno.EEXIST, False)
+        start = unit.read_start()
+        assert start
+        os.kill(start.pid, signal.SIGKILL)
 
 
 class TestEndOfTheRunner:
@@ -250,9 +268,7 @@ class TestDaemonsThatComeAndGo:
     ) -> None:
         """A request of a dead daemon may be carried out or not, but never later than the greeting."""
         os.kill(running.pid, signal.SIGSTOP)
-        running.line.send(
-            type="start", unit="unit0001", folder=str(unit.path), program="/bin/sleep", argv=["sleep", "60"]
-        )
+        running.line.send(type="start", unit="unit0001", folder=str(unit.path), argv=["sleep", "60"])
         running.line.close()
         second = running.connect()
         os.kill(running.pid, signal.SIGCONT)
@@ -287,7 +303,7 @@ class TestDaemonsThatComeAndGo:
         units = [new_unit(tmp_path, f"unit{number:04}") for number in range(10)]
         for unit in units:
             name = unit.unit_id + "x" * 100_000
-            running.line.send(type="start", unit=name, folder=str(unit.path), program="/bin/true", argv=["true"])
+            running.line.send(type="start", unit=name, folder=str(unit.path), argv=["true"])
         for unit in units:
             eventually(unit.read_exit)
         messages = [running.line.read() for _ in range(20)]
@@ -312,30 +328,26 @@ class TestDaemonsThatComeAndGo:
 
 class TestTrouble:
     def test_a_full_disk_delays_the_record_but_not_the_news(self, running: RunnerProcess, unit: UnitFolder) -> None:
-        (unit.path / "exit.new").symlink_to("/dev/full")
-        unit.exit_file.symlink_to("/nowhere/exit")
+        unit.exit_file.symlink_to("/dev/full")
         assert run(running.line, unit, "false")["exit_code"] == 1
-        assert unit.read_exit() is None
         running.line.close()
         second = running.connect()
         assert second.read()["units"] == ["unit0001"], "its end is to come yet"
         assert second.read()["type"] == "ended"
         second.close()
-        (unit.path / "exit.new").unlink()
+        unit.exit_file.unlink()
         assert running.process.wait(10) == 0
         end = unit.read_exit()
         assert end
         assert end.exit_code == 1
 
-    def test_killed_between_reaping_a_command_and_noting_what_it_used(
-        self, running: RunnerProcess, unit: UnitFolder
-    ) -> None:
-        """How it ended is on disk by then: nobody could learn it any more."""
-        os.mkfifo(unit.path / "exit.new")
-        running.line.start(unit, "bash", "-c", "exit 7")
-        end = eventually(unit.read_exit)
-        running.kill()
-        assert (end.exit_code, end.peak_memory) == (7, 0)
+    def test_how_it_ended_is_on_disk_before_it_is_reaped(self, running: RunnerProcess, unit: UnitFolder) -> None:
+        """Nobody could learn it any more if the runner were killed in between."""
+        run(running.line, unit, "bash", "-c", "exit 7")
+        first, last = (json.loads(line) for line in unit.exit_file.read_bytes().splitlines())
+        assert (first["exit_code"], first["peak_memory"]) == (7, 0)
+        assert last["exit_code"] == 7
+        assert last["peak_memory"] > 0
 
     def test_a_unit_that_was_released_while_it_ran(self, running: RunnerProcess, unit: UnitFolder) -> None:
         running.line.start(unit, "sleep", "60")

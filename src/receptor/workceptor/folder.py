@@ -174,14 +174,15 @@ class UnitFolder:
 
         Raises OperatingError if the record is damaged.
         """
-        return _read_record(self.process_file, StartRecord)
+        return _decode_record(self.process_file, _read(self.process_file, _LARGEST_RECORD), StartRecord)
 
     def read_exit(self) -> ExitRecord | None:
         """How the command ended; None if it hasn't, or nobody saw its end.
 
         Raises OperatingError if the record is damaged.
         """
-        return _read_record(self.exit_file, ExitRecord)
+        *lines, _ = _read(self.exit_file, _LARGEST_RECORD).split(b"\n")
+        return _decode_record(self.exit_file, lines[-1] if lines else b"", ExitRecord)
 
     def write_start(self, record: StartRecord) -> None:
         """Note the process of a command in the place of a runner that died before it could."""
@@ -189,9 +190,9 @@ class UnitFolder:
             _replace(self.process_file, msgspec.json.encode(record))
 
     def write_exit(self, record: ExitRecord) -> None:
-        """Note the end of a command in the place of a runner that died before it."""
-        with operating_errors(self.exit_file):
-            _replace(self.exit_file, msgspec.json.encode(record))
+        """Note the end of a command in the place of a runner that died before it; the last note counts."""
+        with operating_errors(self.exit_file), open(self.exit_file, "ab", opener=_private) as file:
+            file.write(msgspec.json.encode(record) + b"\n")
 
     def remove(self) -> None:
         """Remove the folder with all that is in it, half-made or whole; it is no error if it is gone.
@@ -274,16 +275,15 @@ def _replace(path: Path, raw: bytes) -> None:
 
 
 def _read(path: Path, largest: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(largest + 1)
-    except FileNotFoundError:
-        return b""
-
-
-def _read_record(path: Path, kind: type[_Record]) -> _Record | None:
     with operating_errors(path):
-        raw = _read(path, _LARGEST_RECORD)
+        try:
+            with path.open("rb") as file:
+                return file.read(largest + 1)
+        except FileNotFoundError:
+            return b""
+
+
+def _decode_record(path: Path, raw: bytes, kind: type[_Record]) -> _Record | None:
     if not raw:
         return None
     try:

@@ -10,14 +10,15 @@ Both sides send JSON objects, one a line:
 
     runner                                            daemon
     {type: greeting, version, pid, units}             {type: hello, cwd, environ}
-    {type: started, unit, process}                    {type: start, unit, folder, program, argv}
-    {type: refused, unit, errno, reason}
+    {type: started, unit, process}                    {type: start, unit, folder, argv}
+    {type: refused, unit, errno, path, is_program}
     {type: ended, unit, exit}
     {type: busy} or {type: failed, reason}, then it closes
 
 It is the only writer of two files in a unit's folder. ``process`` is made, still empty, before the command is
 started, and only if it isn't there yet: whatever dies, no unit is started twice. Then it gets the start record.
-``exit`` gets the record of the end, before the process is reaped. It never touches ``status``.
+``exit`` gets the record of the end, first before the process is reaped and then again with what it used; the last whole
+line counts. It never touches ``status``.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ class Runner:
             if request["type"] == "hello":
                 self.adopt_surroundings(request["cwd"], request["environ"])
             elif request["type"] == "start":
-                self.start(request["unit"], request["folder"], request["program"], request["argv"])
+                self.start(request["unit"], request["folder"], request["argv"])
         except (ValueError, LookupError, TypeError):
             self.drop()
 
@@ -239,38 +240,43 @@ class Runner:
     def adopt_surroundings(self, cwd: str | None, environ: dict[str, str]) -> None:
         """Commands start where and with what the daemon runs, also when that is another one than at first."""
         self.environ = environ
+        if "PATH" in environ:
+            os.environ["PATH"] = environ["PATH"]
+        else:
+            os.environ.pop("PATH", None)
         if cwd is not None:
             with contextlib.suppress(OSError):  # A folder that was removed since is no reason to start nothing.
                 os.chdir(cwd)
 
-    def start(self, unit: str, folder: str, program: str, argv: list[str]) -> None:
+    def start(self, unit: str, folder: str, argv: list[str]) -> None:
         try:
             record = os.open(os.path.join(folder, "process"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 started = time.time()
-                pid, fields = self.spawn(record, folder, program, argv, started)
+                pid, fields = self.spawn(record, folder, argv, started)
             except OSError:
                 os.unlink(os.path.join(folder, "process"))
                 raise
             finally:
                 os.close(record)
         except OSError as error:
-            where = error.filename if isinstance(error.filename, str) else folder
-            reason = f"{where}: {error.strerror}".encode(errors="backslashreplace").decode()
-            self.send(type="refused", unit=unit, errno=error.errno, reason=reason)
+            path = error.filename if isinstance(error.filename, str) else folder
+            is_program = path == argv[0]
+            path = path.encode(errors="backslashreplace").decode()
+            self.send(type="refused", unit=unit, errno=error.errno, path=path, is_program=is_program)
             return
         self.send(type="started", unit=unit, process=fields)
         self.commands[pid] = Command(unit, folder, started)
 
-    def spawn(self, record: int, folder: str, program: str, argv: list[str], started: float) -> tuple[int, StartFields]:
+    def spawn(self, record: int, folder: str, argv: list[str], started: float) -> tuple[int, StartFields]:
         """Start the command and note in the open file which process it is."""
         with contextlib.ExitStack() as files:
             stdin = os.open(os.path.join(folder, "stdin"), os.O_RDONLY)
             files.callback(os.close, stdin)
             stdout = os.open(os.path.join(folder, "stdout"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             files.callback(os.close, stdout)
-            pid = os.posix_spawn(
-                program,
+            pid = os.posix_spawnp(
+                argv[0],
                 argv,
                 {**self.environ, UNIT_VARIABLE: folder},
                 file_actions=[
@@ -329,15 +335,13 @@ class Runner:
         if command:
             fields = exit_fields(exit_code_of(child), command.started, ended)
             with contextlib.suppress(OSError):  # The full record, which follows at once, tells of it.
-                write(os.path.join(command.folder, "exit"), json.dumps(fields).encode())
+                append_end(command.folder, fields)
         return child.si_pid
 
     def save(self, command: Command, fields: ExitFields) -> None:
         """Record an end. On a full disk it is kept and tried again; if the unit was released it is forgotten."""
-        path = os.path.join(command.folder, "exit")
         try:
-            write(f"{path}.new", json.dumps(fields).encode())
-            os.replace(f"{path}.new", path)
+            append_end(command.folder, fields)
         except FileNotFoundError:
             pass
         except OSError:
@@ -351,10 +355,14 @@ def exit_code_of(child: os.waitid_result) -> int:
     return child.si_status if child.si_code == os.CLD_EXITED else -child.si_status
 
 
-def write(path: str, raw: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def append_end(folder: str, fields: ExitFields) -> None:
+    """Add a line to the file ``exit``, of which the last whole one counts.
+
+    That is as safe as replacing the file, and spares making a second one, which a busy disk may take a ms for.
+    """
+    descriptor = os.open(os.path.join(folder, "exit"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        os.write(descriptor, raw)
+        os.write(descriptor, json.dumps(fields).encode() + b"\n")
     finally:
         os.close(descriptor)
 

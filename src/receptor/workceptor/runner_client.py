@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -90,11 +89,12 @@ class RunnerClient:
         started; it did not run then, unless the message says that nobody knows. If this is cancelled the command
         may run or not; ``on_end`` is called for it if it does.
         """
-        program = await asyncio.to_thread(find_program, argv)
+        if not argv or any("\0" in word for word in argv):
+            raise CommandError("the command can't be started: its words are none or hold a NUL character")
         for _ in range(ATTEMPTS):
             link = await self._open_link(start_runner=True)
             try:
-                start = await link.start(unit_id, folder, program, argv) if link else None
+                start = await link.start(unit_id, folder, argv) if link else None
             except NotStarted:
                 continue
             if start:
@@ -257,28 +257,6 @@ class RunnerClient:
             starts = [trace.start for trace in lost.values() if trace.start]
             await asyncio.to_thread(kill_remains, folders, starts)
         return reasons
-
-
-def find_program(argv: Sequence[str]) -> str:
-    """The path of the program that the words of a command begin with, looked up in PATH if it is a bare name.
-
-    Raises OperatingError if there is none, CommandError if the words can't be those of any command.
-    """
-    if not argv or any("\0" in word for word in argv):
-        raise CommandError(
-            "the command can't be started: its words are none or hold a NUL character; correct its params"
-        )
-    program = shutil.which(argv[0])
-    if program:
-        return program
-    if os.path.dirname(argv[0]) and os.path.exists(argv[0]):
-        raise OperatingError(
-            f"the command can't be started: {argv[0]} is not an executable file; chmod +x may be missing"
-        )
-    where = "" if os.path.dirname(argv[0]) else f" in PATH ({os.environ.get('PATH', os.defpath)})"
-    raise OperatingError(
-        f"the command can't be started: {argv[0]} is not found{where}; install it or give its full path as command"
-    )
 
 
 def _await_end_of_child(pid: int) -> None:

@@ -29,12 +29,16 @@ GREETING_PATIENCE = 10.0
 
 _FIRST_PAUSE = 0.02
 _ADVICE = {
-    errno.ENOEXEC: "it is no program; a script must begin with a line like #!/bin/sh",
-    errno.ENOENT: "if it is a script, its first line names an interpreter that does not exist",
     errno.EEXIST: "the unit was started before; submit the work again as a new unit",
+    errno.ENOENT: "it was removed from outside; leave the data folder to the node",
     errno.ENOSPC: "free some space on that disk",
     errno.EAGAIN: "there are too many processes; raise the limit (ulimit -u) or run less at once",
     errno.ENOMEM: "there is too little memory; run less at once",
+}
+_ADVICE_ON_PROGRAMS = _ADVICE | {
+    errno.ENOENT: "install it, or if it is a script, what its first line names",
+    errno.EACCES: "make it an executable file (chmod +x), in folders that the node may enter",
+    errno.ENOEXEC: "it is no program; a script must begin with a line like #!/bin/sh",
 }
 
 logger = logging.getLogger("receptor.workceptor")
@@ -70,14 +74,18 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
     unit: str
     errno: int
-    reason: str
+    path: str
+    is_program: bool
 
     def error(self) -> OperatingError | CommandError:
         """What to tell people."""
-        told = f"the command can't be started: {self.reason}"
+        told = f"the command can't be started: {self.path}: {os.strerror(self.errno)}"
         if self.errno == errno.E2BIG:
             return CommandError(f"{told}; send large data as the payload instead")
-        return OperatingError(f"{told}; {_ADVICE[self.errno]}" if self.errno in _ADVICE else told)
+        if self.is_program and self.errno == errno.ENOENT and "/" not in self.path:
+            return OperatingError(f"{told} in PATH; install it or give its full path")
+        advice = (_ADVICE_ON_PROGRAMS if self.is_program else _ADVICE).get(self.errno)
+        return OperatingError(f"{told}; {advice}" if advice else told)
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
@@ -136,7 +144,7 @@ class RunnerLink(asyncio.Protocol):
         elif self.pid and not self._closing:
             self._on_loss(self)
 
-    async def start(self, unit_id: str, folder: UnitFolder, program: str, argv: Sequence[str]) -> StartRecord:
+    async def start(self, unit_id: str, folder: UnitFolder, argv: Sequence[str]) -> StartRecord:
         """Ask for the start of a command and wait for the answer.
 
         Raises NotStarted, OperatingError or CommandError.
@@ -145,7 +153,7 @@ class RunnerLink(asyncio.Protocol):
             raise NotStarted
         answer: asyncio.Future[StartRecord] = asyncio.get_running_loop().create_future()
         self.starting[unit_id] = answer
-        self._send(type="start", unit=unit_id, folder=str(folder.path), program=program, argv=list(argv))
+        self._send(type="start", unit=unit_id, folder=str(folder.path), argv=list(argv))
         return await answer
 
     async def close(self) -> None:
