@@ -1,18 +1,17 @@
 """One QUIC connection that carries one stream, without I/O (mesh protocol, section 6; RFC 9000).
 
-qh3 does the QUIC. Three things are ours: the byte 0 that opens a stream, the check of the certificate's name,
-and back-pressure towards the sender: while reading is paused, received data stays in qh3's core, which then
-grants the sender no more than one flow-control window.
+qh3 does the QUIC. Ours are the byte 0 that opens a stream, the check of the certificate's name, the limits in time,
+and that whatever goes wrong in a connection ends that connection only.
 """
 
 from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from qh3.quic.configuration import QuicConfiguration
-from qh3.quic.connection import QuicConnection, QuicConnectionError
 from qh3.quic.events import (
     ConnectionTerminated,
     HandshakeCompleted,
@@ -22,22 +21,14 @@ from qh3.quic.events import (
     StreamReset,
 )
 
-from receptor.netceptor.packets import MESH_MTU
+from receptor.netceptor.qh3_connection import MeshQuicConnection, configuration
 
-ALPN = "netceptor"
 INSECURE_COMMON_NAME = "netceptor-insecure-common-name"
 HANDSHAKE_TIMEOUT = 15.0
-IDLE_TIMEOUT = 30.0
 LINGER = 30.0
-"""Seconds for which a finished stream waits for the far end to have everything and close."""
+"""Seconds for which a finished stream, with everything sent, waits for the far end to have it all and close."""
 
 KEEP_ALIVE_INTERVAL = 15.0
-CONNECTION_ID_LENGTH = 8
-"""RFC 9000, section 7.2: the id that a dialer makes up for its first packet must not be shorter."""
-
-STREAM_WINDOW = 4 * 1024 * 1024
-CONNECTION_WINDOW = 6 * 1024 * 1024
-
 NORMAL_CLOSE = 0
 STREAM_ERROR = 500
 NORMAL_REASON = "normal close"
@@ -47,6 +38,9 @@ _STREAM_ID = 0
 _COMMON_NAME_OID = "2.5.4.3"
 _ANYWHERE = ("127.0.0.1", 1)
 """qh3 wants an IP address for its path; ours are nodes and services, which it need not know."""
+_LONGEST_REASON = 200
+"""Characters of a reason that fit any packet; qh3 can't send one that does not."""
+
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 
 
@@ -58,28 +52,10 @@ class StreamCredentials:
     key: bytes
 
 
-class _BackPressuredConnection(QuicConnection):
-    """A connection that takes events from qh3's core only while somebody wants them.
-
-    ``_drain_core`` is private to qh3; the version is pinned and tests/netceptor/test_quic.py shows the effect.
-    """
-
-    paused = False
-
-    def _drain_core(self) -> None:
-        if not self.paused:
-            super()._drain_core()
-
-    def resume(self) -> None:
-        self.paused = False
-        if self._core is not None:
-            super()._drain_core()
-
-
 class StreamConnection:
     """The state of one stream over QUIC; ``events`` tells what happened, ``datagrams`` what to send."""
 
-    def __init__(self, connection: _BackPressuredConnection, is_dialer: bool, now: float) -> None:
+    def __init__(self, connection: MeshQuicConnection, is_dialer: bool, now: float) -> None:
         self._quic = connection
         self._is_dialer = is_dialer
         self._handshake_deadline: float | None = now + HANDSHAKE_TIMEOUT
@@ -93,32 +69,28 @@ class StreamConnection:
     @classmethod
     def dial(cls, own_id: str, now: float) -> StreamConnection:
         """Begin a connection as the dialer; its first datagrams are ready to send."""
-        configuration = _configuration(is_client=True)
-        configuration.verify_mode = ssl.CERT_NONE
-        configuration.verify_hostname = False
-        configuration.server_name = own_id if _HOST_NAME.fullmatch(own_id) else None
-        connection = _BackPressuredConnection(configuration=configuration)
+        settings = configuration(is_client=True)
+        settings.verify_mode = ssl.CERT_NONE
+        settings.verify_hostname = False
+        settings.server_name = own_id if _HOST_NAME.fullmatch(own_id) else None
+        connection = MeshQuicConnection(configuration=settings)
         connection.connect(_ANYWHERE, now=now)
         return cls(connection, is_dialer=True, now=now)
 
     @classmethod
     def accept(cls, credentials: StreamCredentials, destination_id: bytes, now: float) -> StreamConnection:
         """Begin a connection as the listener, on the first datagram from a dialer."""
-        configuration = _configuration(is_client=False)
-        configuration.load_cert_chain(credentials.certificate, credentials.key)
-        connection = _BackPressuredConnection(
-            configuration=configuration, original_destination_connection_id=destination_id
-        )
+        settings = configuration(is_client=False)
+        settings.load_cert_chain(credentials.certificate, credentials.key)
+        connection = MeshQuicConnection(configuration=settings, original_destination_connection_id=destination_id)
         return cls(connection, is_dialer=False, now=now)
 
     # In
 
     def receive(self, datagrams: list[bytes], now: float) -> None:
         """Take datagrams of the far end. Whatever is wrong with them ends this connection only."""
-        try:
+        with self._contained():
             self._quic.receive_many_datagrams(datagrams, _ANYWHERE, now)
-        except (QuicConnectionError, ValueError, AssertionError) as error:
-            self.close(STREAM_ERROR, f"the far end broke the QUIC protocol: {error}")
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the far end; does nothing once the connection is over."""
@@ -129,7 +101,10 @@ class StreamConnection:
         self._send(b"", end=True)
 
     def finish(self, now: float) -> None:
-        """Close our half; end the connection once the far end has everything, or has closed, or after LINGER."""
+        """Close our half; end the connection once the far end has everything or has closed.
+
+        As long as the far end lives and doesn't read, that takes as long; when all is sent it takes at most LINGER.
+        """
         self.end()
         self.resume()
         self._linger_deadline = now + LINGER
@@ -139,36 +114,47 @@ class StreamConnection:
         if code != NORMAL_CLOSE:
             self.problem = self.problem or reason
         self._handshake_deadline = self._keep_alive_at = self._linger_deadline = None
-        self._quic.close(error_code=code, reason_phrase=reason)
-        self._quic.resume()
+        with self._contained():
+            self._quic.close(error_code=code, reason_phrase=reason[:_LONGEST_REASON])
+            self._quic.resume()
 
     def pause(self) -> None:
-        """Let the far end run into its flow-control window until ``resume``."""
-        self._quic.paused = True
+        """Let the far end run into its flow-control window until ``resume``.
+
+        When the connection ends, what has arrived comes out in spite of a pause: it is one window at most.
+        """
+        self._quic.pause()
 
     def resume(self) -> None:
         """Take data again."""
-        self._quic.resume()
+        with self._contained():
+            self._quic.resume()
 
     def advance(self, now: float) -> None:
         """Do what has come due: retransmissions, the handshake's time limit, keep-alives."""
         if self._handshake_deadline is not None and self._handshake_deadline <= now:
             self.close(STREAM_ERROR, f"no answer to the handshake in {HANDSHAKE_TIMEOUT:g} s")
         if self._linger_deadline is not None and self._linger_deadline <= now:
-            self.close(NORMAL_CLOSE, NORMAL_REASON)
+            if self.unsent:
+                self._linger_deadline = now + LINGER
+            else:
+                self.close(NORMAL_CLOSE, NORMAL_REASON)
         if self._keep_alive_at is not None and self._keep_alive_at <= now:
             self._keep_alive_at = now + KEEP_ALIVE_INTERVAL
-            self._pings += 1
-            self._quic.send_ping(self._pings)
+            self._ping()
         timer = self._quic.get_timer()
         if timer is not None and timer <= now:
-            self._quic.handle_timer(now)
+            with self._contained():
+                self._quic.handle_timer(now)
 
     # Out
 
     def datagrams(self, now: float) -> list[bytes]:
         """What to send now."""
-        return [datagram for datagram, _ in self._quic.datagrams_to_send(now)]
+        if not self._terminated:
+            with self._contained():
+                return [datagram for datagram, _ in self._quic.datagrams_to_send(now)]
+        return []
 
     def events(self, now: float) -> list[Opened | Received | Ended | Broken]:
         """What has happened since the last call, in order."""
@@ -198,9 +184,32 @@ class StreamConnection:
 
     # Inside
 
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        """Whatever qh3 raises ends this connection and nothing else: hostile bytes make it raise nearly anything.
+
+        The far end is told once; if that fails too, nothing more is sent.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if not _is_failure_of_qh3(error):
+                raise
+            if self.problem is None:
+                self.close(STREAM_ERROR, f"the far end broke the QUIC protocol: {error}")
+            else:
+                self._terminated = True
+
     def _send(self, data: bytes, end: bool) -> None:
-        if not self._terminated and self._quic._stream_can_send(_STREAM_ID):
-            self._quic.send_stream_data(_STREAM_ID, data, end_stream=end)
+        if not self._terminated and self._quic.can_send(_STREAM_ID):
+            with self._contained():
+                self._quic.send_stream_data(_STREAM_ID, data, end_stream=end)
+
+    def _ping(self) -> None:
+        if self._quic.is_alive:
+            self._pings += 1
+            with self._contained():
+                self._quic.send_ping(self._pings)
 
     def _is_delivered(self) -> bool:
         """Whether both directions are complete. Only the dialer can tell; the listener waits for it to close."""
@@ -213,7 +222,8 @@ class StreamConnection:
             case StreamDataReceived(stream_id=0):
                 return self._data_received(event.data, event.end_stream)
             case StreamReset() | StopSendingReceived():
-                return [Broken(f"the far end cancelled the stream (code {event.error_code})")]
+                self.close(STREAM_ERROR, f"the far end cancelled the stream (code {event.error_code})")
+                return [Broken(self.problem)]
             case ConnectionTerminated():
                 self._terminated = True
                 return [self._terminated_by(event)]
@@ -234,10 +244,12 @@ class StreamConnection:
 
     def _names_insecure(self) -> bool:
         """Whether the listener shows the name of the unsecured, so that we don't talk in clear to a secured one."""
-        certificate = self._quic.get_peercert()
-        chain = [certificate, *self._quic.get_issuercerts()] if certificate is not None else []
         wanted = INSECURE_COMMON_NAME.encode()
-        return any(oid == _COMMON_NAME_OID and value == wanted for item in chain for oid, _, value in item.subject)
+        with self._contained():
+            certificate = self._quic.get_peercert()
+            chain = [certificate, *self._quic.get_issuercerts()] if certificate is not None else []
+            return any(oid == _COMMON_NAME_OID and value == wanted for item in chain for oid, _, value in item.subject)
+        return False
 
     def _data_received(self, data: bytes, end: bool) -> list[Opened | Received | Ended | Broken]:
         found: list[Opened | Received | Ended | Broken] = []
@@ -285,14 +297,6 @@ class Broken:
     problem: str | None
 
 
-def _configuration(is_client: bool) -> QuicConfiguration:
-    return QuicConfiguration(
-        is_client=is_client,
-        alpn_protocols=[ALPN],
-        connection_id_length=CONNECTION_ID_LENGTH,
-        idle_timeout=IDLE_TIMEOUT,
-        max_data=CONNECTION_WINDOW,
-        max_stream_data=STREAM_WINDOW,
-        max_datagram_size=MESH_MTU,
-        probe_datagram_size=False,
-    )
+def _is_failure_of_qh3(error: BaseException) -> bool:
+    """Whether it is an exception or a panic of the Rust part, which is no Exception and can't be imported by name."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

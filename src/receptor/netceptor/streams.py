@@ -6,9 +6,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qh3._hazmat import pull_quic_header
-from qh3.quic.packet import QuicPacketType
-
 from receptor.errors import UnreachableError
 from receptor.identifiers import is_localhost, random_name
 from receptor.netceptor.effects import (
@@ -23,8 +20,8 @@ from receptor.netceptor.effects import (
 )
 from receptor.netceptor.messages import SERVICE_UNKNOWN, Unreachable
 from receptor.netceptor.packets import Address, Datagram
+from receptor.netceptor.qh3_connection import first_destination_id
 from receptor.netceptor.quic import (
-    CONNECTION_ID_LENGTH,
     NORMAL_CLOSE,
     NORMAL_REASON,
     STREAM_ERROR,
@@ -42,7 +39,6 @@ WRITE_LIMIT = 1024 * 1024
 """Unsent bytes above which a writer has to wait for StreamWritable."""
 
 WRITE_RESUME = WRITE_LIMIT // 4
-SMALLEST_FIRST_DATAGRAM = 1200
 MOST_UNOPENED = 1_000
 
 
@@ -224,7 +220,7 @@ class Streams:
         if stream is not None and not (stream.connection.is_over or stream.told_closed):
             self._feed(stream, datagram)
             return
-        destination_id = _first_destination_id(datagram.payload)
+        destination_id = first_destination_id(datagram.payload)
         if destination_id is None:
             if stream is not None:
                 self._feed(stream, datagram)
@@ -277,14 +273,3 @@ class Streams:
             del self._by_address[key]
         if stream.is_dialer:
             self._switch.close(stream.local.service)
-
-
-def _first_destination_id(payload: bytes) -> bytes | None:
-    """The destination connection id of a dialer's first datagram; None if this is no such datagram."""
-    if len(payload) < SMALLEST_FIRST_DATAGRAM:
-        return None
-    try:
-        header = pull_quic_header(payload, 0, CONNECTION_ID_LENGTH)
-    except ValueError:
-        return None
-    return header[3] if header[1] == int(QuicPacketType.INITIAL) else None

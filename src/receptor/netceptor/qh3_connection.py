@@ -1,0 +1,108 @@
+"""qh3's QUIC connection, adapted to the mesh (mesh protocol, section 6; RFC 9000).
+
+All that reaches into private parts of qh3 is here; its version is pinned, and
+tests/netceptor/test_qh3_connection.py shows each effect.
+"""
+
+from __future__ import annotations
+
+from qh3 import tls
+from qh3._hazmat import Buffer, pull_quic_header
+from qh3.quic.configuration import QuicConfiguration
+from qh3.quic.connection import QuicConnection
+from qh3.quic.packet import QuicPacketType, pull_quic_transport_parameters, push_quic_transport_parameters
+from qh3.quic.tls_bridge import QuicTlsBridge
+
+from receptor.netceptor.packets import MESH_MTU
+
+ALPN = "netceptor"
+IDLE_TIMEOUT = 30.0
+CONNECTION_ID_LENGTH = 8
+"""RFC 9000, section 7.2: the id that a dialer makes up for its first packet must not be shorter."""
+
+STREAM_WINDOW = 4 * 1024 * 1024
+CONNECTION_WINDOW = 6 * 1024 * 1024
+
+SMALLEST_FIRST_DATAGRAM = 1200
+
+_ENDING = ("closing", "draining", "terminated")
+_MOST_PARAMETERS = 2048
+
+
+class MeshQuicConnection(QuicConnection):
+    """A connection that can be paused, whose first datagram any node takes, and that asks for datagrams of any size."""
+
+    _paused = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has begun and neither end has closed it."""
+        return self._core is not None and self._core.state not in _ENDING
+
+    def can_send(self, stream_id: int) -> bool:
+        """Whether a stream takes data from us."""
+        return self._stream_can_send(stream_id)
+
+    def pause(self) -> None:
+        """Leave what arrives in qh3's core, which then grants the sender no more than one flow-control window.
+
+        It comes out on ``resume`` or at the end of the connection.
+        """
+        self._paused = True
+
+    def resume(self) -> None:
+        """Take events from the core again."""
+        self._paused = False
+        if self._core is not None:
+            super()._drain_core()
+
+    def _drain_core(self) -> None:
+        if not (self._paused and self.is_alive):
+            super()._drain_core()
+
+    def _create_tls(self, remote_source_cid: bytes | None) -> QuicTlsBridge:
+        """The TLS part, with a short hello and the right size of datagrams.
+
+        Existing nodes lose datagrams of more than 1,452 bytes, as a first one with a post-quantum key share is: it
+        would have to be sent again in pieces, after two thirds of a second. And qh3 lets dialers ask for datagrams of
+        at most 1,472 bytes, with which data from a listener takes ten times the work.
+        """
+        bridge = super()._create_tls(remote_source_cid)
+        bridge.tls._supported_groups = [tls.Group.X25519, tls.Group.SECP256R1, tls.Group.SECP384R1]
+        bridge.tls.handshake_extensions = [
+            (kind, _with_largest_datagrams(parameters)) for kind, parameters in bridge.tls.handshake_extensions
+        ]
+        return bridge
+
+
+def configuration(is_client: bool) -> QuicConfiguration:
+    """The settings that both ends of our streams share."""
+    return QuicConfiguration(
+        is_client=is_client,
+        alpn_protocols=[ALPN],
+        connection_id_length=CONNECTION_ID_LENGTH,
+        idle_timeout=IDLE_TIMEOUT,
+        max_data=CONNECTION_WINDOW,
+        max_stream_data=STREAM_WINDOW,
+        max_datagram_size=MESH_MTU,
+        probe_datagram_size=False,
+    )
+
+
+def first_destination_id(payload: bytes) -> bytes | None:
+    """The destination connection id of a dialer's first datagram; None if this is no such datagram."""
+    if len(payload) < SMALLEST_FIRST_DATAGRAM:
+        return None
+    try:
+        header = pull_quic_header(payload, 0, CONNECTION_ID_LENGTH)
+    except ValueError:
+        return None
+    return header[3] if header[1] == int(QuicPacketType.INITIAL) else None
+
+
+def _with_largest_datagrams(encoded: bytes) -> bytes:
+    parameters = pull_quic_transport_parameters(Buffer(data=encoded))
+    parameters.max_udp_payload_size = MESH_MTU
+    buffer = Buffer(capacity=_MOST_PARAMETERS)
+    push_quic_transport_parameters(buffer, parameters)
+    return buffer.data
