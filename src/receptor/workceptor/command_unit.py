@@ -7,11 +7,10 @@ import logging
 import shlex
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import suppress
 
 import msgspec
 
-from receptor.errors import CommandError, OperatingError
+from receptor.errors import CommandError, OperatingError, UnknownWorkType
 from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
 from receptor.workceptor.runner_client import RunnerClient, stop_process_group
 from receptor.workceptor.status import CommandExtra, State, Status
@@ -41,94 +40,141 @@ class CommandUnit(Unit):
         super().__init__(unit_id, folder, status, disk, forget)
         self._runner = runner
         self._command = command
+        self._is_begun = False
         self._process: StartRecord | None = None
+        self._process_known = asyncio.Event()
+        """Set once the command was started, or could not be."""
         self._is_cancelled = False
-        self._stopping: asyncio.Task[None] | None = None
+        self._is_forced = False
+        self._stopping: asyncio.Task[OperatingError | None] | None = None
+        self._removing: asyncio.Task[OperatingError | None] | None = None
         self.ended = asyncio.Event()
+        """Set once the command runs no more, or never will."""
         if status.state.is_final:
             self.ended.set()
 
     async def current_status(self) -> Status:
-        if self.status.state is not State.RUNNING:
-            return self.status
-        return msgspec.structs.replace(self.status, stdout_size=await self.stdout_size())
+        if self.shown.state is not State.RUNNING:
+            return self.shown
+        return msgspec.structs.replace(self.shown, stdout_size=await self.stdout_size())
 
     async def start(self) -> str:
-        if self.status.state.is_final:
+        if self.ended.is_set():
             raise CommandError(f"unit {self.unit_id} was cancelled before its payload was complete")
-        extra = self.status.extra
-        params = extra.params if isinstance(extra, CommandExtra) else ""
+        self._is_begun = True
         try:
-            argv = [self._command, *shlex.split(params)]
+            if not self._command:
+                raise UnknownWorkType(self.status.work_type)
+            argv = [self._command, *shlex.split(self._params)]
             process = await self._runner.start(self.unit_id, self.folder, argv)
         except (OperatingError, CommandError, ValueError) as error:
             self.ended.set()
             await self.update(state=State.FAILED, detail=f"Error starting worker: {error}")
-            raise CommandError(f"the command of unit {self.unit_id} can't be started: {error}") from None
+            raise CommandError(str(error)) from None
+        finally:
+            self._process_known.set()
         await self.running(process)
         return "Job Started"
 
     async def running(self, process: StartRecord) -> None:
         """The command runs, started just now or before a restart of the daemon."""
+        self._is_begun = True
         self._process = process
-        if self.ended.is_set():
+        self._process_known.set()
+        if self.status.state.is_final:
+            # Its status on disk was damaged. It can still be stopped.
+            self.ended.clear()
             return
-        extra = self.status.extra
-        params = extra.params if isinstance(extra, CommandExtra) else ""
         running = msgspec.structs.replace(
             self.status,
             state=State.RUNNING,
             detail=f"Running: PID {process.pid}",
-            extra=CommandExtra(pid=process.pid, params=params),
+            extra=CommandExtra(pid=process.pid, params=self._params),
         )
         await self.save(running)
 
     async def command_ended(self, record: ExitRecord) -> None:
         """The command has ended: settle the final status."""
-        self.ended.set()
-        state, detail = State.SUCCEEDED if record.succeeded else State.FAILED, record.detail
-        if self._is_cancelled:
-            state, detail = State.CANCELED, CANCELED_DETAIL
-        await self._settle(state, detail)
+        await self._settle(State.SUCCEEDED if record.succeeded else State.FAILED, record.detail)
 
     async def vanished(self, reason: str) -> None:
         """The command is gone and nobody knows how it ended."""
-        self.ended.set()
         await self._settle(State.FAILED, reason)
 
     async def cancel(self) -> bool:
-        self._is_cancelled = True
-        if self.status.state.is_final:
-            return True
-        if self._process is None:
-            self.ended.set()
-            await self._settle(State.CANCELED, CANCELED_DETAIL)
-            return True
-        if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop(self._process), name=f"stop unit {self.unit_id}")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_TIME):
-                await asyncio.shield(self._stopping)
-        return self._stopping.done()
+        return await _done_in_time(self._begin_to_stop())
 
     async def release(self, force: bool) -> bool:
-        stopped = await self.cancel()
-        if not stopped and self._stopping is not None:
-            self._stopping.add_done_callback(lambda _: self._remove_later())
-            return False
-        await self.remove()
-        return True
+        self._is_forced = self._is_forced or force
+        if self._removing is None or self._removing.done():
+            self._removing = asyncio.create_task(self._stop_and_remove(), name=f"remove unit {self.unit_id}")
+        return await _done_in_time(self._removing)
 
-    async def _stop(self, process: StartRecord) -> None:
-        await stop_process_group(process, self.ended)
+    async def close(self) -> None:
+        tasks = [task for task in (self._removing, self._stopping) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().close()
+
+    @property
+    def _params(self) -> str:
+        return self.status.extra.params if isinstance(self.status.extra, CommandExtra) else ""
+
+    def _begin_to_stop(self) -> asyncio.Task[OperatingError | None]:
+        self._is_cancelled = True
+        if self._stopping is None or self._stopping.done():
+            self._stopping = asyncio.create_task(self._stop(), name=f"stop unit {self.unit_id}")
+        return self._stopping
+
+    async def _stop(self) -> OperatingError | None:
+        """End the command, or see to it that it never begins. Returns why it can't be killed."""
+        if not self._is_begun:
+            await self._settle(State.CANCELED, CANCELED_DETAIL)
+            return None
+        await self._process_known.wait()
+        try:
+            if self._process is not None and not self.ended.is_set():
+                await stop_process_group(self._process, self.ended)
+        except OperatingError as error:
+            # Whoever asked for it may have gone by now.
+            logger.error("%s", error, extra={"unit": self.unit_id})
+            return error
         await self.ended.wait()
         await self.final()
+        await self.saved()
+        return None
 
-    def _remove_later(self) -> None:
-        self._removing = asyncio.create_task(self.remove(), name=f"remove unit {self.unit_id}")
+    async def _stop_and_remove(self) -> OperatingError | None:
+        problem = await self._begin_to_stop()
+        if problem is not None and not self._is_forced:
+            return problem
+        try:
+            await self.remove()
+        except OperatingError as error:
+            logger.error("%s", error, extra={"unit": self.unit_id})
+            return error
+        return None
 
     async def _settle(self, state: State, detail: str) -> None:
-        if self.status.state.is_final:
-            return
-        size = await self.stdout_size()
-        await self.save(msgspec.structs.replace(self.status, state=state, detail=detail, stdout_size=size, extra=None))
+        """The command has ended, or will never begin: write the final status, once."""
+        self.ended.set()
+        try:
+            size = await self.stdout_size()
+        except OperatingError as error:
+            logger.error("%s", error, extra={"unit": self.unit_id})
+            size = self.status.stdout_size
+        if self._is_cancelled:
+            state, detail = State.CANCELED, CANCELED_DETAIL
+        if not self.status.state.is_final:
+            await self.save(
+                msgspec.structs.replace(self.status, state=state, detail=detail, stdout_size=size, extra=None)
+            )
+
+
+async def _done_in_time(task: asyncio.Task[OperatingError | None]) -> bool:
+    """Whether the task ends in time for an answer; it goes on in any case. Raises the problem that it returns."""
+    await asyncio.wait([task], timeout=ANSWER_TIME)
+    if task.done() and (problem := task.result()) is not None:
+        raise problem
+    return task.done()

@@ -1,7 +1,7 @@
 """Learning that a file has grown, for those who follow the output of a running unit.
 
 Nothing is watched unless somebody follows. On Linux the kernel tells (one inotify descriptor for all files);
-elsewhere a followed file, and only that, is looked at four times a second.
+elsewhere, or if the kernel can't, a followed file, and only that, is looked at four times a second.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import logging
 import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+logger = logging.getLogger("receptor.workceptor")
 
 _IN_MODIFY = 0x2
 _EVENT = struct.Struct("iIII")
@@ -34,13 +37,13 @@ class GrowthWatcher:
     def watching(self, path: Path, callback: Callable[[], None]) -> Iterator[None]:
         """Call back after each change of the file, from the event loop, while the context lasts.
 
-        Raises OSError if the file can't be watched.
+        A file that isn't there, or any more, does not change.
         """
-        if self._libc is None:
+        watch = self._add(path) if self._libc is not None else None
+        if self._libc is None or watch is None:
             with _looking(path, callback):
                 yield
             return
-        watch = self._add(path)
         self._callbacks.setdefault(watch, []).append(callback)
         try:
             yield
@@ -57,23 +60,32 @@ class GrowthWatcher:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _add(self, path: Path) -> int:
+    def _add(self, path: Path) -> int | None:
+        """The number of the kernel's watch; None if it can't watch the file."""
         assert self._libc is not None
         if self._descriptor < 0:
-            self._descriptor = _checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify")
+            self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+            if self._descriptor < 0:
+                _warn("fs.inotify.max_user_instances or ulimit -n")
+                return None
             asyncio.get_running_loop().add_reader(self._descriptor, self._read)
-        return _checked(self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), _IN_MODIFY), str(path))
+        watch: int = self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), _IN_MODIFY)
+        if watch < 0:
+            _warn("fs.inotify.max_user_watches")
+            return None
+        return watch
 
     def _read(self) -> None:
         try:
             data = os.read(self._descriptor, _READ_SIZE)
         except BlockingIOError:
             return
-        changed = set()
+        changed: set[int] = set()
         position = 0
         while position < len(data):
             watch, _, _, name_size = _EVENT.unpack_from(data, position)
-            changed.add(watch)
+            # The number -1 says that too much happened to tell it all.
+            changed.update([watch] if watch >= 0 else self._callbacks)
             position += _EVENT.size + name_size
         for watch in changed:
             for callback in tuple(self._callbacks.get(watch, ())):
@@ -83,12 +95,12 @@ class GrowthWatcher:
 @contextmanager
 def _looking(path: Path, callback: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    size = path.stat().st_size
+    size = _size(path)
     timer: asyncio.TimerHandle
 
     def look() -> None:
         nonlocal size, timer
-        seen, size = size, path.stat().st_size
+        seen, size = size, _size(path)
         if size != seen:
             callback()
         timer = loop.call_later(_LOOK_INTERVAL, look)
@@ -100,10 +112,15 @@ def _looking(path: Path, callback: Callable[[], None]) -> Iterator[None]:
         timer.cancel()
 
 
-def _checked(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        if number == errno.ENOSPC:
-            raise OSError(number, "the limit of inotify watches is reached; raise fs.inotify.max_user_watches", what)
-        raise OSError(number, os.strerror(number), what)
-    return result
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _warn(limit: str) -> None:
+    number = ctypes.get_errno()
+    if number != errno.ENOENT:
+        reason = os.strerror(number)
+        logger.warning("followed output is looked at regularly, for inotify fails: %s; raise %s", reason, limit)

@@ -20,6 +20,8 @@ from receptor.workceptor.status import NO_EXPIRATION, RemoteExtra, State, Status
 FIRST_PAUSE = 1.0
 PAUSE_GROWTH = 1.5
 LONGEST_PAUSE = 60.0
+CHECKS = 4
+"""How often a unit must be found waiting for its payload until it is given up: the rest may be on its way."""
 
 LOCALLY_CANCELLED = "Locally Cancelled"
 REMOTE_IS_GONE = "Remote work unit is gone"
@@ -32,7 +34,7 @@ class Talk(enum.Enum):
     CHECK = "check"
     """Look whether a submission that broke off has reached the other node whole."""
     DISCARD = "discard"
-    """Release a remote unit that got only part of its payload."""
+    """Release a remote unit that got only part of its payload, or is no longer to run."""
     FOLLOW = "follow"
     """Copy the status until it is final."""
     FETCH = "fetch"
@@ -58,9 +60,10 @@ class RemoteUnit:
         self.status = status
         self.stdout_size = stdout_size
         self.forced = False
-        self.is_released = False
+        self.is_released = self.remote.local_released and not self.remote.remote_unit_id
         self._must_check = self.remote.remote_unit_id != "" and not self.remote.remote_started
-        self._must_discard = ""
+        self._must_discard = False
+        self._found_waiting = 0
         self._cancel_heard = False
         self._retries: dict[Talk, _Retry] = {}
 
@@ -77,11 +80,11 @@ class RemoteUnit:
         if self.is_released:
             return frozenset()
         if self.remote.local_released:
-            return frozenset({Talk.RELEASE}) if self.remote.remote_unit_id else frozenset()
+            return frozenset({Talk.RELEASE})
         if not self.remote.remote_started:
             return self._wanted_before_start()
         wanted = set()
-        if self.remote.local_cancelled and not (self._cancel_heard or self.status.state.is_final):
+        if self.is_cancel_pending:
             wanted.add(Talk.CANCEL)
         if not self.status.state.is_final:
             wanted.add(Talk.FOLLOW)
@@ -90,19 +93,21 @@ class RemoteUnit:
         return frozenset(wanted)
 
     def _wanted_before_start(self) -> frozenset[Talk]:
+        if self.status.state.is_final:
+            # What the other node has of it must not begin to run any more.
+            return frozenset({Talk.DISCARD} if self.remote.remote_unit_id else ())
         if self._must_discard:
             return frozenset({Talk.DISCARD})
-        if self.status.state.is_final:
-            return frozenset()
-        if self._must_check:
-            return frozenset({Talk.CHECK})
-        if self.remote.local_cancelled and self.remote.remote_unit_id:
-            return frozenset({Talk.CANCEL})
-        return frozenset({Talk.SUBMIT})
+        return frozenset({Talk.CHECK if self._must_check else Talk.SUBMIT})
 
     def not_before(self, talk: Talk) -> float:
         """When a conversation may be held again after its last failure."""
         return self._retries[talk].not_before if talk in self._retries else float("-inf")
+
+    @property
+    def is_cancel_pending(self) -> bool:
+        """Whether the unit is to be cancelled, and the other node hasn't taken the order yet."""
+        return self.remote.local_cancelled and not (self._cancel_heard or self.status.state.is_final)
 
     @property
     def is_complete(self) -> bool:
@@ -133,21 +138,25 @@ class RemoteUnit:
         """The connection was lost during a submission: if a unit was made, see first what became of it."""
         self._must_check = self.remote.remote_unit_id != ""
 
-    def checked(self, remote: Status | None) -> None:
-        """What became of a unit whose submission broke off; None if the other node does not know it."""
-        self._must_check = False
-        if remote is not None and not never_got_its_payload(remote):
+    def checked(self, remote: Status) -> bool:
+        """What became of a unit whose submission broke off.
+
+        Returns False if that does not tell enough yet: check again after a pause.
+        """
+        if not never_got_its_payload(remote):
             self.submitted()
-            return
-        if remote is not None:
-            self._must_discard = self.remote.remote_unit_id
-        else:
-            self._change_remote(remote_unit_id="")
+            return True
+        self._found_waiting += 1
+        self._must_discard = remote.state.is_final or self.remote.local_cancelled or self._found_waiting >= CHECKS
+        return self._must_discard
 
     def discarded(self) -> None:
-        """A half-sent remote unit is gone; the work can be submitted anew."""
-        self._must_discard = ""
+        """The other node has nothing of the unit any more: submit the work anew, if it is still wanted."""
+        self._must_check = self._must_discard = False
+        self._found_waiting = 0
         self._change_remote(remote_unit_id="")
+        if self.remote.local_cancelled:
+            self._finish(State.CANCELED, LOCALLY_CANCELLED)
 
     def refused(self, reason: str) -> None:
         """The other node does not want the work, or can't be trusted with it."""
@@ -172,8 +181,6 @@ class RemoteUnit:
     def cancel_heard(self) -> None:
         """The other node has taken the order to cancel."""
         self._cancel_heard = True
-        if not self.remote.remote_started:
-            self._finish(State.CANCELED, LOCALLY_CANCELLED)
 
     def release_heard(self) -> None:
         """The other node has released its unit."""
@@ -200,6 +207,7 @@ class RemoteUnit:
     def cancel(self) -> None:
         """Stop the work; before anything of it reached the other node, it is over at once."""
         self._change_remote(local_cancelled=True)
+        self._must_check = self.remote.remote_unit_id != "" and not self.remote.remote_started
         if not self.remote.remote_unit_id:
             self._finish(State.CANCELED, LOCALLY_CANCELLED)
         self._retries.clear()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
 from receptor.errors import CommandError, OperatingError, PeerError, UnreachableError
 from receptor.node.byte_stream import CHUNK, ByteStream
-from receptor.node.mesh_node import MeshNode
 from receptor.workceptor import conversations
 from receptor.workceptor.conversations import Refused
-from receptor.workceptor.folder import UnitFolder, write_through
+from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
 from receptor.workceptor.remote import RemoteUnit, Talk
 from receptor.workceptor.signing import Signer
 from receptor.workceptor.status import Status
@@ -33,6 +34,13 @@ STATUS_INTERVAL = 1.0
 logger = logging.getLogger("receptor.workceptor")
 
 
+class Dialer(Protocol):
+    """The part of the mesh that units need."""
+
+    async def dial(self, node: str, service: str) -> ByteStream:
+        """Open a stream to a service of a node. Raises UnreachableError."""
+
+
 class RemoteWorkUnit(Unit):
     """The unit on this node that stands for one on another."""
 
@@ -43,7 +51,7 @@ class RemoteWorkUnit(Unit):
         status: Status,
         disk: Executor,
         forget: Callable[[str], None],
-        mesh: MeshNode,
+        mesh: Dialer,
         signer: Signer | None,
         stdout_size: int = 0,
     ) -> None:
@@ -52,7 +60,11 @@ class RemoteWorkUnit(Unit):
         self._mesh = mesh
         self._signer = signer
         self._talks: dict[Talk, asyncio.Task[None]] = {}
-        self._timers: list[asyncio.TimerHandle] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Every task of the unit, also those whose conversations aren't wanted any more."""
+        self._wake_up: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self._output_ended = asyncio.Event()
         self._holders: dict[Talk, Callable[[ByteStream], Awaitable[None]]] = {
             Talk.SUBMIT: self._submit,
@@ -67,38 +79,49 @@ class RemoteWorkUnit(Unit):
     # As a unit
 
     async def current_status(self) -> Status:
-        return self.status
+        return self.shown
 
     async def start(self) -> str:
-        self.resume()
-        await self._attempt(Talk.SUBMIT, seconds=None)
+        await self.resume()
+        await self._attempts(Talk.SUBMIT)
         if self.logic.remote.remote_started:
             return "Job Started"
+        if self.is_removed:
+            raise CommandError(f"unit {self.unit_id} was released before it was started")
         if self.status.state.is_final:
             raise CommandError(self.status.detail)
         return "Job Submitted"
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """Take up the work, at first or after a restart of this node."""
         expires_at = self.logic.expires_at
         if expires_at is not None:
-            loop = asyncio.get_running_loop()
-            self._timers.append(loop.call_later(expires_at / 1e9 - time.time(), self._expire))
-        self._reconcile()
+            wait = expires_at / 1e9 - time.time()
+            if wait > 0:
+                self._expiry = asyncio.get_running_loop().call_later(wait, self._expire)
+            else:
+                self.logic.expire()
+        await self._sync()
 
     async def cancel(self) -> bool:
         self.logic.cancel()
         await self._sync()
-        await self._attempt(Talk.CANCEL, ORDER_TIME)
-        return Talk.CANCEL not in self.logic.wanted()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ORDER_TIME):
+                await self._attempts(Talk.CHECK, Talk.DISCARD, Talk.CANCEL)
+        return not self.logic.is_cancel_pending
 
     async def release(self, force: bool) -> bool:
         self.logic.release(force)
         await self._sync()
-        await self._attempt(Talk.RELEASE, ORDER_TIME)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ORDER_TIME):
+                await self._attempts(Talk.RELEASE)
         if force and not self.logic.is_released:
             self.logic.release_heard()
-            await self._sync()
+            self._drop_unwanted()
+        if self.logic.is_released:
+            await self.remove()
         return self.logic.is_released
 
     async def save(self, status: Status) -> None:
@@ -108,60 +131,75 @@ class RemoteWorkUnit(Unit):
     def route_found(self) -> None:
         """The other node has come into reach."""
         self.logic.route_found()
-        self._reconcile()
+        self._hold_wanted()
 
     async def close(self) -> None:
         """Hold no more conversations; everything can be resumed from the disk."""
-        for timer in self._timers:
-            timer.cancel()
-        talks = list(self._talks.values())
-        for talk in talks:
-            talk.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
+        self._is_closed = True
+        self._stop_timers()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().close()
+
+    async def remove(self) -> None:
+        self._stop_timers()
+        await super().remove()
 
     # The conversations
 
-    def _reconcile(self) -> None:
-        """Hold what is wanted and no more."""
-        wanted = self.logic.wanted()
+    def _hold_wanted(self) -> None:
+        """Hold what is wanted, now or after its pause."""
         loop = asyncio.get_running_loop()
-        for talk in [talk for talk in self._talks if talk not in wanted]:
-            if self._talks[talk] is not asyncio.current_task():
-                self._talks.pop(talk).cancel()
-        for talk in wanted - self._talks.keys():
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+        if self._is_closed:
+            return
+        waits = []
+        for talk in self.logic.wanted() - self._talks.keys():
             wait = self.logic.not_before(talk) - loop.time()
             if wait <= 0:
-                self._talks[talk] = loop.create_task(self._hold(talk), name=f"{talk.value} unit {self.unit_id}")
+                self._talks[talk] = self._spawn(self._hold(talk), f"{talk.value} unit {self.unit_id}")
             else:
-                self._wake_later(wait)
+                waits.append(wait)
+        if waits:
+            self._wake_up = loop.call_later(min(waits), self._hold_wanted)
 
-    def _wake_later(self, wait: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers = [timer for timer in self._timers if not timer.cancelled() and timer.when() > loop.time()]
-        self._timers.append(loop.call_later(wait, self._reconcile))
+    def _drop_unwanted(self) -> None:
+        for talk in self._talks.keys() - self.logic.wanted():
+            if self._talks[talk] is not asyncio.current_task():
+                self._talks.pop(talk).cancel()
 
-    async def _attempt(self, talk: Talk, seconds: float | None) -> None:
-        """Wait until a conversation has been tried once, or isn't wanted."""
-        task = self._talks.get(talk)
-        if task is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await asyncio.wait([task])
+    def _stop_timers(self) -> None:
+        for timer in (self._wake_up, self._expiry):
+            if timer is not None:
+                timer.cancel()
+
+    async def _attempts(self, *talks: Talk) -> None:
+        """Wait until none of the conversations is being held: it has failed once, or isn't wanted."""
+        while tasks := [self._talks[talk] for talk in talks if talk in self._talks]:
+            await asyncio.wait(tasks)
 
     async def _sync(self) -> None:
         """Save what the logic has changed, and do what follows from it."""
+        # First of all, so that nothing goes on while the disk is busy that the logic has given up.
+        self._drop_unwanted()
         if self.logic.is_released:
-            await self.remove()
+            try:
+                await self.remove()
+            except OperatingError as error:
+                logger.error("%s", error, extra={"unit": self.unit_id})
             return
         if self.logic.status != self.status:
             await self.save(self.logic.status)
-        self._reconcile()
+        self._hold_wanted()
 
-    async def remove(self) -> None:
-        for talk, task in list(self._talks.items()):
-            if task is not asyncio.current_task():
-                self._talks.pop(talk).cancel()
-        await super().remove()
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _hold(self, talk: Talk) -> None:
         """Dial, greet, talk; report to the logic how it went."""
@@ -188,7 +226,7 @@ class RemoteWorkUnit(Unit):
         if talk is Talk.SUBMIT:
             self.logic.refused(f"{self.logic.remote.remote_node} refused the work: {error}")
         elif talk is Talk.CHECK and error.unit_is_gone:
-            self.logic.checked(None)
+            self.logic.discarded()
         elif talk in (Talk.FOLLOW, Talk.FETCH) and error.unit_is_gone:
             self.logic.remote_is_gone()
         else:
@@ -203,22 +241,24 @@ class RemoteWorkUnit(Unit):
         )
 
     async def _submit(self, stream: ByteStream) -> None:
-        await conversations.submit(stream, self.logic.remote, self._signature(), self._payload(), self._unit_made)
+        async with aclosing(self._payload()) as payload:
+            await conversations.submit(stream, self.logic.remote, self._signature(), payload, self._unit_made)
         self.logic.submitted()
 
     async def _unit_made(self, remote_unit_id: str) -> None:
         self.logic.remote_unit_made(remote_unit_id)
         await self.save(self.logic.status)
 
-    async def _payload(self) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        with await loop.run_in_executor(None, self.folder.open_stdin_for_reading) as stdin:
-            while data := await loop.run_in_executor(None, stdin.read, CHUNK):
+    async def _payload(self) -> AsyncGenerator[bytes, None]:
+        async with self.opened(self.folder.open_stdin_for_reading) as stdin:
+            while data := await self.on_disk(_read, stdin):
                 yield data
 
     async def _check(self, stream: ByteStream) -> None:
         async with asyncio.timeout(ANSWER_TIME):
-            self.logic.checked(await conversations.ask_status(stream, self.logic.remote.remote_unit_id))
+            status = await conversations.ask_status(stream, self.logic.remote.remote_unit_id)
+        if not self.logic.checked(status):
+            raise UnreachableError("the rest of the payload may still be on its way")
 
     async def _discard(self, stream: ByteStream) -> None:
         async with asyncio.timeout(ANSWER_TIME):
@@ -242,18 +282,21 @@ class RemoteWorkUnit(Unit):
             interval = min(interval * 2, STATUS_INTERVAL)
 
     async def _fetch(self, stream: ByteStream) -> None:
-        received = 0
-        remote_id, start = self.logic.remote.remote_unit_id, self.logic.stdout_size
-        with await self.on_disk(self.folder.open_stdout_append) as stdout:
-            async for data in conversations.results(stream, remote_id, start, self._signature()):
+        # As it is on disk: what failed before may have written a part.
+        start = self.logic.stdout_size = await self.stdout_size()
+        remote_id = self.logic.remote.remote_unit_id
+        async with (
+            self.opened(self.folder.open_stdout_append) as stdout,
+            aclosing(conversations.results(stream, remote_id, start, self._signature())) as output,
+        ):
+            async for data in output:
                 await self.on_disk(write_through, stdout, data)
-                received += len(data)
                 self.logic.output_received(len(data))
                 self.notify()
                 if self.logic.is_complete:
                     return
         await self._await_final_status()
-        if received == 0 and not self.logic.is_complete:
+        if self.logic.stdout_size == start and not self.logic.is_complete:
             raise ConnectionResetError("the output ended before it was complete")
 
     async def _await_final_status(self) -> None:
@@ -283,4 +326,9 @@ class RemoteWorkUnit(Unit):
 
     def _expire(self) -> None:
         self.logic.expire()
-        self._expiring = asyncio.create_task(self._sync(), name=f"expire unit {self.unit_id}")
+        self._spawn(self._sync(), f"expire unit {self.unit_id}")
+
+
+def _read(file: BinaryIO) -> bytes:
+    with operating_errors(Path(file.name)):
+        return file.read(CHUNK)

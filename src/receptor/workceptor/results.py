@@ -26,12 +26,12 @@ async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncIterator
     with ExitStack() as stack:
         while True:
             # Looked at before reading, so that no change in between is lost.
-            version, is_over, size = unit.version, unit.status.state.is_final, unit.status.stdout_size
+            version, is_over, size = unit.version, unit.shown.state.is_final, unit.shown.stdout_size
             if stdout is None and (stdout := await loop.run_in_executor(None, _open, unit)) is not None:
                 stack.enter_context(stdout)
                 if isinstance(unit, CommandUnit) and not is_over:
                     stack.enter_context(growth.watching(unit.folder.stdout_file, unit.notify))
-            while stdout is not None and (data := await loop.run_in_executor(None, _read, stdout, position)):
+            while stdout is not None and (data := await loop.run_in_executor(None, _read, unit, stdout, position)):
                 position += len(data)
                 yield data
             if unit.is_removed or (is_over and (position >= size or isinstance(unit, CommandUnit))):
@@ -47,6 +47,7 @@ def _open(unit: Unit) -> FileIO | None:
             return None
 
 
-def _read(stdout: FileIO, position: int) -> bytes:
-    stdout.seek(position)
-    return stdout.read(READ_SIZE)
+def _read(unit: Unit, stdout: FileIO, position: int) -> bytes:
+    with operating_errors(unit.folder.stdout_file):
+        stdout.seek(position)
+        return stdout.read(READ_SIZE)

@@ -7,12 +7,14 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
-from typing import TypeVar, TypeVarTuple
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar, TypeVarTuple
 
 import msgspec
 
 from receptor.errors import OperatingError
-from receptor.workceptor.folder import UnitFolder, write_through
+from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
 from receptor.workceptor.status import State, Status, encode_status, may_follow
 
 CREATED = "Unit Created"
@@ -37,6 +39,8 @@ class Unit(ABC):
         self.unit_id = unit_id
         self.folder = folder
         self.status = status
+        self.shown = status
+        """What clients see: never ahead of the disk, so that what they were told survives a crash."""
         self._disk = disk
         self._forget = forget
         self.version = 0
@@ -57,8 +61,8 @@ class Unit(ABC):
             await self._changed.wait()
 
     async def final(self) -> None:
-        """Wait until the status is final."""
-        while not self.status.state.is_final:
+        """Wait until the status is final, on disk too."""
+        while not self.shown.state.is_final:
             await self.changed_since(self.version)
 
     def notify(self) -> None:
@@ -73,7 +77,7 @@ class Unit(ABC):
         """Store the payload. If it breaks off the unit fails, and the break is raised on."""
         await self.update(detail=WAITING_FOR_PAYLOAD)
         try:
-            with await self.on_disk(self.folder.open_stdin_for_writing) as stdin:
+            async with self.opened(self.folder.open_stdin_for_writing) as stdin:
                 async for data in payload:
                     await self.on_disk(write_through, stdin, data)
         except (ConnectionError, OperatingError) as error:
@@ -102,6 +106,10 @@ class Unit(ABC):
     async def release(self, force: bool) -> bool:
         """Stop the work and delete it; False if that is still pending when it returns."""
 
+    async def close(self) -> None:
+        """The daemon ends: be done with the unit here, so that it can be taken up again from the disk."""
+        await self.saved()
+
     # Saving
 
     async def update(
@@ -120,33 +128,42 @@ class Unit(ABC):
             )
 
     async def save(self, status: Status) -> None:
-        """Make this the status, tell those who wait, and return when it (or a newer one) is on disk."""
+        """Make this the status, and return when it (or a newer one) is on disk and those who wait are told."""
         if status != self.status:
             logger.info("%s: %s", status.state.title, status.detail, extra={"unit": self.unit_id})
         self.status = status
         self._is_dirty = True
-        self.notify()
-        while self._is_dirty or self._saving is not None:
-            if self._saving is None:
-                self._saving = asyncio.ensure_future(self._write())
+        if self._saving is None:
+            self._saving = asyncio.create_task(self._write(), name=f"save unit {self.unit_id}")
+        await asyncio.shield(self._saving)
+
+    async def saved(self) -> None:
+        """Wait until all that was to be saved is on disk."""
+        if self._saving is not None:
             await asyncio.shield(self._saving)
 
     async def _write(self) -> None:
-        self._is_dirty = False
-        try:
-            raw = encode_status(self.status)
-            await self.on_disk(self.folder.write_status, raw)
-        except OperatingError as error:
-            logger.error("the status can't be saved: %s", error, extra={"unit": self.unit_id})
-        finally:
-            self._saving = None
+        """Save until the newest status is on disk, whoever of those who wait for it goes away."""
+        while self._is_dirty and not self.is_removed:
+            self._is_dirty = False
+            status = self.status
+            try:
+                await self.on_disk(self.folder.write_status, encode_status(status))
+            except (OperatingError, ValueError) as error:
+                logger.error("the status can't be saved: %s", error, extra={"unit": self.unit_id})
+            self.shown = status
+            self.notify()
+        self._saving = None
 
     async def remove(self) -> None:
-        """Delete the unit; followers of its output end. Raises OperatingError if its files can't be deleted."""
-        self._forget(self.unit_id)
+        """Delete the unit; followers of its output end.
+
+        Raises OperatingError if its files can't be deleted; then it stays, and may be removed once more.
+        """
         self.is_removed = True
         self.notify()
         await self.on_disk(self.folder.remove)
+        self._forget(self.unit_id)
 
     async def stdout_size(self) -> int:
         """Bytes of output on disk."""
@@ -155,3 +172,17 @@ class Unit(ABC):
     async def on_disk(self, work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
         """Do work on the files in the one thread that may."""
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
+
+    @asynccontextmanager
+    async def opened(self, open_file: Callable[[], BinaryIO]) -> AsyncIterator[BinaryIO]:
+        """A file of the unit, closed at the end. Closing may find a full disk once more: raises OperatingError."""
+        file = await self.on_disk(open_file)
+        try:
+            yield file
+        finally:
+            await self.on_disk(_close, file)
+
+
+def _close(file: BinaryIO) -> None:
+    with operating_errors(Path(file.name)):
+        file.close()

@@ -6,22 +6,23 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from receptor.config.actions import WorkCommand
 from receptor.durations import parse_duration
 from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWorkType
 from receptor.identifiers import random_name
-from receptor.node.mesh_node import MeshNode
+from receptor.netceptor.messages import parse_time
 from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import ExitRecord, UnitFolder, remove_leftovers, unit_ids
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.remote import expiration_text
-from receptor.workceptor.remote_unit import RemoteWorkUnit
+from receptor.workceptor.remote_unit import Dialer, RemoteWorkUnit
 from receptor.workceptor.runner_client import NeverStarted, RunnerClient, Running, Vanished
 from receptor.workceptor.signing import Signer
 from receptor.workceptor.status import (
@@ -51,11 +52,18 @@ class RemoteWork:
     parameters: Mapping[str, str]
 
 
+class Mesh(Dialer, Protocol):
+    """The part of the mesh that units need as a whole."""
+
+    def watch_routes(self, watcher: Callable[[dict[str, str]], None]) -> None:
+        """Call back with the table of next hops whenever it has changed."""
+
+
 class Workceptor:
     """The units of this node."""
 
     def __init__(
-        self, mesh: MeshNode, data_folder: Path, work_commands: tuple[WorkCommand, ...], signer: Signer | None
+        self, mesh: Mesh, data_folder: Path, work_commands: tuple[WorkCommand, ...], signer: Signer | None
     ) -> None:
         self.growth = GrowthWatcher()
         self.work_commands = {command.work_type: command for command in work_commands}
@@ -161,10 +169,11 @@ class Workceptor:
 
     async def _adopt_commands(self) -> None:
         """Find out what became of the commands that ran, or were to run, when the daemon ended."""
+        # A damaged status, which lacks the work type, does not say that the command has ended.
         open_units = {
             unit_id: unit
             for unit_id, unit in self.units.items()
-            if isinstance(unit, CommandUnit) and not unit.status.state.is_final
+            if isinstance(unit, CommandUnit) and not (unit.status.state.is_final and unit.status.work_type)
         }
         for unit_id, outcome in (await self._runner.adopt(open_units)).items() if open_units else ():
             unit = open_units[unit_id]
@@ -181,8 +190,7 @@ class Workceptor:
     async def close(self) -> None:
         """Stop looking after the units. Commands go on; everything can be taken up again."""
         for unit in list(self.units.values()):
-            if isinstance(unit, RemoteWorkUnit):
-                await unit.close()
+            await unit.close()
         await self._runner.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.growth.close()
@@ -220,7 +228,7 @@ async def _start_late(unit: CommandUnit) -> None:
 
 async def _resume(unit: RemoteWorkUnit) -> None:
     if unit.has_payload:
-        unit.resume()
+        await unit.resume()
     else:
         await unit.payload_is_cut_off()
 
@@ -239,9 +247,13 @@ def _load(data_folder: Path) -> list[tuple[str, UnitFolder, Status, int]]:
 
 
 def _load_status(folder: UnitFolder) -> tuple[Status, int]:
-    size = folder.stdout_size()
+    size = 0
     try:
-        return decode_status(folder.read_status()), size
+        size = folder.stdout_size()
+        status = decode_status(folder.read_status())
+        if isinstance(status.extra, RemoteExtra):
+            parse_time(status.extra.expiration)
+        return status, size
     except (ValueError, OperatingError) as error:
         reason = f"the status on disk can't be read: {error}"
         logger.error("%s", reason, extra={"unit": folder.path.name})
@@ -253,5 +265,5 @@ def _expiration(ttl: str) -> str:
         return NO_EXPIRATION
     try:
         return expiration_text(time.time() + parse_duration(ttl))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CommandError(f"ttl: {error}") from None

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.growth import GrowthWatcher
+from receptor.workceptor.results import follow
+from receptor.workceptor.status import State, Status
+from receptor.workceptor.unit import Unit
+
+RUNNING = Status(state=State.RUNNING, detail="Running: PID 1", stdout_size=0, work_type="remote")
+
+
+class FedUnit(Unit):
+    """A unit whose output the test writes, as a remote unit's is written by this process."""
+
+    async def current_status(self) -> Status:
+        return self.shown
+
+    async def start(self) -> str:
+        raise NotImplementedError
+
+    async def cancel(self) -> bool:
+        raise NotImplementedError
+
+    async def release(self, force: bool) -> bool:
+        await self.remove()
+        return True
+
+    def output(self, data: bytes) -> None:
+        with self.folder.open_stdout_append() as stdout:
+            stdout.write(data)
+        self.notify()
+
+
+@pytest.fixture
+def disk() -> Iterator[Executor]:
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture
+def unit(tmp_path: Path, disk: Executor) -> Callable[[], FedUnit]:
+    def make() -> FedUnit:
+        folder = UnitFolder(tmp_path / "abcdefgh")
+        folder.create()
+        return FedUnit("abcdefgh", folder, RUNNING, disk, lambda _: None)
+
+    return make
+
+
+async def collect(unit: Unit, start: int = 0) -> bytes:
+    growth = GrowthWatcher()
+    try:
+        return b"".join([data async for data in follow(unit, start, growth)])
+    finally:
+        growth.close()
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await scenario()
+
+    asyncio.run(main())
+
+
+def test_the_output_of_an_ended_unit_comes_whole_and_from_an_offset(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        ended = unit()
+        everything = bytes(range(256)) * 8192
+        ended.output(everything)
+        await ended.update(state=State.SUCCEEDED, stdout_size=len(everything))
+        assert await collect(ended) == everything
+        assert await collect(ended, 1000) == everything[1000:]
+        assert await collect(ended, len(everything) + 5) == b""
+
+    run(scenario)
+
+
+def test_output_is_told_as_it_comes(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        running, growth = unit(), GrowthWatcher()
+        output = follow(running, 0, growth)
+        running.output(b"one")
+        assert await anext(output) == b"one"
+        coming = asyncio.ensure_future(anext(output))
+        running.output(b"two")
+        assert await coming == b"two"
+        await running.update(state=State.FAILED, stdout_size=6)
+        with pytest.raises(StopAsyncIteration):
+            await anext(output)
+        growth.close()
+
+    run(scenario)
+
+
+def test_output_that_is_still_on_its_way_from_the_other_node_is_waited_for(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        ended = unit()
+        await ended.update(state=State.SUCCEEDED, stdout_size=4)
+        following = asyncio.create_task(collect(ended))
+        ended.output(b"la")
+        ended.output(b"st")
+        assert await following == b"last"
+
+    run(scenario)
+
+
+def test_it_ends_when_the_unit_is_cancelled(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        running = unit()
+        running.output(b"on")
+        following = asyncio.create_task(collect(running))
+        await running.update(state=State.CANCELED, stdout_size=2)
+        assert await following == b"on"
+
+    run(scenario)
+
+
+def test_it_ends_when_the_unit_is_released(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        running = unit()
+        following = asyncio.create_task(collect(running))
+        await running.release(force=False)
+        assert await following == b""
+
+    run(scenario)
+
+
+def test_all_followers_get_everything(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        running = unit()
+        following = [asyncio.create_task(collect(running)) for _ in range(20)]
+        for number in range(50):
+            running.output(b"%d\n" % number)
+        text = b"".join(b"%d\n" % number for number in range(50))
+        await running.update(state=State.SUCCEEDED, stdout_size=len(text))
+        assert await asyncio.gather(*following) == [text] * 20
+
+    run(scenario)
+
+
+def test_its_end_is_not_told_before_it_is_on_disk(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        ended = unit()
+        following = asyncio.create_task(collect(ended))
+        await ended.update(state=State.SUCCEEDED, detail="exit status 0")
+        await following
+        assert b'"State":2' in ended.folder.read_status()
+
+    run(scenario)
