@@ -59,14 +59,14 @@ class Simulation:
         self._wake_at: dict[str, float] = {}
         self._count = 0
 
-    def add(self, node_id: str, epoch: int | None = None, idle_timeout: float = SHORTEST_IDLE_TIMEOUT) -> Netceptor:
-        """Start a node."""
+    def add(self, name: str, node_id: str | None = None, epoch: int | None = None) -> Netceptor:
+        """Start a node, and know it by a name that may differ from its id."""
         epoch = epoch if epoch is not None else int(UNIX_TIME + self.now) << 24 | self.rng.getrandbits(24)
-        identity = Identity(node_id, epoch, UNIX_TIME, idle_timeout)
+        identity = Identity(node_id or name, epoch, UNIX_TIME, SHORTEST_IDLE_TIMEOUT)
         node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now)
-        self.nodes[node_id] = node
-        self.told[node_id] = []
-        self.settle(node_id)
+        self.nodes[name] = node
+        self.told[name] = []
+        self.settle(name)
         return node
 
     def kill(self, node_id: str) -> None:

@@ -54,10 +54,10 @@ def test_an_update_that_is_not_newer_is_dropped(
     bench: Bench, near: Neighbour, other: Neighbour, epoch: int, sequence: int
 ) -> None:
     near.update({"near": 1.0}, of="far", epoch=5, sequence=5)
-    bench.wait(0.1)
+    bench.wait(0.2)
     bench.did()
     near.update({}, of="far", epoch=epoch, sequence=sequence)
-    bench.wait(0.1)
+    bench.wait(0.2)
     assert bench.did() == []
 
 
@@ -67,23 +67,28 @@ def test_a_newer_update_replaces_the_older(
 ) -> None:
     near.update({"us": 1.0, "far": 1.0})
     near.update({"near": 1.0}, of="far", epoch=5, sequence=5)
-    bench.wait(0.1)
-    assert bench.did()[-1] == "routes far=near near=near other=other"
+    bench.wait(0.2)
+    assert "routes far=near near=near other=other" in bench.did()
     near.update({}, of="far", epoch=epoch, sequence=sequence)
-    bench.wait(0.1)
+    bench.wait(0.2)
     assert bench.did() == ["2: update of far via us (no neighbours)", "routes near=near other=other"]
 
 
-def test_a_node_that_we_hear_of_for_the_first_time_hears_of_us(bench: Bench, near: Neighbour, other: Neighbour) -> None:
+def test_nodes_that_we_hear_of_for_the_first_time_soon_hear_of_us(
+    bench: Bench, near: Neighbour, other: Neighbour
+) -> None:
     near.update({"near": 1.0}, of="far")
+    near.update({"near": 1.0}, of="x")
+    bench.wait(0.2)
     assert [line for line in bench.did() if "of us" in line] == [f"1: {OWN_UPDATE}", f"2: {OWN_UPDATE}"]
     near.update({"near": 1.0, "x": 1.0}, of="far")
+    bench.wait(0.2)
     assert [line for line in bench.did() if "of us" in line] == []
 
 
 def test_an_update_without_a_node_is_ignored(bench: Bench, near: Neighbour, other: Neighbour) -> None:
     near.update({"x": 1.0}, of="")
-    bench.wait(0.1)
+    bench.wait(0.2)
     assert bench.did() == []
 
 
@@ -92,7 +97,7 @@ def test_our_own_update_is_flooded_every_ten_seconds(bench: Bench, near: Neighbo
         bench.wait(10.0)
         near.update({"us": 1.0})
     times = [when for when, line in bench.timeline() if line == "1: update of us (near at 1)"]
-    assert times == [10.0, 20.0, 30.0]
+    assert times == [10.1, 20.1, 30.1], "the first was at 0.1 s, when near was new"
 
 
 def test_our_updates_are_numbered_and_have_ids_of_their_own(bench: Bench) -> None:
@@ -109,6 +114,7 @@ def test_our_updates_are_numbered_and_have_ids_of_their_own(bench: Bench) -> Non
 
 
 def test_routes_are_computed_once_for_all_changes_of_100_ms(bench: Bench, near: Neighbour, other: Neighbour) -> None:
+    bench.wait(1.0)
     start = bench.now
     near.update({"us": 1.0, "far": 1.0})
     bench.wait(0.05)
@@ -120,7 +126,7 @@ def test_routes_are_computed_once_for_all_changes_of_100_ms(bench: Bench, near: 
 
 def test_the_edge_of_a_link_that_ends_is_dropped_at_once(bench: Bench, near: Neighbour, other: Neighbour) -> None:
     near.update({"us": 1.0, "far": 1.0})
-    bench.wait(0.1)
+    bench.wait(0.2)
     bench.did()
     bench.close(1)
     assert bench.did() == ["2: update of us (other at 1)", "routes other=other"]
@@ -129,10 +135,10 @@ def test_the_edge_of_a_link_that_ends_is_dropped_at_once(bench: Bench, near: Nei
 def test_an_edge_is_dropped_when_one_end_no_longer_lists_it(bench: Bench, near: Neighbour, other: Neighbour) -> None:
     near.update({"us": 1.0, "far": 1.0})
     near.update({"near": 1.0}, of="far", epoch=1)
-    bench.wait(0.1)
+    bench.wait(0.2)
     bench.did()
     near.update({}, of="far", epoch=1)
-    bench.wait(0.1)
+    bench.wait(0.2)
     assert bench.did()[-1] == "routes near=near other=other"
 
 
@@ -140,8 +146,8 @@ def test_the_cheaper_way_is_taken(bench: Bench, near: Neighbour, other: Neighbou
     near.update({"us": 1.0, "far": 5.0})
     other.update({"us": 1.0, "far": 2.0})
     near.update({"near": 5.0, "other": 2.0}, of="far", epoch=1)
-    bench.wait(0.1)
-    assert bench.did()[-1] == "routes far=other near=near other=other"
+    bench.wait(0.2)
+    assert "routes far=other near=near other=other" in bench.did()
 
 
 # Two nodes with one id
@@ -178,12 +184,12 @@ def test_a_node_that_has_run_for_a_while_is_not_ended_by_a_forged_notice(bench: 
 def test_third_nodes_pass_the_notice_on_and_follow_the_older(bench: Bench, near: Neighbour, other: Neighbour) -> None:
     other.update({"us": 1.0, "far": 1.0})
     near.update({"near": 1.0}, of="far", epoch=9)
-    bench.wait(0.1)
+    bench.wait(0.2)
     bench.did()
     other.update({"other": 1.0}, of="far", epoch=5, sequence=70, suspects=9)
     assert bench.did() == ["1: update of far via us (other at 1) suspects 9"]
     other.update({"other": 1.0}, of="far", epoch=5, sequence=71)
-    bench.wait(0.1)
+    bench.wait(0.2)
     assert bench.did() == ["1: update of far via us (other at 1)"]
 
 
@@ -287,6 +293,21 @@ def test_what_has_gone_is_forgotten(bench: Bench, near: Neighbour) -> None:
     bench.wait(70.0)
     assert mesh.topology.nodes.keys() == set()
     assert mesh.topology.costs == {"us": {}}
+    assert list(mesh.names.values()) == ["us"]
+    assert mesh.advertisements.everything() == ()
+
+
+def test_nodes_that_a_neighbour_invents_are_forgotten_as_well(bench: Bench, near: Neighbour) -> None:
+    mesh = bench.node.mesh
+    near.update({"us": 1.0, **{f"listed{number}": 1.0 for number in range(100)}})
+    for number in range(100):
+        near.update({"us": 1.0, "near": 1.0}, of=f"ghost{number}")
+        near.advertise("svc", of=f"other{number}")
+    bench.wait(0.2)
+    assert len(mesh.names) == 102
+    bench.close(1)
+    bench.wait(MEMORY + 70.0)
+    assert mesh.topology.nodes.keys() == mesh.topology.routes.keys() == set()
     assert list(mesh.names.values()) == ["us"]
     assert mesh.advertisements.everything() == ()
 

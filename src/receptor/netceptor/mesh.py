@@ -43,6 +43,9 @@ from receptor.netceptor.topology import MEMORY, Topology
 UPDATE_INTERVAL = 10.0
 ADVERTISE_INTERVAL = 60.0
 ROUTE_DELAY = 0.1
+FLOOD_DELAY = 0.1
+"""Seconds in which we gather the nodes that we hear of for the first time before all hear of us. Without this, N nodes
+that join together say N times as much."""
 SHORTEST_IDLE_TIMEOUT = 21.0
 SWEEP_INTERVAL = 60.0
 DUPLICATE_NOTICE_ACCEPTED = 60.0
@@ -246,7 +249,7 @@ class Mesh:
 
     def _apply(self, update: RoutingUpdate, now: float) -> None:
         if update.node_id not in self.topology.nodes:
-            self.timers.set_earlier(_FLOOD, now)
+            self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
             self._learn(update.node_id)
         if self.topology.apply(update, now):
             self.timers.set_earlier(_ROUTES, now + ROUTE_DELAY)

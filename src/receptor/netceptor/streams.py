@@ -85,12 +85,6 @@ class Streams:
         """Accept streams for a service of this node. Raises ValueError if the service is taken."""
         self._switch.open(service, self._datagram_for_listener)
 
-    def stop_listening(self, service: str) -> None:
-        """Accept no more; open streams live on."""
-        self._switch.close(service)
-        if any(local == service for local, _ in self._by_address):
-            self._switch.open(service, self._datagram_for_open_stream)
-
     def dial(self, node: str, service: str, now: float) -> int:
         """Begin a stream to a service; StreamOpened or StreamClosed follows for its number."""
         remote = Address(self._own if is_localhost(node) else node, service)
