@@ -35,7 +35,7 @@ from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import Identity
 from receptor.netceptor.messages import STREAM_SERVICE, WorkCommand
 from receptor.netceptor.netceptor import Netceptor
-from receptor.netceptor.packets import MOST_HOPS
+from receptor.netceptor.packets import LARGEST_PACKET, MOST_HOPS
 from receptor.node.byte_stream import ByteStream
 from receptor.node.credentials import insecure_credentials
 from receptor.node.mesh_stream import MeshStream
@@ -83,7 +83,7 @@ class MeshNode:
         self._route_watchers: list[Callable[[dict[str, str]], None]] = []
         self._users: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._pump_planned = False
+        self._soon: asyncio.Handle | None = None
 
     # Backends
 
@@ -141,6 +141,7 @@ class MeshNode:
             return await opened
         except asyncio.CancelledError:
             self.core.streams.close(number)
+            self._drop_stream(number)  # It may have been opened in the same round of the loop.
             self._pump_soon()
             raise
         finally:
@@ -166,22 +167,22 @@ class MeshNode:
         now = time.monotonic()
         for advertisement in self.core.mesh.advertisements.own:
             self.core.mesh.withdraw(advertisement.service, now)
-        for number in list(self._streams):
-            self.core.streams.close(number)
-        self.pump()
+        self._listeners.clear()
         for task in self._users:
             task.cancel()
         await asyncio.gather(*self._users, return_exceptions=True)
+        for stream in list(self._streams.values()):
+            stream.close()
+        self.pump()
         for entry in self._sessions.values():
             entry.session.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._unplan()
 
     # The core's effects
 
     def pump(self) -> None:
         """Carry out what the core wants done now, and plan its next call."""
-        self._pump_planned = False
+        self._unplan()
         outgoing: dict[int, list[bytes]] = {}
         for effect in self.core.poll(time.monotonic()):
             if isinstance(effect, Send):
@@ -193,14 +194,16 @@ class MeshNode:
         self._plan()
 
     def _pump_soon(self) -> None:
-        if not self._pump_planned:
-            self._pump_planned = True
-            self._loop.call_soon(self.pump)
+        if self._soon is None:
+            self._soon = self._loop.call_soon(self.pump)
+
+    def _unplan(self) -> None:
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._soon = None
 
     def _plan(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         deadline = self.core.deadline()
         if deadline is None:
             return
@@ -212,7 +215,9 @@ class MeshNode:
 
     def _queue(self, effect: Send, outgoing: dict[int, list[bytes]]) -> None:
         entry = self._sessions.get(effect.session)
-        if entry is not None and not (effect.may_drop and entry.session.queued > LINK_QUEUE_LIMIT):
+        if len(effect.packet) > LARGEST_PACKET:
+            logger.warning("a packet of %d bytes was dropped: links carry %d", len(effect.packet), LARGEST_PACKET)
+        elif entry is not None and not (effect.may_drop and entry.session.queued > LINK_QUEUE_LIMIT):
             outgoing.setdefault(effect.session, []).append(effect.packet)
 
     def _flush(self, outgoing: dict[int, list[bytes]]) -> None:
@@ -299,4 +304,5 @@ async def _serve(user: StreamUser, stream: ByteStream) -> None:
         await user(stream)
     except ConnectionError as error:
         logger.debug("stream from %s broke: %s", stream.origin, error)
+    finally:
         stream.close()

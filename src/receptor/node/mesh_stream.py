@@ -65,6 +65,7 @@ class MeshStream(ByteStream):
         if not self._streams.write(self._number, data):
             self._can_write.clear()
         self._pump_soon()
+        await asyncio.sleep(0)  # Let the pump run, also for a writer that never has to wait.
         await self._can_write.wait()
         self._check_writable()
 
@@ -74,17 +75,18 @@ class MeshStream(ByteStream):
 
     async def finish(self) -> None:
         if not self._closed:
-            self._closed = True
-            self._forget(self._number)
             self._streams.finish(self._number, time.monotonic())
-            self._pump_soon()
+            self._leave()
 
     def close(self) -> None:
         if not self._closed:
-            self._closed = True
-            self._forget(self._number)
             self._streams.close(self._number)
-            self._pump_soon()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._forget(self._number)
+        self._pump_soon()
+        self.feed_close("the stream was closed at this end")
 
     # From the mesh node
 

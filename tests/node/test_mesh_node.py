@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import weakref
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from event_loops import EventLoop
+from running_mesh import dialling, joined_streams, listening, read_all, routes, row, running
+
+from receptor.backends import tcp
+from receptor.errors import UnreachableError
+from receptor.netceptor.links import LinkTerms
+from receptor.netceptor.messages import MESSAGE_EXPIRED, RoutingUpdate, WorkCommand, encode_routing_update
+from receptor.netceptor.packets import DATA, LARGEST_PACKET, REJECT, ROUTING_UPDATE, Address
+from receptor.node.byte_stream import ByteStream
+from receptor.node.mesh_node import LINK_QUEUE_LIMIT, MeshNode
+
+
+async def echo(stream: ByteStream) -> None:
+    while data := await stream.read():
+        await stream.write(data)
+    await stream.finish()
+
+
+async def ask(node: MeshNode, target: str, service: str, data: bytes) -> bytes:
+    """Send the data to a service and return all that it answers."""
+    stream = await node.dial(target, service)
+    await stream.write(data)
+    await stream.end()
+    answer = await read_all(stream)
+    await stream.finish()
+    return answer
+
+
+async def ask_echo(node: MeshNode, other: MeshNode) -> bytes:
+    other.listen("echo", echo)
+    return await ask(node, other.node_id, "echo", b"and no harm is done")
+
+
+# Pings
+
+
+def test_pings_of_nodes_near_and_far_and_of_oneself(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "hop", "bar") as (foo, _, _):
+            for target, answers in (("hop", "hop"), ("bar", "bar"), ("foo", "foo"), ("localhost", "foo")):
+                ended = await foo.ping(target)
+                assert ended.problem is None
+                assert ended.node == answers
+                assert 0 <= ended.seconds < 5
+
+    run(main())
+
+
+def test_a_ping_expires_at_the_node_that_its_hops_lead_to(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "hop", "bar") as (foo, _, _):
+            reached = [await foo.ping("bar", hops) for hops in range(3)]
+            assert [ended.node for ended in reached] == ["foo", "hop", "bar"]
+            assert [ended.problem for ended in reached] == [MESSAGE_EXPIRED, MESSAGE_EXPIRED, None]
+
+    run(main())
+
+
+def test_a_ping_to_nowhere_ends_at_once(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, _):
+            ended = await foo.ping("nowhere")
+            assert ended.problem
+            assert "no route" in ended.problem
+
+    run(main())
+
+
+# Streams
+
+
+def test_a_service_serves_many_streams_at_once(run: EventLoop) -> None:
+    payloads = [os.urandom(20_000 + number) for number in range(40)]
+
+    async def main() -> None:
+        async with row("foo", "hop", "bar") as (foo, _, bar):
+            bar.listen("echo", echo)
+            answers = await asyncio.gather(*(ask(foo, "bar", "echo", payload) for payload in payloads))
+            assert answers == payloads
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", ["foo", "localhost", "LocalHost"])
+def test_a_service_of_the_own_node(run: EventLoop, name: str) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            foo.listen("echo", echo)
+            assert await ask(foo, name, "echo", b"to myself") == b"to myself"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("node", "service", "reason"),
+    [
+        ("nowhere", "echo", "no route to node nowhere"),
+        ("bar", "nosuch", "service unknown: nosuch on bar"),
+        ("foo", "nosuch", "service unknown: nosuch on this node"),
+    ],
+)
+def test_dialling_what_is_not_there(run: EventLoop, node: str, service: str, reason: str) -> None:
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, _):
+            with pytest.raises(UnreachableError, match=reason):
+                await foo.dial(node, service)
+
+    run(main())
+
+
+def test_giving_up_a_dial_leaves_no_stream(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, bar):
+            serving: set[ByteStream] = set()
+
+            async def serve(stream: ByteStream) -> None:
+                serving.add(stream)
+                try:
+                    await stream.read()
+                finally:
+                    serving.remove(stream)
+
+            bar.listen("service", serve)
+            # It is given up in every state between nothing and open.
+            for turns in range(60):
+                dial = asyncio.create_task(foo.dial("bar", "service"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                dial.cancel()
+                await asyncio.wait([dial])
+                if not dial.cancelled():
+                    dial.result().close()
+            while serving:
+                await foo.ping("bar")
+            assert await ask_echo(foo, bar) == b"and no harm is done"
+
+    run(main())
+
+
+def test_a_user_that_leaves_a_stream_open_drops_it(run: EventLoop) -> None:
+    async def forgetful(stream: ByteStream) -> None:
+        await stream.write(b"hello")
+
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, bar):
+            bar.listen("service", forgetful)
+            stream = await foo.dial("bar", "service")
+            with pytest.raises(ConnectionError):
+                await read_all(stream)
+
+    run(main())
+
+
+def test_a_stream_outlives_a_link_that_is_lost_and_made_again(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "FIRST_REDIAL_DELAY", 0.01)
+
+    async def main() -> None:
+        async with (
+            running("foo") as foo,
+            running("bar") as bar,
+            listening(bar) as port,
+            relay(port) as (relay_port, cut),
+            dialling(foo, relay_port),
+        ):
+            await routes(foo, {"bar"})
+            async with joined_streams(foo, bar) as (near, far):
+                await near.write(b"before")
+                assert await far.read() == b"before"
+                cut()
+                await routes(foo, set())
+                await near.write(b"between")
+                await routes(foo, {"bar"})
+                assert await far.read() == b"between"
+
+    run(main())
+
+
+@asynccontextmanager
+async def relay(port: int) -> AsyncIterator[tuple[int, Callable[[], None]]]:
+    """A port whose connections lead to another, until they are cut."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.extend((writer, far_writer))
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+    def cut() -> None:
+        for writer in writers:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], cut
+    server.close()
+
+
+# Services
+
+
+def test_services_are_advertised_until_their_node_stops(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo, listening(foo) as port:
+            async with running("bar") as bar, dialling(bar, port):
+                await routes(foo, {"bar"})
+                bar.advertise("control", {"type": "Control Service"}, [WorkCommand("cat", secure=True)])
+                await bar.ping("foo")
+                (advertisement,) = foo.core.mesh.advertisements.everything()
+                assert (advertisement.node_id, advertisement.service) == ("bar", "control")
+                assert advertisement.tags == {"type": "Control Service"}
+                assert advertisement.work_commands == [WorkCommand("cat", secure=True)]
+            await routes(foo, set())
+            assert foo.core.mesh.advertisements.everything() == ()
+
+    run(main())
+
+
+# Links
+
+
+def test_one_of_two_nodes_with_the_same_id_is_told_to_end(run: EventLoop) -> None:
+    told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    async def main() -> None:
+        # They are no neighbours and have none in common: such links are refused.
+        async with (
+            row("hop", "bar") as (hop, bar),
+            running("foo", lambda reason: told.put_nowait(("one", reason))) as one,
+            running("foo", lambda reason: told.put_nowait(("other", reason))) as other,
+            listening(one) as port,
+            listening(other) as others_port,
+            dialling(hop, port),
+            dialling(bar, others_port),
+        ):
+            loser, reason = await told.get()
+            assert "has the id foo; give each node an id of its own" in reason
+            await (other if loser == "one" else one).ping("hop")
+        assert {name for name, _ in [told.get_nowait() for _ in range(told.qsize())]} <= {loser}
+
+    run(main())
+
+
+def test_link_ended_tells_whether_the_session_had_become_a_link(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            accepted, refused = FakeSession(), FakeSession()
+            link = foo.session_opened(accepted, LinkTerms(), "a test")
+            stranger = foo.session_opened(refused, LinkTerms(allowed_peers=frozenset({"bar"})), "a test")
+            waiting = [asyncio.create_task(foo.link_ended(number)) for number in (link, stranger)]
+            foo.packets_received(link, [update("bar")])
+            foo.packets_received(stranger, [update("baz")])
+            assert await waiting[1] is False
+            assert refused.is_closed
+            assert refused.kinds[-1] == REJECT
+            assert not waiting[0].done()
+            foo.session_closed(link)
+            assert await waiting[0] is True
+            assert not accepted.is_closed
+            assert await foo.link_ended(link) is False
+
+    run(main())
+
+
+class FakeSession:
+    """A backend's session that keeps what is sent; ``queued`` is what the test says."""
+
+    def __init__(self) -> None:
+        self.queued = 0
+        self.sent: list[bytes] = []
+        self.is_closed = False
+
+    def send(self, packets: Sequence[bytes]) -> None:
+        assert not self.is_closed
+        self.sent += packets
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    @property
+    def kinds(self) -> list[int]:
+        """The types of the packets that were sent."""
+        return [packet[0] for packet in self.sent]
+
+
+def update(origin: str, *, via: str = "", sequence: int = 1, connections: dict[str, float] | None = None) -> bytes:
+    """The routing update of a node, which reached us by a neighbour."""
+    return encode_routing_update(
+        RoutingUpdate(
+            node_id=origin,
+            update_id=f"{origin}{sequence}",
+            epoch=1,
+            sequence=sequence,
+            connections={"foo": 1.0} if connections is None else connections,
+            forwarding_node=via or origin,
+        )
+    )
+
+
+def join(node: MeshNode, neighbour: str) -> tuple[int, FakeSession]:
+    """Make a link with a neighbour that only exists on the wire."""
+    session = FakeSession()
+    number = node.session_opened(session, LinkTerms(), neighbour)
+    node.packets_received(number, [update(neighbour), update(neighbour, sequence=2)])
+    return number, session
+
+
+def test_data_for_a_link_that_lags_is_dropped_and_routing_is_not(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            _, lagging = join(foo, "bar")
+            lagging.sent.clear()
+            lagging.queued = LINK_QUEUE_LIMIT + 1
+            foo.core.send_datagram("one", Address("bar", "service"), b"data", 0.0)
+            foo.pump()
+            foo.advertise("service", {}, None)
+            foo.pump()
+            assert DATA not in lagging.kinds
+            assert len(lagging.kinds) == 1
+            lagging.queued = LINK_QUEUE_LIMIT
+            foo.core.send_datagram("one", Address("bar", "service"), b"data", 0.0)
+            foo.pump()
+            assert lagging.kinds[-1] == DATA
+
+    run(main())
+
+
+def test_an_update_too_large_to_pass_on_hurts_nobody(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo-with-a-long-name") as foo:
+            talker, talkers_session = join(foo, "bar")
+            _, listener = join(foo, "baz")
+            listener.sent.clear()
+            many = {"x" * 1000 + str(number): 1.0 for number in range(64)}
+            spare = LARGEST_PACKET - len(update("far", via="bar", connections=many | {"y": 1.0}))
+            huge = update("far", via="bar", connections=many | {"y" * (spare + 1): 1.0})
+            assert len(huge) == LARGEST_PACKET
+            foo.packets_received(talker, [huge, update("farther", via="bar", connections={"bar": 1.0})])
+            assert all(len(packet) <= LARGEST_PACKET for packet in listener.sent)
+            assert any(b'"NodeID":"farther"' in packet for packet in listener.sent)
+            assert not talkers_session.is_closed
+            assert (await foo.ping("localhost")).problem is None
+
+    run(main())
+
+
+def test_an_empty_packet_ends_its_link_and_no_other(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            bad, bad_session = join(foo, "bar")
+            _, other = join(foo, "baz")
+            foo.packets_received(bad, [b"", update("far", via="bar")])
+            assert bad_session.is_closed
+            assert not other.is_closed
+            assert set(foo.core.mesh.topology.routes) == {"baz"}
+
+    run(main())
+
+
+# The end
+
+
+def test_stop_leaves_nothing_behind(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("bar") as bar, listening(bar) as port:
+            bar.listen("echo", echo)
+            foo = MeshNode("foo", 21.0, lambda reason: None)
+            ended = weakref.ref(foo)
+            foo.listen("echo", echo)
+            foo.advertise("echo", {}, None)
+            async with dialling(foo, port):
+                await routes(foo, {"bar"})
+                near, far = await foo.dial("bar", "echo"), await bar.dial("foo", "echo")
+                reading = [asyncio.create_task(near.read()), asyncio.create_task(far.read())]
+                await foo.ping("bar")
+            await foo.stop()
+            for task in reading:
+                with pytest.raises(ConnectionError):
+                    await task
+            await routes(bar, set())
+            del foo, near, far, reading, task
+            await asyncio.sleep(0)
+            gc.collect()
+            assert ended() is None
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(main())
+
+
+def test_stop_sends_what_is_queued_before_it_closes_the_links(run: EventLoop) -> None:
+    async def main() -> None:
+        foo = MeshNode("foo", 21.0, lambda reason: None)
+        _, session = join(foo, "bar")
+        foo.advertise("service", {}, None)
+        await foo.stop()
+        assert b'"Cancel":true' in session.sent[-1]
+        assert session.is_closed
+        assert ROUTING_UPDATE in session.kinds
+
+    run(main())
