@@ -86,8 +86,8 @@ class RemoteWorkUnit(Unit):
         await self._attempts(Talk.SUBMIT)
         if self.logic.remote.remote_started:
             return "Job Started"
-        if self.is_removed:
-            raise CommandError(f"unit {self.unit_id} was released before it was started")
+        if self.logic.remote.local_cancelled:
+            raise CommandError(f"unit {self.unit_id} was cancelled before it was started")
         if self.status.state.is_final:
             raise CommandError(self.status.detail)
         return "Job Submitted"
@@ -125,7 +125,8 @@ class RemoteWorkUnit(Unit):
         return self.logic.is_released
 
     async def save(self, status: Status) -> None:
-        self.logic.status = status
+        if not self.is_removed:
+            self.logic.status = status
         await super().save(status)
 
     def route_found(self) -> None:
@@ -157,7 +158,8 @@ class RemoteWorkUnit(Unit):
         if self._is_closed:
             return
         waits = []
-        for talk in self.logic.wanted() - self._talks.keys():
+        wanted = self.logic.wanted()
+        for talk in [talk for talk in Talk if talk in wanted and talk not in self._talks]:
             wait = self.logic.not_before(talk) - loop.time()
             if wait <= 0:
                 self._talks[talk] = self._spawn(self._hold(talk), f"{talk.value} unit {self.unit_id}")

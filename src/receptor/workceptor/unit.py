@@ -129,6 +129,8 @@ class Unit(ABC):
 
     async def save(self, status: Status) -> None:
         """Make this the status, and return when it (or a newer one) is on disk and those who wait are told."""
+        if self.is_removed:
+            return
         if status != self.status:
             logger.info("%s: %s", status.state.title, status.detail, extra={"unit": self.unit_id})
         self.status = status
@@ -176,11 +178,12 @@ class Unit(ABC):
     @asynccontextmanager
     async def opened(self, open_file: Callable[[], BinaryIO]) -> AsyncIterator[BinaryIO]:
         """A file of the unit, closed at the end. Closing may find a full disk once more: raises OperatingError."""
-        file = await self.on_disk(open_file)
+        # Shielded, for it is opened, and is to be closed, also if nobody waits for it any more.
+        opening = asyncio.ensure_future(self.on_disk(open_file))
         try:
-            yield file
+            yield await asyncio.shield(opening)
         finally:
-            await self.on_disk(_close, file)
+            await self.on_disk(_close, await opening)
 
 
 def _close(file: BinaryIO) -> None:

@@ -1,0 +1,345 @@
+"""Another node as units see it: a control service behind ``dial``, with units that the test moves.
+
+It goes wrong where the test says so, and otherwise does what the control protocol says. Breaks are the connection's:
+both ends notice them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from dataclasses import dataclass, field
+
+from receptor.errors import UnreachableError
+from receptor.node.byte_stream import ByteStream, Origin
+from receptor.workceptor.status import State
+
+WAITING = "Waiting for Input Data"
+
+
+class Cut(ConnectionError):
+    """The connection was cut."""
+
+
+class Direction:
+    """One direction of a connection."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._is_ended = self._is_cut = False
+        self._changed = asyncio.Event()
+
+    async def read(self) -> bytes:
+        while not (self._chunks or self._is_ended or self._is_cut):
+            self._changed.clear()
+            await self._changed.wait()
+        if self._chunks:
+            return self._chunks.popleft()
+        if self._is_cut:
+            raise Cut("the connection was cut")
+        return b""
+
+    def write(self, data: bytes) -> None:
+        if self._is_cut:
+            raise Cut("the connection was cut")
+        self._chunks.append(data)
+        self._changed.set()
+
+    def end(self) -> None:
+        self._is_ended = True
+        self._changed.set()
+
+    def cut(self) -> None:
+        self._is_cut = True
+        self._changed.set()
+
+
+class Near(ByteStream):
+    """This node's end."""
+
+    def __init__(self, there: Direction, back: Direction) -> None:
+        super().__init__(Origin("bar:control", is_local=False))
+        self._there, self._back = there, back
+
+    async def _receive(self) -> bytes:
+        return await self._back.read()
+
+    async def write(self, data: bytes) -> None:
+        self._there.write(data)
+
+    async def end(self) -> None:
+        self._there.end()
+
+    async def finish(self) -> None:
+        self._there.end()
+
+    def close(self) -> None:
+        self._there.cut()
+        self._back.cut()
+
+
+class Far:
+    """The other node's end."""
+
+    def __init__(self, there: Direction, back: Direction) -> None:
+        self._there, self._back = there, back
+        self._ahead = b""
+
+    async def command(self) -> dict[str, str | int]:
+        """The next command; empty when the other end is done."""
+        while b"\n" not in self._ahead:
+            data = await self._there.read()
+            if not data:
+                return {}
+            self._ahead += data
+        line, self._ahead = self._ahead.split(b"\n", 1)
+        fields: dict[str, str | int] = json.loads(line)
+        return fields
+
+    async def read(self) -> bytes:
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            return data
+        return await self._there.read()
+
+    def write(self, data: bytes) -> None:
+        self._back.write(data)
+
+    def line(self, text: str) -> None:
+        self.write(text.encode() + b"\n")
+
+    def answer(self, **fields: object) -> None:
+        self.line(json.dumps(fields))
+
+    def end(self) -> None:
+        self._back.end()
+
+    def cut(self) -> None:
+        self._there.cut()
+        self._back.cut()
+
+
+@dataclass
+class FarUnit:
+    """A unit of the other node."""
+
+    unit_id: str
+    command: dict[str, str | int]
+    state: State = State.PENDING
+    detail: str = WAITING
+    payload: bytes = b""
+    stdout: bytes = b""
+    runs: int = 0
+    is_released: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin(self) -> None:
+        self.runs += 1
+        self.become(State.RUNNING, "Running: PID 7")
+
+    def become(self, state: State, detail: str) -> None:
+        self.state, self.detail = state, detail
+        self.tell()
+
+    def output(self, data: bytes) -> None:
+        self.stdout += data
+        self.tell()
+
+    def succeed(self) -> None:
+        self.become(State.SUCCEEDED, "exit status 0")
+
+    def tell(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+
+class OtherNode:
+    """The node ``bar``."""
+
+    def __init__(self) -> None:
+        self.is_reachable = True
+        self.greeting = "Receptor Control, node bar"
+        self.units: dict[str, FarUnit] = {}
+        """All that were ever made; ``is_released`` says which are gone."""
+        self.commands: list[dict[str, str | int]] = []
+        """All that were ever received."""
+        self.dialled_at: list[float] = []
+        self.troubles: list[str] = []
+        """Where the next things go wrong, each once; see ``_trouble`` for the places."""
+        self.refusals: dict[str, str] = {}
+        """By command: the error to answer with."""
+        self.begins_at_once = True
+        self.never_ends_results_of_cancelled = False
+        """As older nodes do."""
+        self._sessions: dict[asyncio.Task[None], Far] = {}
+        self._happened = asyncio.Event()
+
+    # What units need of the mesh
+
+    async def dial(self, node: str, service: str) -> ByteStream:
+        assert (node, service) == ("bar", "control")
+        self.dialled_at.append(asyncio.get_running_loop().time())
+        self._tell()
+        if not self.is_reachable:
+            raise UnreachableError("no route to bar")
+        there, back = Direction(), Direction()
+        far = Far(there, back)
+        session = asyncio.create_task(self._serve(far), name="the other node")
+        self._sessions[session] = far
+        session.add_done_callback(self._sessions.pop)
+        return Near(there, back)
+
+    # What tests do
+
+    def cut_all(self) -> None:
+        """Cut all connections."""
+        for far in self._sessions.values():
+            far.cut()
+
+    async def close(self) -> None:
+        for session in self._sessions:
+            session.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+
+    async def asked(self, subcommand: str, times: int = 1) -> None:
+        """Wait until that command has come so many times in all."""
+        while self.count(subcommand) < times:
+            self._happened.clear()
+            await self._happened.wait()
+
+    async def dialled(self, times: int) -> None:
+        while len(self.dialled_at) < times:
+            self._happened.clear()
+            await self._happened.wait()
+
+    def count(self, subcommand: str) -> int:
+        return sum(command["subcommand"] == subcommand for command in self.commands)
+
+    @property
+    def unit(self) -> FarUnit:
+        """The only unit that there is."""
+        (unit,) = (unit for unit in self.units.values() if not unit.is_released)
+        return unit
+
+    @property
+    def runs(self) -> int:
+        return sum(unit.runs for unit in self.units.values())
+
+    # The control service
+
+    def _trouble(self, place: str) -> bool:
+        """Whether it is this place's turn to go wrong.
+
+        Places are ``before``, ``after`` and ``silent`` with a command's name, and those named in ``_submit``.
+        """
+        if self.troubles[:1] == [place]:
+            self.troubles.pop(0)
+            return True
+        return False
+
+    def _cut_here(self, place: str) -> None:
+        if self._trouble(place):
+            raise Cut(place)
+
+    def _tell(self) -> None:
+        self._happened.set()
+
+    async def _serve(self, far: Far) -> None:
+        try:
+            far.line(self.greeting)
+            while command := await far.command():
+                await self._obey(far, command)
+                if command["subcommand"] == "results":
+                    break
+            far.end()
+        except Cut:
+            far.cut()
+
+    async def _obey(self, far: Far, command: dict[str, str | int]) -> None:
+        subcommand = str(command["subcommand"])
+        self.commands.append(command)
+        self._tell()
+        self._cut_here(f"before {subcommand}")
+        if self._trouble(f"silent {subcommand}"):
+            await far.read()
+            return
+        if subcommand in self.refusals:
+            far.line(f"ERROR: {self.refusals[subcommand]}")
+            return
+        if subcommand == "submit":
+            await self._submit(far, command)
+            return
+        unit = self.units.get(str(command["unitid"]))
+        if unit is None or unit.is_released:
+            far.line(f"ERROR: unknown work unit {command['unitid']}")
+        elif subcommand == "results":
+            await self._results(far, unit, int(command["startpos"]))
+        else:
+            self._order(far, unit, subcommand)
+
+    async def _submit(self, far: Far, command: dict[str, str | int]) -> None:
+        unit = FarUnit(f"there{len(self.units) + 1:03}", command)
+        self.units[unit.unit_id] = unit
+        try:
+            self._cut_here("after unit")
+            far.line(f"Work unit created with ID {unit.unit_id}. Send stdin data and EOF.")
+            while data := await far.read():
+                self._cut_here("in payload")
+                if self._trouble("silent payload"):
+                    await asyncio.Event().wait()
+                unit.payload += data
+        except Cut as error:
+            if unit.state is State.PENDING:
+                unit.become(State.FAILED, f"Error reading input data: {error}")
+            raise
+        self._cut_here("with the payload in a queue")
+        if unit.state is State.PENDING and not unit.is_released:
+            unit.become(State.PENDING, "Starting Worker")
+            if self.begins_at_once:
+                unit.begin()
+        self._cut_here("after submit")
+        if "payload" in self.refusals:
+            unit.become(State.FAILED, "Error starting worker")
+            far.line(f"ERROR: {self.refusals['payload']}")
+            return
+        far.answer(unitid=unit.unit_id, result="Job Started")
+
+    async def _results(self, far: Far, unit: FarUnit, position: int) -> None:
+        far.line(f"Streaming results for work unit {unit.unit_id}")
+        while True:
+            changed = unit.changed
+            if data := unit.stdout[position:]:
+                far.write(data)
+                position += len(data)
+            self._cut_here("in results")
+            is_over = unit.state.is_final
+            if unit.is_released or (is_over and not self._goes_on(unit)):
+                return
+            await changed.wait()
+
+    def _goes_on(self, unit: FarUnit) -> bool:
+        return self.never_ends_results_of_cancelled and unit.state is State.CANCELED
+
+    def _order(self, far: Far, unit: FarUnit, subcommand: str) -> None:
+        if subcommand == "status":
+            far.answer(
+                State=unit.state,
+                StateName=unit.state.title,
+                Detail=unit.detail,
+                StdoutSize=len(unit.stdout),
+                WorkType="echo",
+                ExtraData=None,
+            )
+        elif subcommand == "cancel":
+            if not unit.state.is_final:
+                unit.become(State.CANCELED, "Canceled")
+            self._cut_here("after cancel")
+            far.answer(cancelled=unit.unit_id)
+        else:
+            if not unit.state.is_final:
+                unit.become(State.CANCELED, "Canceled")
+            unit.is_released = True
+            unit.tell()
+            self._cut_here("after release")
+            far.answer(released=unit.unit_id)

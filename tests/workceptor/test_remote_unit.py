@@ -1,0 +1,989 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import resource
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from other_node import FarUnit, OtherNode
+from virtual_time import inline_disk, run_in_virtual_time
+
+from receptor.errors import CommandError, OperatingError
+from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.growth import GrowthWatcher
+from receptor.workceptor.remote import LOCALLY_CANCELLED, REMOTE_IS_GONE, expiration_text
+from receptor.workceptor.remote_unit import ANSWER_TIME, ORDER_TIME, RemoteWorkUnit
+from receptor.workceptor.results import follow
+from receptor.workceptor.signing import Signer
+from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
+from receptor.workceptor.unit import CREATED
+
+PAYLOAD = b"p4yl04d " * 75_000
+SECRET = "s3cr3t"
+
+
+class FakeSigner(Signer):
+    def __init__(self) -> None:
+        self.audiences: list[str] = []
+
+    def token(self, audience: str, now: float) -> str:
+        assert abs(now - time.time()) < 60
+        self.audiences.append(audience)
+        return f"token{len(self.audiences)}"
+
+
+class Here:
+    """This node with one unit, and the node for which its work is."""
+
+    def __init__(self, data_folder: Path) -> None:
+        self.other = OtherNode()
+        self.folder = UnitFolder(data_folder / "here0001")
+        self.folder.create()
+        self.forgotten: list[str] = []
+        self.signer: Signer | None = None
+        self.unit = self.new_unit()
+
+    def new_unit(self, **remote: str | bool) -> RemoteWorkUnit:
+        parameters = {"secret_key": SECRET}
+        extra = RemoteExtra(remote_node="bar", remote_work_type="echo", remote_params=parameters)
+        extra = msgspec.structs.replace(extra, **remote)
+        return self.unit_with(
+            Status(state=State.PENDING, detail=CREATED, stdout_size=0, work_type="remote", extra=extra)
+        )
+
+    def unit_with(self, status: Status) -> RemoteWorkUnit:
+        size = self.folder.stdout_size()
+        self.unit = RemoteWorkUnit(
+            "here0001", self.folder, status, inline_disk(), self.forgotten.append, self.other, self.signer, size
+        )
+        return self.unit
+
+    async def submit(self, payload: bytes = PAYLOAD) -> str:
+        """What a client does that submits the unit; the result that it is told."""
+        await self.unit.save(self.unit.status)
+        await self.unit.receive_payload(parts(payload))
+        return await self.unit.start()
+
+    async def run_to_the_end(self, output: bytes = b"output") -> None:
+        """The other node's unit begins to run sooner or later, and succeeds."""
+        await self.until(lambda: any(unit.runs for unit in self.other.units.values()))
+        self.running.output(output)
+        self.running.succeed()
+        await self.end()
+
+    async def end(self) -> None:
+        """The unit is final, and all output is here."""
+        await self.unit.final()
+        while not self.unit.logic.is_complete:
+            await self.unit.changed_since(self.unit.version)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Looks once in a (virtual) second."""
+        while not condition():  # noqa: ASYNC110 - it costs nothing
+            await asyncio.sleep(1)
+
+    async def restart(self) -> None:
+        """The daemon ends and comes up again."""
+        await self.unit.close()
+        self.unit_with(self.on_disk)
+        await self.unit.resume()
+
+    @property
+    def running(self) -> FarUnit:
+        (unit,) = (unit for unit in self.other.units.values() if unit.runs)
+        return unit
+
+    @property
+    def on_disk(self) -> Status:
+        return decode_status(self.folder.read_status())
+
+    @property
+    def output(self) -> bytes:
+        return self.folder.stdout_file.read_bytes()
+
+    @property
+    def outcome(self) -> tuple[State, str]:
+        assert self.unit.shown == self.on_disk
+        return self.unit.shown.state, self.unit.shown.detail
+
+    @property
+    def is_removed(self) -> bool:
+        return not self.folder.path.exists() and "here0001" in self.forgotten
+
+
+async def parts(payload: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(payload), 100_000):
+        yield payload[start : start + 100_000]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+Story = Callable[[Here], Coroutine[Any, Any, None]]
+Play = Callable[[Story], None]
+
+
+@pytest.fixture
+def play(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Play:
+    """Plays a story in virtual time. No secret may show up in the log."""
+
+    def play(story: Story) -> None:
+        async def main() -> None:
+            here = Here(tmp_path)
+            try:
+                await story(here)
+            finally:
+                await here.unit.close()
+                await here.other.close()
+
+        with caplog.at_level(logging.DEBUG):
+            run_in_virtual_time(main())
+        assert SECRET not in caplog.text
+        assert "p4yl04d" not in caplog.text
+        assert "token" not in caplog.text
+
+    return play
+
+
+class TestSubmit:
+    def test_to_the_last_byte(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            assert await here.submit() == "Job Started"
+            assert here.on_disk.extra == msgspec.structs.replace(
+                here.unit.logic.remote, remote_unit_id="there001", remote_started=True
+            )
+            assert here.other.unit.payload == PAYLOAD
+            assert here.other.unit.command["secret_key"] == SECRET
+            await here.run_to_the_end(bytes(range(256)) * 1000)
+            assert here.output == bytes(range(256)) * 1000
+            assert here.outcome == (State.SUCCEEDED, "exit status 0")
+            assert here.unit.shown.stdout_size == 256_000
+
+        play(story)
+
+    def test_pending_turns_to_running_when_the_other_node_says_so(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.begins_at_once = False
+            await here.submit()
+            await here.other.asked("status", 3)
+            assert here.outcome == (State.PENDING, "Starting Worker")
+            here.other.unit.begin()
+            await here.until(lambda: here.unit.shown.state is State.RUNNING)
+            assert here.outcome == (State.RUNNING, "Running: PID 7")
+
+        play(story)
+
+    def test_an_empty_payload(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            assert await here.submit(b"") == "Job Started"
+            await here.run_to_the_end(b"")
+            assert (here.other.unit.payload, here.output) == (b"", b"")
+
+        play(story)
+
+    def test_refused(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.refusals["submit"] = "unknown work type echo"
+            with pytest.raises(CommandError, match="bar refused the work: unknown work type echo"):
+                await here.submit()
+            assert here.outcome == (State.FAILED, "bar refused the work: unknown work type echo")
+
+        play(story)
+
+    def test_refused_when_the_payload_is_there(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.refusals["payload"] = "no such program"
+            here.other.begins_at_once = False
+            with pytest.raises(CommandError, match="no such program"):
+                await here.submit()
+            await here.until(lambda: here.unit.logic.remote.remote_unit_id == "")
+            assert here.other.units["there001"].is_released
+            assert here.outcome == (State.FAILED, "bar refused the work: no such program")
+
+        play(story)
+
+    def test_signed(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.signer = signer = FakeSigner()
+            here.new_unit(sign_work=True)
+            await here.submit()
+            here.running.output(b"x")
+            await here.until(lambda: here.output == b"x")
+            assert await here.unit.cancel()
+            await here.end()
+            assert await here.unit.release(force=False)
+            signed = [command["subcommand"] for command in here.other.commands if "signature" in command]
+            assert sorted(map(str, signed)) == ["cancel", "release", "results", "submit"]
+            assert signer.audiences == ["bar"] * 4
+
+        play(story)
+
+    def test_the_key_to_sign_with_is_gone(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.new_unit(sign_work=True)
+            with pytest.raises(CommandError, match="configure work-signing"):
+                await here.submit()
+
+        play(story)
+
+
+class TestOutOfReach:
+    def test_it_is_delivered_later(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_reachable = False
+            assert await here.submit() == "Job Submitted"
+            assert here.outcome == (State.PENDING, "Starting Worker")
+            await here.other.dialled(5)
+            assert here.other.dialled_at == [0.0, 1.0, 2.5, 4.75, 8.125]
+            here.other.is_reachable = True
+            await here.run_to_the_end()
+            assert here.output == b"output"
+            assert here.other.unit.payload == PAYLOAD
+
+        play(story)
+
+    def test_the_pauses_grow_to_a_minute(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_reachable = False
+            await here.submit()
+            await here.other.dialled(20)
+            times = here.other.dialled_at
+            assert [later - earlier for earlier, later in zip(times[-6:], times[-5:], strict=False)] == [60.0] * 5
+
+        play(story)
+
+    def test_a_route_ends_the_pause(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_reachable = False
+            await here.submit()
+            await here.other.dialled(15)
+            here.other.is_reachable = True
+            found = now()
+            here.unit.route_found()
+            await here.other.asked("submit")
+            assert now() == found
+
+        play(story)
+
+    def test_somebody_else_greets(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.greeting = "Receptor Control, node barbara"
+            assert await here.submit() == "Job Submitted"
+            assert here.other.commands == []
+            here.other.greeting = "Receptor Control, node bar"
+            await here.run_to_the_end()
+
+        play(story)
+
+    def test_a_restart_before_it_was_delivered(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_reachable = False
+            await here.submit()
+            await here.restart()
+            here.other.is_reachable = True
+            await here.run_to_the_end()
+            assert here.other.unit.payload == PAYLOAD
+
+        play(story)
+
+
+BREAKS = ["before submit", "after unit", "in payload", "after submit"]
+
+
+class TestABrokenSubmission:
+    @pytest.mark.parametrize("place", BREAKS)
+    def test_is_not_lost_and_does_not_run_twice(self, play: Play, place: str) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = [place]
+            await here.submit()
+            await here.run_to_the_end()
+            assert here.other.troubles == []
+            assert (here.other.runs, here.running.payload) == (1, PAYLOAD)
+            assert here.outcome == (State.SUCCEEDED, "exit status 0")
+            assert here.output == b"output"
+
+        play(story)
+
+    @pytest.mark.parametrize("place", BREAKS)
+    def test_with_a_restart_right_then(self, play: Play, place: str) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = [place]
+            await here.submit()
+            await here.restart()
+            await here.run_to_the_end()
+            assert (here.other.runs, here.running.payload) == (1, PAYLOAD)
+            assert here.output == b"output"
+
+        play(story)
+
+    @pytest.mark.parametrize("place", ["before status", "before release", "after release"])
+    def test_broken_again_while_that_is_settled(self, play: Play, place: str) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = ["in payload", place]
+            await here.submit()
+            await here.run_to_the_end()
+            assert here.other.troubles == []
+            assert (here.other.runs, here.running.payload) == (1, PAYLOAD)
+
+        play(story)
+
+    def test_half_a_unit_is_removed_from_the_other_node(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = ["in payload"]
+            assert await here.submit() == "Job Submitted"
+            await here.run_to_the_end()
+            assert [unit.is_released for unit in here.other.units.values()] == [True, False]
+
+        play(story)
+
+    def test_the_other_node_forgot_the_half(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = ["in payload"]
+            await here.submit()
+            here.other.units["there001"].is_released = True
+            await here.run_to_the_end()
+            assert here.other.count("release") == 0
+
+        play(story)
+
+    def test_the_other_node_is_slow_to_take_notice_of_what_it_has(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = ["with the payload in a queue"]
+            await here.submit()
+            await here.other.asked("status", 2)
+            here.other.unit.begin()
+            await here.run_to_the_end()
+            assert here.other.runs == 1
+
+        play(story)
+
+    def test_the_other_node_never_takes_notice(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = ["with the payload in a queue"]
+            await here.submit()
+            await here.run_to_the_end()
+            assert here.other.units["there001"].is_released
+            assert here.other.runs == 1
+            assert now() < 10
+
+        play(story)
+
+
+class TestFollow:
+    def test_the_end_is_known_soon_after_the_last_byte(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            await asyncio.sleep(100)
+            here.other.unit.output(b"last")
+            here.other.unit.succeed()
+            ended = now()
+            await here.end()
+            assert now() == ended
+
+        play(story)
+
+    def test_a_quiet_unit_is_asked_after_once_in_a_second(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            await asyncio.sleep(100)
+            assert here.other.count("status") < 110
+            assert here.other.count("results") == 1
+            assert len(here.other.dialled_at) == 3
+
+        play(story)
+
+    def test_output_is_followed_live(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            growth = GrowthWatcher()
+            output = follow(here.unit, 0, growth)
+            for word in (b"one", b"two", b"three"):
+                here.running.output(word)
+                assert await anext(output) == word
+            here.running.succeed()
+            assert [data async for data in output] == []
+            growth.close()
+
+        play(story)
+
+    def test_every_connection_breaks_once_a_second(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            sent = b""
+            for number in range(100):
+                here.running.output(b"%d\n" % number)
+                sent += b"%d\n" % number
+                await asyncio.sleep(1)
+                here.other.cut_all()
+            here.running.succeed()
+            await here.end()
+            assert here.output == sent
+            assert here.outcome == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+
+    def test_output_goes_on_at_the_offset(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.output(b"12345")
+            await here.until(lambda: here.output == b"12345")
+            here.other.cut_all()
+            await here.other.asked("results", 2)
+            await here.restart()
+            await here.other.asked("results", 3)
+            starts = [command["startpos"] for command in here.other.commands if command["subcommand"] == "results"]
+            assert starts == [0, 5, 5]
+
+        play(story)
+
+    def test_a_failed_unit_has_all_its_output(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.output(b"traceback")
+            here.running.become(State.FAILED, "exit status 1")
+            await here.end()
+            assert here.outcome == (State.FAILED, "exit status 1")
+            assert here.output == b"traceback"
+
+        play(story)
+
+    def test_results_that_never_end_for_a_cancelled_unit(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.never_ends_results_of_cancelled = True
+            await here.submit()
+            here.running.output(b"before")
+            await here.until(lambda: here.output == b"before")
+            here.running.become(State.CANCELED, "Killed")
+            await here.end()
+            assert here.outcome == (State.CANCELED, "Killed")
+            assert here.output == b"before"
+
+        play(story)
+
+    def test_gone(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.output(b"some")
+            await here.until(lambda: here.output == b"some")
+            here.running.is_released = True
+            await here.end()
+            assert here.outcome == (State.FAILED, REMOTE_IS_GONE)
+            assert here.output == b"some"
+
+        play(story)
+
+    def test_gone_while_this_node_was_down(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.is_released = True
+            await here.restart()
+            await here.end()
+            assert here.outcome == (State.FAILED, REMOTE_IS_GONE)
+
+        play(story)
+
+    def test_a_node_that_falls_silent(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = ["silent status"]
+            await here.submit()
+            await here.run_to_the_end()
+            assert ANSWER_TIME <= now() < ANSWER_TIME + 5
+
+        play(story)
+
+    def test_the_other_node_restarts_in_between(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.output(b"before ")
+            await here.until(lambda: here.output == b"before ")
+            here.other.is_reachable = False
+            here.other.cut_all()
+            await asyncio.sleep(1000)
+            here.running.output(b"after")
+            here.running.succeed()
+            here.other.is_reachable = True
+            back = now()
+            here.unit.route_found()
+            await here.end()
+            assert now() == back
+            assert here.output == b"before after"
+
+        play(story)
+
+
+class TestAFullDisk:
+    def test_while_output_is_fetched(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            await here.other.asked("results")
+            here.other.cut_all()
+            here.folder.stdout_file.unlink()
+            here.folder.stdout_file.symlink_to("/dev/full")
+            here.running.output(b"x" * 100_000)
+            here.running.succeed()
+            await here.unit.final()
+            await here.other.asked("results", 4)
+            here.folder.stdout_file.unlink()
+            await here.end()
+            assert here.output == b"x" * 100_000
+
+        play(story)
+
+    def test_that_takes_only_a_part(self, play: Play) -> None:
+        """What was written before the error is not written once more."""
+        output = random.Random(1).randbytes(300_000)
+
+        async def story(here: Here) -> None:
+            await here.submit()
+            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+            try:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (123_456, limits[1]))
+                here.running.output(output)
+                here.running.succeed()
+                await here.other.asked("results", 4)
+                assert here.output == output[:123_456]
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            await here.end()
+            assert here.output == output
+
+        play(story)
+
+    def test_while_the_payload_comes(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.folder.stdin_file.unlink()
+            here.folder.stdin_file.symlink_to("/dev/full")
+            with pytest.raises(OperatingError, match=r"stdin: No space left on device; free some space"):
+                await here.submit()
+            assert here.outcome[0] is State.FAILED
+            assert here.outcome[1].startswith("Error reading input data: ")
+            assert here.other.dialled_at == []
+
+        play(story)
+
+
+class TestExpiry:
+    def test_of_a_unit_that_could_not_be_delivered(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            expiration = expiration_text(time.time() + 90)
+            here.new_unit(expiration=expiration)
+            here.other.is_reachable = False
+            assert await here.submit() == "Job Submitted"
+            await here.unit.final()
+            assert 80 < now() <= 90
+            assert here.outcome == (State.FAILED, f"Work unit expired on {expiration}")
+            tries = len(here.other.dialled_at)
+            await asyncio.sleep(1000)
+            assert len(here.other.dialled_at) == tries
+
+        play(story)
+
+    def test_while_this_node_was_down(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.new_unit(expiration=expiration_text(time.time() - 1))
+            await here.unit.save(here.unit.status)
+            await here.unit.update(detail="Starting Worker")
+            await here.restart()
+            assert here.outcome[0] is State.FAILED
+            await asyncio.sleep(1000)
+            assert here.other.dialled_at == []
+
+        play(story)
+
+    def test_does_not_touch_what_runs(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.new_unit(expiration=expiration_text(time.time() + 90))
+            await here.submit()
+            await asyncio.sleep(100)
+            await here.run_to_the_end()
+            assert here.outcome == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+
+    def test_with_the_payload_on_its_way(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.new_unit(expiration=expiration_text(time.time() + 90))
+            here.other.troubles = ["silent payload"]
+            submitting = asyncio.create_task(here.submit())
+            with pytest.raises(CommandError, match="expired"):
+                await submitting
+            await here.until(lambda: here.other.units["there001"].is_released)
+            assert here.other.runs == 0
+            assert here.outcome[0] is State.FAILED
+
+        play(story)
+
+
+class TestCancel:
+    def test_what_never_reached_the_other_node(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_reachable = False
+            await here.submit()
+            assert await here.unit.cancel()
+            assert here.outcome == (State.CANCELED, LOCALLY_CANCELLED)
+            here.other.is_reachable = True
+            here.unit.route_found()
+            await asyncio.sleep(1000)
+            assert here.other.commands == []
+
+        play(story)
+
+    def test_a_running_unit(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.output(b"before")
+            assert await here.unit.cancel()
+            assert here.running.state is State.CANCELED
+            await here.end()
+            assert here.outcome == (State.CANCELED, "Canceled")
+            assert here.output == b"before"
+
+        play(story)
+
+    def test_an_ended_unit(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            await here.run_to_the_end()
+            assert await here.unit.cancel()
+            assert here.outcome == (State.SUCCEEDED, "exit status 0")
+            assert here.other.count("cancel") == 0
+
+        play(story)
+
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_pending_until_the_other_node_is_reached(self, play: Play, restarts: bool) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.other.is_reachable = False
+            here.other.cut_all()
+            asked = now()
+            assert not await here.unit.cancel()
+            assert now() == asked
+            assert here.on_disk.extra == here.unit.logic.remote
+            if restarts:
+                await here.restart()
+            await asyncio.sleep(1000)
+            here.other.is_reachable = True
+            await here.end()
+            assert here.outcome == (State.CANCELED, "Canceled")
+
+        play(story)
+
+    def test_of_a_silent_node(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.other.troubles = ["silent cancel"]
+            asked = now()
+            assert not await here.unit.cancel()
+            assert now() - asked == ORDER_TIME
+            await here.end()
+            assert here.outcome == (State.CANCELED, "Canceled")
+
+        play(story)
+
+    @pytest.mark.parametrize("place", ["before cancel", "after cancel"])
+    def test_the_answer_is_lost(self, play: Play, place: str) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.other.troubles = [place]
+            await here.unit.cancel()
+            await here.end()
+            assert here.outcome == (State.CANCELED, "Canceled")
+
+        play(story)
+
+    def test_of_a_node_that_forgot_the_unit(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.is_released = True
+            assert await here.unit.cancel()
+            await here.end()
+            assert here.outcome == (State.FAILED, REMOTE_IS_GONE)
+
+        play(story)
+
+    @pytest.mark.parametrize("place", BREAKS)
+    def test_after_a_broken_submission(self, play: Play, place: str) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = [place]
+            await here.submit()
+            assert await here.unit.cancel()
+            await here.end()
+            assert here.outcome[0] is State.CANCELED
+            await asyncio.sleep(1000)
+            assert here.other.count("submit") == 1
+            assert all(unit.state.is_final for unit in here.other.units.values())
+
+        play(story)
+
+    def test_with_the_payload_on_its_way(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = ["silent payload"]
+            submitting = asyncio.create_task(here.submit())
+            await here.until(lambda: here.unit.logic.remote.remote_unit_id != "")
+            assert await here.unit.cancel()
+            with pytest.raises(CommandError, match="cancelled before it was started"):
+                await submitting
+            assert here.outcome == (State.CANCELED, LOCALLY_CANCELLED)
+            assert here.other.units["there001"].is_released
+            assert here.other.runs == 0
+
+        play(story)
+
+    def test_while_the_client_still_sends_the_payload(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            more = asyncio.Event()
+
+            async def payload() -> AsyncIterator[bytes]:
+                yield b"p4yl04d"
+                await more.wait()
+                yield b"the rest"
+
+            receiving = asyncio.create_task(here.unit.receive_payload(payload()))
+            await here.until(lambda: here.folder.stdin_file.read_bytes() == b"p4yl04d")
+            assert await here.unit.cancel()
+            more.set()
+            await receiving
+            with pytest.raises(CommandError, match="cancelled before it was started"):
+                await here.unit.start()
+            assert here.outcome == (State.CANCELED, LOCALLY_CANCELLED)
+            assert here.other.dialled_at == []
+
+        play(story)
+
+
+class TestRelease:
+    def test_what_never_reached_the_other_node(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_reachable = False
+            await here.submit()
+            assert await here.unit.release(force=False)
+            assert here.is_removed
+            here.other.is_reachable = True
+            await asyncio.sleep(1000)
+            assert here.other.commands == []
+
+        play(story)
+
+    @pytest.mark.parametrize("force", [False, True])
+    @pytest.mark.parametrize("has_ended", [False, True])
+    def test_on_both_nodes(self, play: Play, force: bool, has_ended: bool) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            if has_ended:
+                await here.run_to_the_end()
+            assert await here.unit.release(force)
+            assert here.is_removed
+            assert here.running.is_released
+
+        play(story)
+
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_pending_until_the_other_node_is_reached(self, play: Play, restarts: bool) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.other.is_reachable = False
+            here.other.cut_all()
+            asked = now()
+            assert not await here.unit.release(force=False)
+            assert not await here.unit.release(force=False)
+            assert now() == asked
+            if restarts:
+                await here.restart()
+            await asyncio.sleep(1000)
+            assert here.folder.path.exists()
+            here.other.is_reachable = True
+            await here.until(lambda: here.is_removed)
+            assert here.running.is_released
+
+        play(story)
+
+    def test_forced_tries_once(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.other.is_reachable = False
+            here.other.cut_all()
+            tries = len(here.other.dialled_at)
+            assert await here.unit.release(force=True)
+            assert here.is_removed
+            await asyncio.sleep(1000)
+            assert len(here.other.dialled_at) == tries + 1
+
+        play(story)
+
+    @pytest.mark.parametrize("force", [False, True])
+    def test_of_a_silent_node(self, play: Play, force: bool) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.other.troubles = ["silent release"]
+            asked = now()
+            assert await here.unit.release(force) is force
+            assert now() - asked == ORDER_TIME
+            await here.until(lambda: here.is_removed)
+
+        play(story)
+
+    def test_forced_while_a_gentle_one_is_pending(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.other.troubles = ["silent release"]
+            gentle = asyncio.create_task(here.unit.release(force=False))
+            await here.other.asked("release")
+            assert await here.unit.release(force=True)
+            await gentle
+            assert here.is_removed
+
+        play(story)
+
+    def test_of_a_node_that_forgot_the_unit(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.is_released = True
+            assert await here.unit.release(force=False)
+            assert here.is_removed
+
+        play(story)
+
+    @pytest.mark.parametrize("place", BREAKS)
+    def test_after_a_broken_submission(self, play: Play, place: str) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = [place]
+            await here.submit()
+            assert await here.unit.release(force=False)
+            assert here.is_removed
+            await asyncio.sleep(1000)
+            assert here.other.count("submit") == 1
+            assert all(unit.state.is_final for unit in here.other.units.values())
+
+        play(story)
+
+    def test_with_the_payload_on_its_way(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = ["silent payload"]
+            submitting = asyncio.create_task(here.submit())
+            await here.until(lambda: here.unit.logic.remote.remote_unit_id != "")
+            assert await here.unit.release(force=False)
+            with pytest.raises(CommandError, match="cancelled before it was started"):
+                await submitting
+            assert here.is_removed
+            assert here.other.units["there001"].is_released
+
+        play(story)
+
+    def test_while_the_client_still_sends_the_payload(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
+        async def story(here: Here) -> None:
+            more = asyncio.Event()
+
+            async def payload() -> AsyncIterator[bytes]:
+                yield b"p4yl04d"
+                await more.wait()
+                yield b"the rest"
+
+            receiving = asyncio.create_task(here.unit.receive_payload(payload()))
+            await here.until(lambda: here.folder.stdin_file.read_bytes() == b"p4yl04d")
+            assert await here.unit.release(force=False)
+            more.set()
+            await receiving
+            with pytest.raises(CommandError, match="cancelled before it was started"):
+                await here.unit.start()
+            assert here.is_removed, "nothing writes it anew"
+            assert here.other.dialled_at == []
+
+        play(story)
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+    def test_followers_end(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            growth = GrowthWatcher()
+            output = follow(here.unit, 0, growth)
+            here.running.output(b"one")
+            assert await anext(output) == b"one"
+            following = asyncio.ensure_future(anext(output, b"the end"))
+            await here.unit.release(force=True)
+            assert await following == b"the end"
+            growth.close()
+
+        play(story)
+
+    def test_files_that_can_not_be_deleted(self, play: Play) -> None:
+        class Stubborn(UnitFolder):
+            is_stubborn = True
+
+            def remove(self) -> None:
+                if self.is_stubborn:
+                    raise OperatingError("the disk is read-only")
+                super().remove()
+
+        async def story(here: Here) -> None:
+            here.folder = stubborn = Stubborn(here.folder.path)
+            here.new_unit()
+            await here.submit()
+            with pytest.raises(OperatingError, match="the disk is read-only"):
+                await here.unit.release(force=False)
+            assert here.forgotten == [], "it is still listed, and can be released again"
+            stubborn.is_stubborn = False
+            assert await here.unit.release(force=False)
+            assert here.is_removed
+
+        play(story)
+
+
+class TestEnd:
+    @pytest.mark.parametrize("place", ["silent submit", "silent payload", "silent status", "silent results"])
+    def test_no_conversation_is_left_when_the_node_ends(self, play: Play, place: str) -> None:
+        async def story(here: Here) -> None:
+            here.other.troubles = [place]
+            submitting = asyncio.create_task(here.submit())
+            await here.until(lambda: here.other.troubles == [])
+            await here.unit.close()
+            here.unit.route_found()
+            submitting.cancel()
+            await asyncio.gather(submitting, return_exceptions=True)
+            tries = len(here.other.dialled_at)
+            await asyncio.sleep(1000)
+            assert len(here.other.dialled_at) == tries
+
+        play(story)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_order_of_troubles(play: Play, seed: int) -> None:
+    """Whatever breaks and restarts: it runs once, and every byte of the output arrives once."""
+    rng = random.Random(seed)
+    places = [*BREAKS, "before status", "before results", "in results", "before release", "after release"]
+
+    async def story(here: Here) -> None:
+        await here.submit()
+        sent = b""
+        for _ in range(30):
+            here.other.troubles = [rng.choice(places)]
+            here.other.is_reachable = rng.random() < 0.7
+            match rng.randrange(5):
+                case 0:
+                    here.other.cut_all()
+                case 1:
+                    await here.restart()
+                case 2:
+                    here.unit.route_found()
+            for unit in here.other.units.values():
+                if unit.runs:
+                    data = rng.randbytes(rng.randrange(200_000))
+                    unit.output(data)
+                    sent += data
+            await asyncio.sleep(rng.choice([0, 0.1, 1, 10]))
+        here.other.troubles, here.other.is_reachable = [], True
+        await here.run_to_the_end(b"end")
+        assert here.other.runs == 1
+        assert here.running.payload == PAYLOAD
+        assert here.output == sent + b"end"
+        assert here.outcome == (State.SUCCEEDED, "exit status 0")
+
+    play(story)
