@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import receptor
@@ -70,7 +71,7 @@ class MeshCommands:
         far = await self._mesh.dial(command.node, command.service)
         try:
             await stream.write(b"Connecting\n")
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             far.close()
             raise
         await bridge(stream, far)

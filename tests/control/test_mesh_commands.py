@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from event_loops import EventLoop
+from running_mesh import read_all, row, running
+from scripted_stream import Script, ScriptedStream
+
+import receptor
+from receptor.control.answers import PingAnswer, PingFailure
+from receptor.control.commands import Connect, Ping, ShowStatus, Traceroute
+from receptor.control.mesh_commands import MeshCommands
+from receptor.errors import CommandError, UnreachableError
+from receptor.netceptor.messages import WorkCommand
+from receptor.node.byte_stream import ByteStream
+from receptor.node.mesh_node import MeshNode
+
+
+@pytest.fixture
+def run() -> EventLoop:
+    return EventLoop("uvloop")
+
+
+def shown(answer: msgspec.Struct) -> dict[str, object]:
+    fields: dict[str, object] = msgspec.json.decode(msgspec.json.encode(answer))
+    return fields
+
+
+def test_status_of_a_lone_node(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            status = shown(MeshCommands(foo).status(ShowStatus()))
+        memory = status.pop("SystemMemoryMiB")
+        assert isinstance(memory, int)
+        assert 64 < memory < 2**30
+        assert status == {
+            "Version": receptor.__version__,
+            "NodeID": "foo",
+            "SystemCPUCount": os.cpu_count(),
+            "Connections": [],
+            "RoutingTable": {},
+            "Advertisements": [],
+            "KnownConnectionCosts": {},
+        }
+
+    run(main())
+
+
+def test_status_of_a_node_in_a_mesh(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "hop", "bar") as (foo, hop, _):
+            hop.advertise("control", {"type": "Control Service"}, [WorkCommand("cat", secure=False)])
+            await hop.ping("foo")
+            status = shown(MeshCommands(foo).status(ShowStatus()))
+        assert status["Connections"] == [{"NodeID": "hop", "Cost": 1}]
+        assert status["RoutingTable"] == {"hop": "hop", "bar": "hop"}
+        assert status["KnownConnectionCosts"] == {"foo": {"hop": 1}, "hop": {"foo": 1, "bar": 1}, "bar": {"hop": 1}}
+        assert isinstance(status["Advertisements"], list)
+        (advertisement,) = status["Advertisements"]
+        assert advertisement["NodeID"] == "hop"
+        assert advertisement["Service"] == "control"
+        assert advertisement["WorkCommands"] == [{"WorkType": "cat", "Secure": False}]
+        assert "1.0" not in str(status["KnownConnectionCosts"])
+
+    run(main())
+
+
+def test_status_of_some_fields(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            commands = MeshCommands(foo)
+            assert shown(commands.status(ShowStatus(("NodeID", "nonsense")))) == {"NodeID": "foo"}
+            assert shown(commands.status(ShowStatus(()))) == {}
+
+    run(main())
+
+
+def test_ping(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "hop", "bar") as (foo, _, _):
+            pong = await MeshCommands(foo).ping(Ping("bar"))
+            assert isinstance(pong, PingAnswer)
+            assert pong.source == "bar"
+            assert 0 < pong.nanoseconds < 5_000_000_000
+            assert pong.duration.endswith("s")
+            failed = await MeshCommands(foo).ping(Ping("nowhere"))
+            assert isinstance(failed, PingFailure)
+            assert "no route" in failed.error
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("bar", [("foo", ""), ("hop", ""), ("bar", "")]),
+        ("hop", [("foo", ""), ("hop", "")]),
+        ("foo", [("foo", "")]),
+        ("localhost", [("foo", "")]),
+    ],
+)
+def test_traceroute_names_the_nodes_on_the_way(run: EventLoop, target: str, expected: list[tuple[str, str]]) -> None:
+    async def main() -> None:
+        async with row("foo", "hop", "bar") as (foo, _, _):
+            hops = await MeshCommands(foo).traceroute(Traceroute(target))
+            assert [(hop.source, hop.error) for hop in hops.values()] == expected
+            assert list(hops) == [str(number) for number in range(len(hops))]
+
+    run(main())
+
+
+def test_traceroute_ends_with_what_went_wrong(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, _):
+            hops = list((await MeshCommands(foo).traceroute(Traceroute("nowhere"))).values())
+            assert "no route" in hops[-1].error
+            assert len(hops) <= 2
+
+    run(main())
+
+
+@asynccontextmanager
+async def shouting() -> AsyncIterator[MeshNode]:
+    """A node foo that is linked with bar, whose service answers in capitals."""
+
+    async def shout(stream: ByteStream) -> None:
+        await stream.write((await read_all(stream)).upper())
+        await stream.finish()
+
+    async with row("foo", "bar") as (foo, bar):
+        bar.listen("shout", shout)
+        yield foo
+
+
+def test_connect_bridges_the_client_to_a_service(run: EventLoop) -> None:
+    async def main() -> None:
+        async with shouting() as foo:
+            client = ScriptedStream(b"hello ", b"bar")
+            await MeshCommands(foo).connect(Connect("bar", "shout"), client)
+            assert client.written == b"Connecting\nHELLO BAR"
+            assert client.is_finished
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (Connect("nowhere", "shout"), "no route to node nowhere"),
+        (Connect("bar", "nosuch"), "service unknown: nosuch on bar"),
+        (Connect("bar", ""), "can't be a service"),
+        (Connect("bar", "too-long-a-name"), "can't be a service: its name must have 1 to 8 bytes"),
+        (Connect("bar", "shout", "secure"), "unknown TLS client secure"),
+    ],
+)
+def test_connect_to_what_is_not_there_leaves_the_client_alone(run: EventLoop, command: Connect, reason: str) -> None:
+    async def main() -> None:
+        async with shouting() as foo:
+            client = ScriptedStream()
+            with pytest.raises((CommandError, UnreachableError), match=reason):
+                await MeshCommands(foo).connect(command, client)
+            assert client.written == b""
+            assert not client.is_closed
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        ScriptedStream(Script.SILENCE, breaks_after=5),
+        ScriptedStream(b"hello", Script.BREAK),
+        ScriptedStream(b"hello", breaks_after=12),
+    ],
+    ids=["at once", "while it sends", "while it receives"],
+)
+def test_a_client_that_vanishes_drops_its_connection_to_the_service(run: EventLoop, client: ScriptedStream) -> None:
+    served = asyncio.Event()
+
+    async def until_dropped(stream: ByteStream) -> None:
+        try:
+            await stream.write(b"a greeting")
+            await read_all(stream)
+        finally:
+            served.set()
+
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, bar):
+            bar.listen("service", until_dropped)
+            try:
+                await MeshCommands(foo).connect(Connect("bar", "service"), client)
+            except ConnectionError:
+                assert client.written == b"Connecting\n"
+            await served.wait()
+
+    run(main())
+
+
+def test_a_session_dropped_while_its_client_does_not_read_drops_the_connection(run: EventLoop) -> None:
+    class Stuck(ScriptedStream):
+        async def write(self, data: bytes) -> None:
+            writing.set()
+            await asyncio.get_running_loop().create_future()
+
+    writing = asyncio.Event()
+    served = asyncio.Event()
+
+    async def until_dropped(stream: ByteStream) -> None:
+        try:
+            await read_all(stream)
+        finally:
+            served.set()
+
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, bar):
+            bar.listen("service", until_dropped)
+            session = asyncio.create_task(MeshCommands(foo).connect(Connect("bar", "service"), Stuck()))
+            await writing.wait()
+            session.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await session
+            await served.wait()
+
+    run(main())

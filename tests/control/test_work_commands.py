@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from commands import eventually, pids_with, subreaper
+from cryptography.hazmat.primitives.asymmetric import rsa
+from event_loops import EventLoop
+from running_mesh import running
+from scripted_stream import Script, ScriptedStream
+
+from receptor.config.actions import WorkCommand
+from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
+from receptor.control.work_commands import WorkCommands
+from receptor.errors import CommandError, UnknownUnit
+from receptor.workceptor.signing import Signer, Verifier
+from receptor.workceptor.status import State
+from receptor.workceptor.workceptor import Workceptor
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+
+WORK = (
+    WorkCommand("cat", "cat"),
+    WorkCommand("free", "echo", "always", allow_runtime_params=True),
+    WorkCommand("fail", "bash", "-c 'echo before; exit 7'"),
+    WorkCommand("nap", "bash", "-c 'echo on; exec sleep 600'"),
+    WorkCommand("nosuch", "/nosuch/program"),
+    WorkCommand("sealed", "cat", verify_signature=True),
+)
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture
+def run() -> EventLoop:
+    return EventLoop("uvloop")
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "data"
+    with subreaper():
+        yield folder
+        # With nothing left to do its runner ends.
+        eventually(lambda: not pids_with(str(folder)))
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, 0):
+                pass
+
+
+class Node:
+    """The work commands of a node foo that nobody is linked with."""
+
+    def __init__(self, workceptor: Workceptor) -> None:
+        self.commands = WorkCommands("foo", workceptor, Verifier(KEY.public_key(), "foo"))
+        self.workceptor = workceptor
+
+    async def submit(
+        self, work_type: str, payload: bytes = b"", *, is_local: bool = True, signature: str = "", **parameters: str
+    ) -> str:
+        """Submit, check what the client is told, and return the unit's id."""
+        stream = ScriptedStream(payload, is_local=is_local)
+        command = WorkSubmit(node="localhost", work_type=work_type, signature=signature, parameters=parameters)
+        answer = await self.commands.submit(command, stream)
+        assert stream.lines == [f"Work unit created with ID {answer.unitid}. Send stdin data and EOF."]
+        assert answer.result == "Job Started"
+        return answer.unitid
+
+    async def results(self, unit_id: str, start: int = 0) -> bytes:
+        stream = ScriptedStream()
+        await self.commands.results(WorkResults(unit_id, start), stream)
+        header, _, output = stream.written.partition(b"\n")
+        assert header.decode() == f"Streaming results for work unit {unit_id}"
+        assert stream.is_finished
+        return output
+
+    async def state(self, unit_id: str) -> tuple[State, str]:
+        status = await self.commands.status(WorkStatus(unit_id))
+        return status.state, status.detail
+
+
+@asynccontextmanager
+async def node(data_folder: Path) -> AsyncIterator[Node]:
+    async with running("foo") as mesh:
+        workceptor = Workceptor(mesh, data_folder, WORK, None)
+        await workceptor.start()
+        try:
+            yield Node(workceptor)
+        finally:
+            await workceptor.close()
+
+
+def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("cat", b"hello\0world")
+            assert await foo.results(unit_id) == b"hello\0world"
+            assert await foo.results(unit_id, 6) == b"world"
+            assert await foo.results(unit_id, 1000) == b""
+            status = await foo.commands.status(WorkStatus(unit_id))
+            assert msgspec.to_builtins(status) == {
+                "State": 2,
+                "StateName": "Succeeded",
+                "Detail": "exit status 0",
+                "StdoutSize": 11,
+                "WorkType": "cat",
+                "ExtraData": None,
+            }
+            assert await foo.commands.list(WorkList()) == {unit_id: status}
+            assert await foo.commands.release(WorkRelease(unit_id), ScriptedStream()) == {"released": unit_id}
+            assert await foo.commands.list(WorkList()) == {}
+            with pytest.raises(UnknownUnit, match=f"unknown work unit {unit_id}"):
+                await foo.commands.status(WorkStatus(unit_id))
+            assert not (data_folder / unit_id).exists()
+
+    run(main())
+
+
+def test_a_command_that_fails_says_how(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("fail")
+            assert await foo.results(unit_id) == b"before\n"
+            assert await foo.state(unit_id) == (State.FAILED, "exit status 7")
+
+    run(main())
+
+
+def test_one_unit_of_the_list(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            one, other = await foo.submit("cat"), await foo.submit("cat")
+            assert set(await foo.commands.list(WorkList())) == {one, other}
+            assert set(await foo.commands.list(WorkList(one))) == {one}
+            with pytest.raises(UnknownUnit):
+                await foo.commands.list(WorkList("nosuch12"))
+            await foo.results(one)
+            await foo.results(other)
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", [WorkCancel, WorkRelease], ids=["cancel", "release"])
+def test_a_running_command_is_stopped_and_its_followers_end(
+    run: EventLoop, data_folder: Path, end: type[WorkCancel] | type[WorkRelease]
+) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("nap")
+            following = asyncio.create_task(foo.results(unit_id))
+            if end is WorkCancel:
+                assert await foo.commands.cancel(WorkCancel(unit_id), ScriptedStream()) == {"cancelled": unit_id}
+                assert (await foo.state(unit_id))[0] is State.CANCELED
+            else:
+                assert await foo.commands.release(WorkRelease(unit_id), ScriptedStream()) == {"released": unit_id}
+            assert await following in (b"", b"on\n")
+
+    run(main())
+
+
+def test_runtime_parameters_only_where_allowed(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            assert await foo.results(await foo.submit("free", params="'b c' d")) == b"always b c d\n"
+            assert await foo.results(await foo.submit("free")) == b"always\n"
+            with pytest.raises(CommandError, match="not allowed: work type cat takes none"):
+                await foo.submit("cat", params="x")
+            assert len(foo.workceptor.units) == 2
+
+    run(main())
+
+
+def test_a_program_that_is_not_there_fails_the_unit_and_tells_the_client(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            with pytest.raises(CommandError, match=r"can't be started: .*/nosuch/program"):
+                await foo.submit("nosuch")
+            (unit_id,) = foo.workceptor.units
+            state, detail = await foo.state(unit_id)
+            assert state is State.FAILED
+            assert "/nosuch/program" in detail
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (WorkSubmit(node="localhost", work_type="nonsense"), "unknown work type nonsense"),
+        (WorkSubmit(node="LocalHost", work_type="nonsense"), "unknown work type nonsense"),
+        (WorkSubmit(node="foo", work_type="nonsense"), "unknown work type nonsense"),
+        (WorkSubmit(node="localhost", work_type="remote"), "unknown work type remote"),
+        (WorkSubmit(node="localhost", work_type="cat", ttl="5m"), "ttl option is intended for remote work only"),
+        (WorkSubmit(node="localhost", work_type="cat", signature="x"), "did not expect a signature"),
+        (WorkSubmit(node="bar", work_type="cat", ttl="soon"), "ttl: 'soon' is not a duration"),
+        (WorkSubmit(node="bar", work_type="cat", tls_client="x"), "unknown TLS client x"),
+        (WorkSubmit(node="bar", work_type="cat", sign_work=True), "no work-signing key"),
+        (
+            WorkSubmit(node="bar", work_type="cat", parameters={"secret_a": "hush"}),
+            "cannot send secrets over a non-TLS",
+        ),
+        (
+            WorkSubmit(node="bar", work_type="cat", parameters={"Secret_A": "hush"}),
+            "cannot send secrets over a non-TLS",
+        ),
+    ],
+)
+def test_what_is_refused_leaves_no_unit(run: EventLoop, data_folder: Path, command: WorkSubmit, reason: str) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            stream = ScriptedStream(b"payload")
+            with pytest.raises(CommandError, match=reason) as refusal:
+                await foo.commands.submit(command, stream)
+            assert "hush" not in str(refusal.value)
+            assert stream.written == b""
+            assert foo.workceptor.units == {}
+
+    run(main())
+
+
+def test_a_payload_that_breaks_off_fails_the_unit_which_never_runs(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            for stream in (ScriptedStream(b"half", Script.BREAK), ScriptedStream(b"all", breaks_after=0)):
+                with pytest.raises(ConnectionError):
+                    await foo.commands.submit(WorkSubmit(node="localhost", work_type="cat"), stream)
+            for unit_id in foo.workceptor.units:
+                state, detail = await foo.state(unit_id)
+                assert state is State.FAILED
+                assert detail.startswith("Error reading input data: ")
+                assert await foo.results(unit_id) == b""
+
+    run(main())
+
+
+def test_a_unit_is_pending_while_its_payload_comes(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            stream = ScriptedStream(b"some", Script.SILENCE)
+            submitting = asyncio.create_task(foo.commands.submit(WorkSubmit(node="localhost", work_type="cat"), stream))
+            await stream.silent.wait()
+            (unit_id,) = foo.workceptor.units
+            assert await foo.state(unit_id) == (State.PENDING, "Waiting for Input Data")
+            submitting.cancel()
+            await asyncio.wait([submitting])
+
+    run(main())
+
+
+def test_a_client_that_leaves_while_it_follows_does_not_harm_the_unit(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("cat", b"output")
+            with pytest.raises(ConnectionError):
+                await foo.commands.results(WorkResults(unit_id), ScriptedStream(breaks_after=45))
+            assert await foo.results(unit_id) == b"output"
+
+    run(main())
+
+
+def test_work_for_a_node_out_of_reach_waits(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            stream = ScriptedStream(b"payload")
+            submit = WorkSubmit(node="bar", work_type="cat", ttl="1h", parameters={"params": "x"})
+            answer = await foo.commands.submit(submit, stream)
+            assert answer.result == "Job Submitted"
+            status = msgspec.to_builtins(await foo.commands.status(WorkStatus(answer.unitid)))
+            assert status["StateName"] == "Pending"
+            assert status["WorkType"] == "remote"
+            extra = status["ExtraData"]
+            assert (extra["RemoteNode"], extra["RemoteWorkType"], extra["RemoteParams"]) == (
+                "bar",
+                "cat",
+                {"params": "x"},
+            )
+            assert not extra["RemoteStarted"]
+            released = await foo.commands.release(WorkRelease(answer.unitid, force=True), ScriptedStream())
+            assert released == {"released": answer.unitid}
+
+    run(main())
+
+
+# Signatures
+
+
+def token(expiration: float = 60.0, audience: str = "foo") -> str:
+    return Signer(KEY, expiration).token(audience, time.time())
+
+
+def test_a_local_client_needs_no_signature(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            assert await foo.results(await foo.submit("sealed", b"x")) == b"x"
+
+    run(main())
+
+
+def test_others_need_one_for_all_that_reads_or_ends_the_unit(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("sealed", b"x", is_local=False, signature=token())
+            away = ScriptedStream(is_local=False)
+            for signature in ("", "x.y.z", token(-1), token(audience="bar")):
+                with pytest.raises(CommandError, match="signature"):
+                    await foo.submit("sealed", is_local=False, signature=signature)
+                with pytest.raises(CommandError, match="signature"):
+                    await foo.commands.results(WorkResults(unit_id, 0, signature), away)
+                with pytest.raises(CommandError, match="signature"):
+                    await foo.commands.cancel(WorkCancel(unit_id, signature), away)
+                for force in (False, True):
+                    with pytest.raises(CommandError, match="signature"):
+                        await foo.commands.release(WorkRelease(unit_id, signature, force), away)
+            assert away.written == b""
+            assert len(foo.workceptor.units) == 1
+            await foo.commands.results(WorkResults(unit_id, 0, token()), away)
+            assert away.written.endswith(b"\nx")
+            assert await foo.commands.cancel(WorkCancel(unit_id, token()), away) == {"cancelled": unit_id}
+            assert await foo.commands.release(WorkRelease(unit_id, token()), away) == {"released": unit_id}
+
+    run(main())
+
+
+def test_a_signature_where_none_is_expected_is_refused(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("cat", is_local=False)
+            for is_local in (True, False):
+                with pytest.raises(CommandError, match="did not expect a signature"):
+                    await foo.commands.cancel(WorkCancel(unit_id, token()), ScriptedStream(is_local=is_local))
+            await foo.results(unit_id)
+
+    run(main())
+
+
+def test_this_node_signs_for_nobody_who_is_not_local(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with running("foo") as mesh:
+            workceptor = Workceptor(mesh, data_folder, WORK, Signer(KEY, 60.0))
+            await workceptor.start()
+            commands = WorkCommands("foo", workceptor, None)
+            submit = WorkSubmit(node="bar", work_type="cat", sign_work=True)
+            with pytest.raises(CommandError, match="signs work for clients of its Unix socket only"):
+                await commands.submit(submit, ScriptedStream(is_local=False))
+            assert workceptor.units == {}
+            await workceptor.close()
+
+    run(main())
+
+
+def test_without_a_key_to_verify_with_nobody_else_gets_in(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            foo.commands = WorkCommands("foo", foo.workceptor, None)
+            with pytest.raises(CommandError, match="no work-verification key"):
+                await foo.submit("sealed", is_local=False, signature=token())
+            assert foo.workceptor.units == {}
+
+    run(main())
