@@ -30,6 +30,7 @@ def test_the_first_update_sets_the_link_up() -> None:
     bench.did()
     Neighbour(bench, 1).update({})
     assert bench.did() == ["1: up near", "1: update of us (near at 1)", "routes near=near"]
+    assert bench.notices == ["link with near established at cost 1"]
     bench.wait(5.0)
     assert bench.did() == [], "the set-up is over"
 
@@ -56,7 +57,8 @@ def test_nothing_but_the_set_up_counts_before_it_is_done() -> None:
     bench.did()
     stranger = Neighbour(bench, 1)
     stranger.advertise("control")
-    stranger.say(b"\0" * 40)
+    bench.node.open_datagrams("svc")
+    stranger.data(Address("us", "x"), Address("us", "svc"))
     assert bench.did() == []
     assert bench.node.mesh.advertisements.everything() == ()
 

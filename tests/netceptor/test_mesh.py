@@ -103,7 +103,9 @@ def test_our_own_update_is_flooded_every_ten_seconds(bench: Bench, near: Neighbo
 def test_our_updates_are_numbered_and_have_ids_of_their_own(bench: Bench) -> None:
     for session in (1, 2, 3):
         bench.node.session_opened(session, LinkTerms(), bench.now)
-    updates = [decode_routing_update(send.packet) for send in bench.sends()]
+    sends = bench.sends()
+    assert not any(send.may_drop for send in sends)
+    updates = [decode_routing_update(send.packet) for send in sends]
     assert [(update.epoch, update.sequence) for update in updates] == [(OUR_EPOCH, number) for number in (1, 2, 3)]
     ids = {update.update_id for update in updates}
     assert len(ids) == 3
