@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,33 +10,50 @@ import receptor
 from receptor.config.command_line import RunNode, ShowHelp, ShowVersion, parse_command_line
 from receptor.config.configuration import Configuration
 from receptor.config.help import help_text
-from receptor.errors import ReceptorError
+from receptor.errors import OperatingError, ReceptorError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
 EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
 
 
 def run() -> None:
-    """Do what the command line says; the exit status is 0, or 1 with the reason on standard error."""
+    """Do what the command line says; the exit status is 0, or 1 with the reason on standard error.
+
+    It is 130 after Ctrl-C before the node has begun to start.
+    """
     try:
         _carry_out(sys.argv[1:])
     except ReceptorError as error:
         for line in str(error).splitlines():
             print(f"receptor: {line}", file=sys.stderr)
         sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _carry_out(words: list[str]) -> None:
     match parse_command_line(words):
         case ShowVersion():
-            print(receptor.__version__)
+            _say(receptor.__version__)
         case ShowHelp(action):
-            print(help_text(action))
+            _say(help_text(action))
         case RunNode(configuration):
             _run_node(configuration)
+
+
+def _say(text: str) -> None:
+    """Print an answer; a reader that has seen enough, as in ``| head``, is no error."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # Otherwise the interpreter tries once more at its end, and complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise OperatingError(f"can't write to standard output: {error.strerror}") from None
 
 
 def _run_node(configuration: Configuration) -> None:
