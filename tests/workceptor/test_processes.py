@@ -17,7 +17,7 @@ from commands import eventually, is_alive
 from receptor.workceptor import runner
 from receptor.workceptor.folder import StartRecord
 from receptor.workceptor.processes import (
-    ProcessTable,
+    SharedTable,
     is_running,
     kill_remains,
     stop_process_group,
@@ -196,22 +196,25 @@ class TestStopping:
         asyncio.run(stopped.stop())
         assert is_alive(other.process.pid)
 
-    def test_a_hundred_at_once_share_the_work(self, command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
-        readings = []
-        read = ProcessTable.__init__
-
-        def counted(table: ProcessTable) -> None:
-            readings.append(1)
-            read(table)
-
-        monkeypatch.setattr(ProcessTable, "__init__", counted)
+    def test_a_hundred_at_once(self, command: StartCommand) -> None:
         commands = [command("exec sleep 60") for _ in range(100)]
 
         async def stop_all() -> None:
             await asyncio.gather(*(command.stop(grace=60.0) for command in commands))
 
         asyncio.run(stop_all())
-        assert len(readings) < 100
+        assert not any(is_alive(command.process.pid) for command in commands)
+
+
+class TestSharedTable:
+    def test_one_reading_serves_all_who_asked_before_it_began(self) -> None:
+        table, asked = SharedTable(), time.monotonic()
+        assert table.read_after(asked) is table.read_after(asked)
+
+    def test_who_asks_later_gets_a_newer_one(self) -> None:
+        table = SharedTable()
+        first = table.read_after(time.monotonic())
+        assert table.read_after(time.monotonic()) is not first
 
 
 class TestRemains:

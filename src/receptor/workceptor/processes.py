@@ -103,7 +103,7 @@ class ProcessTable:
         return None
 
 
-class _SharedTable:
+class SharedTable:
     """One reading of /proc serves all who asked for it before it began: many units may be stopped at once."""
 
     def __init__(self) -> None:
@@ -112,6 +112,7 @@ class _SharedTable:
         self._table: ProcessTable | None = None
 
     def read_after(self, asked: float) -> ProcessTable:
+        """The processes as they were at that time (of time.monotonic) or later. Blocks while it reads."""
         with self._lock:
             if self._table is None or self._began < asked:
                 self._began = time.monotonic()
@@ -119,7 +120,7 @@ class _SharedTable:
             return self._table
 
 
-_shared_table = _SharedTable()
+_shared_table = SharedTable()
 
 
 class _Unit:
