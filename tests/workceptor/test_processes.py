@@ -17,6 +17,7 @@ from commands import eventually, is_alive
 from receptor.workceptor import runner
 from receptor.workceptor.folder import StartRecord
 from receptor.workceptor.processes import (
+    ProcessTable,
     SharedTable,
     is_running,
     kill_remains,
