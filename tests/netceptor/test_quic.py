@@ -118,6 +118,7 @@ def test_bytes_pass_both_ways_until_each_half_ends() -> None:
         end.end()
     wire.wait(1.0)
     assert payload(wire.happened[wire.listener]) == b"question"
+    assert problems(wire.happened[wire.dialer]) == problems(wire.happened[wire.listener]) == []
 
 
 def test_the_byte_0_may_come_together_with_data_and_the_end() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import random
 from dataclasses import dataclass
 
@@ -15,8 +16,10 @@ from receptor.netceptor.effects import (
     StreamOpened,
     StreamWritable,
 )
+from receptor.netceptor.messages import MESSAGE_EXPIRED, Unreachable, encode_unreachable
 from receptor.netceptor.packets import Address
 from receptor.netceptor.qh3_connection import STREAM_WINDOW
+from receptor.netceptor.quic import StreamConnection
 from receptor.netceptor.streams import MOST_UNOPENED, WRITE_LIMIT, Streams
 
 BLOB = random.Random(7).randbytes(3 * 1024 * 1024)
@@ -427,6 +430,53 @@ def test_the_service_of_a_dialer_ends_with_its_stream(simulation: Simulation) ->
     assert not switch.is_open(opened.local.service)
 
 
+def test_streams_that_are_over_leave_nothing_behind(simulation: Simulation) -> None:
+    before = connections_in_memory()
+    for _ in range(20):
+        dialer, listener = stream_between(simulation, "a", "b")
+        dialer.write(b"question")
+        listener.finish()
+        dialer.close()
+    dial(simulation, "a", "b", "nosuch")
+    dial(simulation, "a", "nowhere")
+    simulation.run(60.0)
+    assert connections_in_memory() == before
+
+
+def connections_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(each, StreamConnection) for each in gc.get_objects())
+
+
+# Reports that a datagram was undeliverable
+
+
+def test_a_report_about_no_stream_is_ignored(simulation: Simulation) -> None:
+    simulation.nodes["a"].send_datagram("x", Address("b", "nosuch"), b"", simulation.now)
+    simulation.settle("a")
+    simulation.run(1.0)
+    stream_between(simulation, "a", "b")
+
+
+def test_a_stream_outlives_a_report_that_a_datagram_went_round_in_circles(simulation: Simulation) -> None:
+    dialer, listener = stream_between(simulation, "a", "b")
+    (opened,) = simulation.told_of("a", StreamOpened)
+    expired = Unreachable(
+        from_node="a",
+        to_node="b",
+        from_service=opened.local.service,
+        to_service="svc",
+        problem=MESSAGE_EXPIRED,
+    )
+    report = encode_unreachable(expired)
+    simulation.nodes["b"].send_datagram("unreach", Address("a", "unreach"), report, simulation.now)
+    simulation.settle("b")
+    dialer.write(b"still here")
+    simulation.run(1.0)
+    assert listener.received == b"still here"
+    assert dialer.closed == []
+
+
 # Hostile datagrams
 
 
@@ -454,13 +504,14 @@ def first_datagram(simulation: Simulation) -> bytes:
     return simulation.told_of("b", DatagramArrived)[0].datagram.payload
 
 
-def test_streams_that_never_begin_are_limited_and_forgotten(simulation: Simulation) -> None:
-    opening = first_datagram(simulation)
-    damaged = opening[:-1] + bytes([opening[-1] ^ 1])
+@pytest.mark.parametrize("damaged_byte", [-1, 4], ids=["can't be decrypted", "unknown version"])
+def test_streams_that_never_begin_are_limited_and_forgotten(simulation: Simulation, damaged_byte: int) -> None:
+    damaged = bytearray(first_datagram(simulation))
+    damaged[damaged_byte] ^= 2
 
     def knock(count: int) -> None:
         for number in range(count):
-            simulation.nodes["a"].send_datagram(f"s{number}", Address("b", "svc"), damaged, simulation.now)
+            simulation.nodes["a"].send_datagram(f"s{number}", Address("b", "svc"), bytes(damaged), simulation.now)
         simulation.settle("a")
         simulation.run(1.0)
 

@@ -198,7 +198,6 @@ class Streams:
         if stream.is_dialer and not stream.opened:
             stream.connection.close(STREAM_ERROR, problem)
             self._tell_closed(stream, problem)
-            stream.connection.datagrams(now)
 
     def _tell_closed(self, stream: _Stream, problem: str | None) -> None:
         if not stream.told_closed:
