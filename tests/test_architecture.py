@@ -30,9 +30,13 @@ WITHOUT_EFFECTS = {
 """What pure modules may import: it neither waits nor reads nor writes, and tells no time unless asked to."""
 
 NEVER_USES = {
-    "receptor.netceptor": ["node", "backends", "control", "workceptor", "config", "client", "ctl", "cli"],
-    "receptor.client": ["netceptor", "node", "backends", "control", "workceptor", "config", "ctl", "cli"],
-    "receptor.ctl": ["netceptor", "node", "backends", "control", "workceptor", "config", "cli"],
+    "receptor.netceptor": ["backends", "node", "workceptor", "control", "config", "daemon", "cli", "client", "ctl"],
+    "receptor.backends": ["node", "workceptor", "control", "config", "daemon", "cli", "client", "ctl"],
+    "receptor.node": ["workceptor", "control", "config", "daemon", "cli", "client", "ctl"],
+    "receptor.workceptor": ["control", "daemon", "cli", "client", "ctl"],
+    "receptor.control": ["daemon", "cli", "client", "ctl"],
+    "receptor.client": ["netceptor", "backends", "node", "workceptor", "control", "config", "daemon", "cli", "ctl"],
+    "receptor.ctl": ["netceptor", "backends", "node", "workceptor", "control", "config", "daemon", "cli"],
 }
 
 

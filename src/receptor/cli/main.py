@@ -60,8 +60,8 @@ def _run_node(configuration: Configuration) -> None:
     # What only a running node needs is imported here: questions of the user are answered at once.
     import asyncio
 
+    from receptor.daemon import Daemon
     from receptor.logs import set_up_logging
-    from receptor.node.daemon import Daemon
 
     async def main() -> None:
         await Daemon(configuration).run()
