@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 import pytest
+from receptor_process import free_port
 
 from receptor.backends import tcp
 from receptor.backends.session import Session, SessionOwner
@@ -185,9 +186,7 @@ class Tcp(BackendKind):
         return TcpOutsider(connection)
 
     def free_address(self) -> Address:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port: int = probe.getsockname()[1]
-        return ("127.0.0.1", port)
+        return ("127.0.0.1", free_port())
 
 
 class TcpOutsider:

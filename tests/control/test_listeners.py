@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from event_loops import EventLoop
+from receptor_process import free_port
 
 from receptor.control.listeners import LONGEST_SOCKET_PATH, TcpControlListener, UnixListener
 from receptor.errors import OperatingError
@@ -54,12 +55,6 @@ async def talk(address: Path | int, data: bytes = b"hello") -> list[bytes]:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def test_clients_of_the_unix_socket_are_local(run: EventLoop, short_folder: Path) -> None:
