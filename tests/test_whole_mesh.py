@@ -197,7 +197,7 @@ def test_of_two_nodes_with_one_id_the_newcomer_ends() -> None:
     simulation.add("newcomer", node_id="a")
     simulation.plug("newcomer", "d")
     assert simulation.run_until(lambda: simulation.told_of("newcomer", Duplicate), 30.0)
-    simulation.run(15.0)
+    simulation.run(1.0)
     assert simulation.nodes["a"] is older
     assert any("a node started later uses our id a" in notice.text for notice in simulation.told_of("a", Notice))
     assert simulation.routes("d") == {"a": "c", "b": "c", "c": "c"}

@@ -338,6 +338,20 @@ def test_a_signature_where_none_is_expected_is_refused(run: EventLoop, data_fold
     run(main())
 
 
+def test_units_of_a_type_that_is_no_longer_configured_need_one_too(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("cat", b"x", is_local=False)
+            del foo.workceptor.work_commands["cat"]
+            away = ScriptedStream(is_local=False)
+            with pytest.raises(CommandError, match="signature"):
+                await foo.commands.results(WorkResults(unit_id), away)
+            await foo.commands.results(WorkResults(unit_id, 0, token()), away)
+            assert away.written.endswith(b"\nx")
+
+    run(main())
+
+
 def test_this_node_signs_for_nobody_who_is_not_local(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with running("foo") as mesh:

@@ -91,8 +91,9 @@ class WorkCommands:
         return unit
 
     def _asks_signature(self, work_type: str) -> bool:
+        """Whether units of the type need one; of a type that is no longer configured, where signatures are in use."""
         command = self._workceptor.work_commands.get(work_type)
-        return command is not None and command.verify_signature
+        return self._verifier is not None if command is None else command.verify_signature
 
     def _check_signature(self, is_asked: bool, signature: str, origin: Origin) -> None:
         if not is_asked and signature:

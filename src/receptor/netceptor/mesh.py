@@ -240,6 +240,9 @@ class Mesh:
             return
         if update.suspected_duplicate:
             self.topology.adopt_run(update)
+            if update.node_id in self.neighbours:
+                # The namesake's updates have cost us our edge to it everywhere.
+                self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
         elif not self.topology.is_news(update):
             return
         else:
@@ -269,6 +272,8 @@ class Mesh:
             text = f"a node started later uses our id {own.node_id}, or did before our clock was set back"
             self._notice(Severity.ERROR, f"{text}; telling it to end")
             self._flood(encode_routing_update(self._own_update(suspected_duplicate=update.epoch)))
+            # Those who had followed the other to its neighbours come back to ours.
+            self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
 
     def _compute_routes(self) -> None:
         self.timers.cancel(_ROUTES)
