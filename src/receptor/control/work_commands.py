@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from receptor.control.answers import SubmitAnswer
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
@@ -46,8 +47,9 @@ class WorkCommands:
         """Stream the output of a unit until it has ended."""
         unit = self._allowed(command, stream.origin)
         await stream.write(f"Streaming results for work unit {unit.unit_id}\n".encode())
-        async for data in follow(unit, command.start, self._workceptor.growth):
-            await stream.write(data)
+        async with aclosing(follow(unit, command.start, self._workceptor.growth)) as output:
+            async for data in output:
+                await stream.write(data)
         await stream.finish()
 
     async def cancel(self, command: WorkCancel, stream: ByteStream) -> dict[str, str]:

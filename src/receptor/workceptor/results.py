@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from io import FileIO
 
@@ -15,7 +15,7 @@ from receptor.workceptor.unit import Unit
 READ_SIZE = 1024 * 1024
 
 
-async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncIterator[bytes]:
+async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncGenerator[bytes, None]:
     """The bytes of the unit's stdout from an offset on, as they come.
 
     Raises OperatingError if the file can't be read. Cancelling is safe.
@@ -27,7 +27,7 @@ async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncIterator
         while True:
             # Looked at before reading, so that no change in between is lost.
             version, is_over, size = unit.version, unit.shown.state.is_final, unit.shown.stdout_size
-            if stdout is None and (stdout := await loop.run_in_executor(None, _open, unit)) is not None:
+            if stdout is None and (stdout := await _opened(unit)) is not None:
                 stack.enter_context(stdout)
                 if isinstance(unit, CommandUnit) and not is_over:
                     stack.enter_context(growth.watching(unit.folder.stdout_file, unit.notify))
@@ -39,12 +39,27 @@ async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncIterator
             await unit.changed_since(version)
 
 
+async def _opened(unit: Unit) -> FileIO | None:
+    """The unit's stdout; closed again if nobody waits for it any more when it is open."""
+    opening = asyncio.get_running_loop().run_in_executor(None, _open, unit)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
 def _open(unit: Unit) -> FileIO | None:
     with operating_errors(unit.folder.stdout_file):
         try:
             return open(unit.folder.stdout_file, "rb", buffering=0)
         except FileNotFoundError:
             return None
+
+
+def _close(opening: asyncio.Future[FileIO | None]) -> None:
+    if opening.exception() is None and (stdout := opening.result()) is not None:
+        stdout.close()
 
 
 def _read(unit: Unit, stdout: FileIO, position: int) -> bytes:
