@@ -178,14 +178,17 @@ class Unit(ABC):
     @asynccontextmanager
     async def opened(self, open_file: Callable[[], BinaryIO]) -> AsyncIterator[BinaryIO]:
         """A file of the unit, closed at the end. Closing may find a full disk once more: raises OperatingError."""
-        # Shielded, for it is opened, and is to be closed, also if nobody waits for it any more.
-        opening = asyncio.ensure_future(self.on_disk(open_file))
+        # The disk's one thread opens and closes in turn, also when nobody waits for it any more: hence the shields.
+        files: list[BinaryIO] = []
+        loop = asyncio.get_running_loop()
         try:
-            yield await asyncio.shield(opening)
+            await asyncio.shield(loop.run_in_executor(self._disk, lambda: files.append(open_file())))
+            yield files[0]
         finally:
-            await self.on_disk(_close, await opening)
+            await asyncio.shield(loop.run_in_executor(self._disk, _close, files))
 
 
-def _close(file: BinaryIO) -> None:
-    with operating_errors(Path(file.name)):
-        file.close()
+def _close(files: list[BinaryIO]) -> None:
+    for file in files:
+        with operating_errors(Path(file.name)):
+            file.close()

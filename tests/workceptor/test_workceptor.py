@@ -1,0 +1,704 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from commands import eventually, is_alive
+from other_node import OtherNode
+
+from receptor.config.actions import WorkCommand
+from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWorkType
+from receptor.workceptor import runner
+from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.remote import expiration_text
+from receptor.workceptor.remote_unit import RemoteWorkUnit
+from receptor.workceptor.results import follow
+from receptor.workceptor.signing import Signer
+from receptor.workceptor.status import (
+    NO_EXPIRATION,
+    CommandExtra,
+    RemoteExtra,
+    State,
+    Status,
+    answer,
+    decode_status,
+    encode_status,
+)
+from receptor.workceptor.unit import Unit
+from receptor.workceptor.workceptor import RemoteWork, Workceptor
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+
+BASH = WorkCommand(work_type="bash", command="bash", params="-c", allow_runtime_params=True)
+CAT = WorkCommand(work_type="cat", command="cat")
+NAP = WorkCommand(work_type="nap", command="sleep", params="60")
+
+
+class Mesh(OtherNode):
+    """A mesh with one other node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watchers: list[Callable[[dict[str, str]], None]] = []
+
+    def watch_routes(self, watcher: Callable[[dict[str, str]], None]) -> None:
+        self.watchers.append(watcher)
+
+    def tell_routes(self, **routes: str) -> None:
+        for watcher in self.watchers:
+            watcher(routes)
+
+
+class Node:
+    """A data folder on which workceptors live one after the other, and the other node."""
+
+    def __init__(self, data_folder: Path) -> None:
+        self.data_folder = data_folder
+        self.mesh = Mesh()
+        self.signer: Signer | None = None
+
+    @asynccontextmanager
+    async def up(self, *work_commands: WorkCommand) -> AsyncIterator[Workceptor]:
+        """The node from its start to its end."""
+        workceptor = Workceptor(self.mesh, self.data_folder, work_commands or (BASH, CAT, NAP), self.signer)
+        try:
+            await workceptor.start()
+            yield workceptor
+        finally:
+            await workceptor.close()
+            self.mesh.watchers.clear()
+
+    def folder(self, unit_id: str) -> UnitFolder:
+        return UnitFolder(self.data_folder / unit_id)
+
+    def store(self, unit_id: str, status: Status | bytes, output: bytes = b"") -> UnitFolder:
+        """Make a unit as an earlier daemon would have left it."""
+        folder = self.folder(unit_id)
+        folder.create()
+        folder.write_status(status if isinstance(status, bytes) else encode_status(status))
+        folder.stdout_file.write_bytes(output)
+        return folder
+
+
+Story = Callable[[Node], Coroutine[Any, Any, None]]
+Play = Callable[[Story], None]
+
+
+@pytest.fixture
+def play(units_folder: Path) -> Play:
+    def play(story: Story) -> None:
+        async def main() -> None:
+            node = Node(units_folder)
+            try:
+                async with asyncio.timeout(20):
+                    await story(node)
+            finally:
+                await node.mesh.close()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, f"tasks without owner: {left}"
+
+        asyncio.run(main())
+
+    return play
+
+
+async def parts(*payload: bytes) -> AsyncIterator[bytes]:
+    for part in payload:
+        yield part
+
+
+async def submit(workceptor: Workceptor, work_type: str, params: str = "", payload: bytes = b"") -> Unit:
+    unit = await workceptor.make_command_unit(work_type, {"params": params} if params else {})
+    await unit.receive_payload(parts(payload))
+    assert await unit.start() == "Job Started"
+    return unit
+
+
+async def submit_to_bar(workceptor: Workceptor, payload: bytes = b"payload", ttl: str = "") -> Unit:
+    unit = await workceptor.make_remote_unit(remote_work(ttl=ttl))
+    await unit.receive_payload(parts(payload))
+    await unit.start()
+    return unit
+
+
+def remote_work(
+    parameters: Mapping[str, str] | None = None, tls_client: str = "", ttl: str = "", sign_work: bool = False
+) -> RemoteWork:
+    return RemoteWork(
+        node="bar",
+        work_type="echo",
+        tls_client=tls_client,
+        ttl=ttl,
+        sign_work=sign_work,
+        parameters=parameters or {},
+    )
+
+
+async def results(workceptor: Workceptor, unit_id: str) -> bytes:
+    return b"".join([data async for data in follow(workceptor.get(unit_id), 0, workceptor.growth)])
+
+
+def pid_of(unit: Unit) -> int:
+    start = unit.folder.read_start()
+    assert start is not None
+    return start.pid
+
+
+def outcome(unit: Unit) -> tuple[State, str]:
+    return unit.shown.state, unit.shown.detail
+
+
+class TestMaking:
+    def test_a_unit_for_a_command(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "cat", payload=b"hi\n")
+                assert workceptor.get(unit.unit_id) is unit
+                assert stat.S_IMODE(unit.folder.path.stat().st_mode) == 0o700
+                await unit.final()
+                assert await results(workceptor, unit.unit_id) == b"hi\n"
+                assert decode_status(node.folder(unit.unit_id).read_status()) == Status(
+                    state=State.SUCCEEDED, detail="exit status 0", stdout_size=3, work_type="cat"
+                )
+
+        play(story)
+
+    def test_is_on_disk_before_its_id_is_told(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_command_unit("cat", {})
+                assert decode_status(unit.folder.read_status()).detail == "Unit Created"
+
+        play(story)
+
+    def test_params_of_the_submitter_come_last(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_command_unit("bash", {"params": "'echo $0 $1' a b"})
+                assert unit.status.extra == CommandExtra(params="-c 'echo $0 $1' a b")
+                await unit.receive_payload(parts())
+                await unit.start()
+                assert await results(workceptor, unit.unit_id) == b"a b\n"
+
+        play(story)
+
+    def test_params_that_are_not_allowed(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(CommandError, match="extra params provided but not allowed"):
+                    await workceptor.make_command_unit("cat", {"params": "/etc/shadow"})
+                assert workceptor.units == {}
+
+        play(story)
+
+    def test_unknown_work_type(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(UnknownWorkType, match="unknown work type nope"):
+                    await workceptor.make_command_unit("nope", {})
+
+        play(story)
+
+    def test_unknown_unit(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(UnknownUnit, match="unknown work unit nope"):
+                    workceptor.get("nope")
+
+        play(story)
+
+    @pytest.mark.parametrize("name", ["secret_token", "SECRET_TOKEN", "Secret_"])
+    def test_secrets_need_tls(self, play: Play, name: str) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(CommandError, match="cannot send secrets over a non-TLS connection") as refused:
+                    await workceptor.make_remote_unit(remote_work({name: "s3cr3t"}))
+                assert "s3cr3t" not in str(refused.value)
+                assert workceptor.units == {}
+
+        play(story)
+
+    def test_a_tls_client_that_is_not_there(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(CommandError, match="unknown TLS client nope"):
+                    await workceptor.make_remote_unit(remote_work(tls_client="nope"))
+
+        play(story)
+
+    def test_signing_without_a_key(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(CommandError, match="no work-signing key"):
+                    await workceptor.make_remote_unit(remote_work(sign_work=True))
+
+        play(story)
+
+    @pytest.mark.parametrize("ttl", ["soon", "1", "9" * 60 + "h"])
+    def test_a_ttl_that_is_none(self, play: Play, ttl: str) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(CommandError, match=r"^ttl: "):
+                    await workceptor.make_remote_unit(remote_work(ttl=ttl))
+                assert workceptor.units == {}
+
+        play(story)
+
+    def test_what_the_record_of_remote_work_holds(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_remote_unit(remote_work({"params": "-n", "color": "red"}, ttl="1h"))
+                extra = decode_status(unit.folder.read_status()).extra
+                assert isinstance(extra, RemoteExtra)
+                assert extra.remote_params == {"params": "-n", "color": "red"}
+                assert (extra.remote_node, extra.remote_work_type, extra.remote_started) == ("bar", "echo", False)
+                assert expiration_text(time.time() + 3500) < extra.expiration < expiration_text(time.time() + 3700)
+                forever = await workceptor.make_remote_unit(remote_work())
+                assert isinstance(forever.status.extra, RemoteExtra)
+                assert forever.status.extra.expiration == NO_EXPIRATION
+
+        play(story)
+
+    def test_many_at_once_have_different_ids(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                made = await asyncio.gather(*(workceptor.make_command_unit("cat", {}) for _ in range(50)))
+                assert len({unit.unit_id for unit in made}) == len(workceptor.units) == 50
+
+        play(story)
+
+
+class TestRestartWithCommands:
+    def test_one_that_runs_goes_on(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                go = node.data_folder.with_name("go")
+                os.mkfifo(go)
+                unit = await submit(workceptor, "bash", f"'echo one; read -r < {go}; echo two; exit 3'")
+                unit_id, pid = unit.unit_id, pid_of(unit)
+            async with node.up() as workceptor:
+                unit = workceptor.get(unit_id)
+                assert outcome(unit) == (State.RUNNING, f"Running: PID {pid}")
+                following = asyncio.create_task(results(workceptor, unit_id))
+                await asyncio.to_thread(go.write_text, "\n")
+                await unit.final()
+                assert outcome(unit) == (State.FAILED, "exit status 3")
+                assert await following == b"one\ntwo\n"
+
+        play(story)
+
+    @pytest.mark.parametrize("order", ["cancel", "release"])
+    def test_one_that_runs_can_be_stopped(self, play: Play, order: str) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "nap")
+                unit_id, pid = unit.unit_id, pid_of(unit)
+            async with node.up() as workceptor:
+                unit = workceptor.get(unit_id)
+                if order == "cancel":
+                    assert await unit.cancel()
+                    assert outcome(unit) == (State.CANCELED, "Canceled")
+                else:
+                    assert await unit.release(force=False)
+                    assert not unit.folder.path.exists()
+                    assert workceptor.units == {}
+                assert not is_alive(pid)
+
+        play(story)
+
+    def test_one_that_ended_meanwhile(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "bash", "'echo done; exec sleep 60'")
+                await asyncio.to_thread(eventually, unit.folder.stdout_size)
+                unit_id, folder = unit.unit_id, unit.folder
+                pid = pid_of(unit)
+            os.kill(pid, signal.SIGTERM)
+            await asyncio.to_thread(eventually, folder.read_exit)
+            async with node.up() as workceptor:
+                assert outcome(workceptor.get(unit_id)) == (State.FAILED, "signal: terminated")
+                assert workceptor.get(unit_id).shown.stdout_size == 5
+                assert await results(workceptor, unit_id) == b"done\n"
+
+        play(story)
+
+    def test_one_that_vanished(self, play: Play) -> None:
+        """As when the machine loses its power, but for the boot id."""
+
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "nap")
+                unit_id, pid = unit.unit_id, pid_of(unit)
+            for victim in (int((node.data_folder / runner.LOCK).read_text()), pid):
+                os.kill(victim, signal.SIGKILL)
+                await asyncio.to_thread(_reap, victim)
+            async with node.up() as workceptor:
+                state, detail = outcome(workceptor.get(unit_id))
+                assert state is State.FAILED
+                assert f"process {pid} is gone" in detail
+                assert await workceptor.get(unit_id).release(force=False)
+
+        play(story)
+
+    @pytest.mark.parametrize("detail", ["Unit Created", "Waiting for Input Data"])
+    def test_one_whose_payload_was_still_coming(self, play: Play, detail: str) -> None:
+        async def story(node: Node) -> None:
+            folder = node.store("unit0001", pending("cat", detail))
+            folder.stdin_file.write_bytes(b"half")
+            async with node.up() as workceptor:
+                unit = workceptor.get("unit0001")
+                await unit.final()
+                assert outcome(unit) == (
+                    State.FAILED,
+                    "Error reading input data: the node ended before it was complete",
+                )
+                assert not folder.was_begun()
+
+        play(story)
+
+    def test_one_that_was_about_to_start(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            folder = node.store("unit0001", pending("cat", "Starting Worker"))
+            folder.stdin_file.write_bytes(b"whole")
+            async with node.up() as workceptor:
+                unit = workceptor.get("unit0001")
+                await unit.final()
+                assert outcome(unit) == (State.SUCCEEDED, "exit status 0")
+                assert await results(workceptor, "unit0001") == b"whole"
+
+        play(story)
+
+    def test_one_whose_work_type_is_no_more(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            node.store("unit0001", pending("cat", "Starting Worker"))
+            async with node.up(NAP) as workceptor:
+                unit = workceptor.get("unit0001")
+                await unit.final()
+                assert outcome(unit) == (State.FAILED, "Error starting worker: unknown work type cat")
+
+        play(story)
+
+    def test_one_that_runs_and_whose_work_type_is_no_more(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit_id = (await submit(workceptor, "nap")).unit_id
+            async with node.up(CAT) as workceptor:
+                unit = workceptor.get(unit_id)
+                assert unit.shown.state is State.RUNNING
+                assert await unit.cancel()
+
+        play(story)
+
+    def test_ended_ones_are_as_they_were(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            ends = {
+                f"unit{state:04}": Status(state=state, detail=f"the end {state}", stdout_size=3, work_type="cat")
+                for state in (State.SUCCEEDED, State.FAILED, State.CANCELED)
+            }
+            for unit_id, status in ends.items():
+                node.store(unit_id, status, b"out")
+            async with node.up() as workceptor:
+                assert {unit_id: unit.shown for unit_id, unit in workceptor.units.items()} == ends
+                for unit_id, status in ends.items():
+                    unit = workceptor.get(unit_id)
+                    assert await results(workceptor, unit_id) == b"out"
+                    assert await unit.cancel()
+                    assert decode_status(unit.folder.read_status()) == status
+                    assert await unit.release(force=False)
+                assert workceptor.units == {}
+
+        play(story)
+
+    def test_300_units(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            for number in range(290):
+                state = State(2 + number % 3)
+                node.store(f"unit{number:04}", Status(state=state, detail="x", stdout_size=0, work_type="cat"))
+            async with node.up() as workceptor:
+                for _ in range(10):
+                    await submit(workceptor, "nap")
+            async with node.up() as workceptor:
+                listed = [answer(await unit.current_status()) for unit in workceptor.units.values()]
+                assert len(listed) == 300
+                assert sum(one.state_name == "Running" for one in listed) == 10
+
+        play(story)
+
+    def test_the_remains_of_a_removal_are_removed(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            (node.data_folder / ".removed-unit0001").mkdir()
+            (node.data_folder / "not a unit").mkdir()
+            async with node.up() as workceptor:
+                assert workceptor.units == {}
+            assert [path.name for path in node.data_folder.iterdir()] == ["not a unit"]
+
+        play(story)
+
+    def test_a_data_folder_that_can_not_be_used(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            node.data_folder /= "file"
+            node.data_folder.write_text("x")
+            with pytest.raises(OperatingError, match=r"file can't be used: .*; check its permissions or set datadir"):
+                async with node.up():
+                    pass
+
+        play(story)
+
+
+class TestDamagedStatus:
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            b"",
+            b"{",
+            b"null",
+            b"[]",
+            b"\xff\xfe",
+            b"\0" * 100,
+            b'{"State":"two"}',
+            b'{"State":9,"Detail":"","StdoutSize":0,"WorkType":"cat","ExtraData":null}',
+            b'{"State":0,"Detail":"","StdoutSize":-1,"WorkType":"cat","ExtraData":null}',
+            b'{"State":0,"Detail":"","StdoutSize":0,"WorkType":"remote","ExtraData":{"Expiration":"tomorrow"}}',
+        ],
+        ids=repr,
+    )
+    def test_is_reported_and_can_be_released(self, play: Play, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+        async def story(node: Node) -> None:
+            node.store("unit0001", damage, b"output")
+            async with node.up() as workceptor:
+                unit = workceptor.get("unit0001")
+                status = await unit.current_status()
+                assert status.state is State.FAILED
+                assert status.detail.startswith("the status on disk can't be read: ")
+                assert status.detail in caplog.text
+                assert await results(workceptor, "unit0001") == b"output"
+                assert await unit.cancel()
+                assert unit.folder.status_file.read_bytes() == damage, "what is left may help somebody"
+                assert await unit.release(force=False)
+                assert not unit.folder.path.exists()
+
+        play(story)
+
+    def test_that_is_missing(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            node.folder("unit0001").create()
+            async with node.up() as workceptor:
+                assert workceptor.get("unit0001").shown.state is State.FAILED
+
+        play(story)
+
+    def test_other_units_are_not_touched(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            node.store("unit0001", b"{")
+            node.store("unit0002", Status(state=State.SUCCEEDED, detail="x", stdout_size=0, work_type="cat"))
+            async with node.up() as workceptor:
+                assert outcome(workceptor.get("unit0002")) == (State.SUCCEEDED, "x")
+
+        play(story)
+
+    def test_of_a_command_that_still_runs(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "nap")
+                unit_id, pid = unit.unit_id, pid_of(unit)
+            node.folder(unit_id).status_file.write_bytes(b"{")
+            async with node.up() as workceptor:
+                unit = workceptor.get(unit_id)
+                assert unit.shown.state is State.FAILED
+                assert is_alive(pid)
+                assert await unit.release(force=False)
+                assert not is_alive(pid)
+                assert not unit.folder.path.exists()
+
+        play(story)
+
+    def test_that_can_not_even_be_looked_at(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            folder = node.store("unit0001", b"{}")
+            folder.stdout_file.unlink()
+            folder.stdout_file.symlink_to(folder.stdout_file)
+            async with node.up() as workceptor:
+                assert workceptor.get("unit0001").shown.state is State.FAILED
+
+        play(story)
+
+    def test_a_damaged_record_of_the_process(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            folder = node.store("unit0001", pending("cat", "Starting Worker"))
+            folder.process_file.write_bytes(b"{")
+            async with node.up() as workceptor:
+                state, detail = outcome(workceptor.get("unit0001"))
+                assert state is State.FAILED
+                assert "damaged" in detail
+
+        play(story)
+
+
+class TestRemoteUnits:
+    def test_undelivered_work_is_delivered_after_a_restart(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            node.mesh.is_reachable = False
+            async with node.up() as workceptor:
+                unit_id = (await submit_to_bar(workceptor)).unit_id
+            node.mesh.is_reachable = True
+            async with node.up() as workceptor:
+                await node.mesh.asked("status")
+                assert node.mesh.unit.payload == b"payload"
+                node.mesh.unit.output(b"late but whole")
+                node.mesh.unit.succeed()
+                assert await results(workceptor, unit_id) == b"late but whole"
+                assert outcome(workceptor.get(unit_id)) == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+
+    def test_output_goes_on_after_a_restart(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit_to_bar(workceptor)
+                node.mesh.unit.output(b"first ")
+                output = follow(unit, 0, workceptor.growth)
+                assert await anext(output) == b"first "
+                await output.aclose()
+                unit_id = unit.unit_id
+            async with node.up() as workceptor:
+                node.mesh.unit.output(b"second")
+                node.mesh.unit.succeed()
+                assert await results(workceptor, unit_id) == b"first second"
+                assert node.mesh.runs == 1
+
+        play(story)
+
+    def test_one_whose_payload_was_still_coming(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_remote_unit(remote_work())
+                unit_id = unit.unit_id
+            async with node.up() as workceptor:
+                assert outcome(workceptor.get(unit_id)) == (
+                    State.FAILED,
+                    "Error reading input data: the node ended before it was complete",
+                )
+            assert node.mesh.dialled_at == []
+
+        play(story)
+
+    def test_a_pending_release_is_carried_out_after_a_restart(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit_to_bar(workceptor)
+                node.mesh.is_reachable = False
+                node.mesh.cut_all()
+                assert not await unit.release(force=False)
+                folder = unit.folder.path
+            node.mesh.is_reachable = True
+            async with node.up():
+                await asyncio.to_thread(eventually, lambda: not folder.exists())
+            assert node.mesh.units["there001"].is_released
+
+        play(story)
+
+    def test_a_route_to_the_node_ends_all_pauses(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            node.mesh.is_reachable = False
+            async with node.up() as workceptor:
+                units = [await submit_to_bar(workceptor) for _ in range(3)]
+                node.mesh.tell_routes(foo="foo")
+                assert len(node.mesh.dialled_at) == 3
+                node.mesh.is_reachable = True
+                node.mesh.tell_routes(foo="foo", bar="foo")
+                await node.mesh.asked("submit", 3)
+                tries = len(node.mesh.dialled_at)
+                node.mesh.tell_routes(bar="foo")
+                await asyncio.sleep(0)
+                assert len(node.mesh.dialled_at) == tries, "it was in reach before"
+                assert all(isinstance(unit, RemoteWorkUnit) for unit in units)
+
+        play(story)
+
+    def test_nothing_is_begun_when_the_node_ends(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            node.mesh.is_reachable = False
+            async with node.up() as workceptor:
+                await submit_to_bar(workceptor)
+                closing = asyncio.create_task(workceptor.close())
+                while not closing.done():
+                    node.mesh.tell_routes(bar="bar")
+                    node.mesh.tell_routes()
+                    await asyncio.sleep(0)
+                await closing
+                node.mesh.tell_routes(bar="bar")
+            assert node.mesh.commands == []
+
+        play(story)
+
+    def test_a_release_of_what_an_older_daemon_left(self, play: Play) -> None:
+        """Its files lack our newer keys."""
+
+        async def story(node: Node) -> None:
+            old = Status(
+                state=State.SUCCEEDED,
+                detail="exit status 0",
+                stdout_size=2,
+                work_type="remote",
+                extra=RemoteExtra(remote_node="bar", remote_unit_id="there001", remote_started=True),
+            )
+            raw = msgspec.json.decode(encode_status(old))
+            del raw["ExtraData"]["SignWork"]
+            node.store("AbCd1234", msgspec.json.encode(raw), b"hi")
+            async with node.up() as workceptor:
+                assert await results(workceptor, "AbCd1234") == b"hi"
+                assert await workceptor.get("AbCd1234").release(force=False), "gone there is released too"
+                assert node.mesh.count("release") == 1
+
+        play(story)
+
+
+class TestTheEnd:
+    def test_commands_go_on_and_followers_are_no_burden(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "nap")
+                following = asyncio.create_task(results(workceptor, unit.unit_id))
+                await asyncio.sleep(0)
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+                pid = pid_of(unit)
+            assert is_alive(pid)
+
+        play(story)
+
+    def test_with_a_cancel_under_way(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "bash", "'trap \"\" INT; echo on; while :; do sleep 0.01; done'")
+                await asyncio.to_thread(eventually, unit.folder.stdout_size)
+                cancelling = asyncio.create_task(unit.cancel())
+                await asyncio.sleep(0.05)
+                unit_id = unit.unit_id
+                await workceptor.close()
+                await asyncio.gather(cancelling, return_exceptions=True)
+            async with node.up() as workceptor:
+                assert workceptor.get(unit_id).shown.state is State.RUNNING
+                os.kill(pid_of(workceptor.get(unit_id)), signal.SIGKILL)
+                await workceptor.get(unit_id).final()
+
+        play(story)
+
+
+def pending(work_type: str, detail: str) -> Status:
+    return Status(state=State.PENDING, detail=detail, stdout_size=0, work_type=work_type, extra=CommandExtra())
+
+
+def _reap(pid: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    eventually(lambda: not is_alive(pid))
