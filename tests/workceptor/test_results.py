@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from receptor.errors import OperatingError
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
-from receptor.workceptor.results import follow
+from receptor.workceptor.results import READ_SIZE, follow
 from receptor.workceptor.status import State, Status
 from receptor.workceptor.unit import Unit
 
@@ -153,5 +155,102 @@ def test_its_end_is_not_told_before_it_is_on_disk(unit: Callable[[], FedUnit]) -
         await ended.update(state=State.SUCCEEDED, detail="exit status 0")
         await following
         assert b'"State":2' in ended.folder.read_status()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("start", [0, 3, 7])
+def test_from_an_offset_while_it_runs(unit: Callable[[], FedUnit], start: int) -> None:
+    async def scenario() -> None:
+        running = unit()
+        running.output(b"12345")
+        following = asyncio.create_task(collect(running, start))
+        await asyncio.sleep(0)
+        running.output(b"67890")
+        await running.update(state=State.SUCCEEDED, stdout_size=10)
+        assert await following == b"1234567890"[start:]
+
+    run(scenario)
+
+
+def test_an_offset_far_beyond_the_end(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        ended = unit()
+        ended.output(b"12345")
+        await ended.update(state=State.SUCCEEDED, stdout_size=5)
+        assert await collect(ended, 2**70) == b""
+
+    run(scenario)
+
+
+def test_what_was_begun_is_read_to_the_end_though_the_unit_is_released(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        ended, growth = unit(), GrowthWatcher()
+        everything = random.Random(1).randbytes(2 * READ_SIZE + 1)
+        ended.output(everything)
+        await ended.update(state=State.SUCCEEDED, stdout_size=len(everything))
+        output = follow(ended, 0, growth)
+        first = await anext(output)
+        await ended.release(force=False)
+        assert first + b"".join([data async for data in output]) == everything
+        growth.close()
+
+    run(scenario)
+
+
+def test_a_unit_without_a_file(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        ended = unit()
+        ended.folder.stdout_file.unlink()
+        await ended.update(state=State.FAILED)
+        assert await collect(ended) == b""
+
+    run(scenario)
+
+
+def test_a_file_that_can_not_be_read(unit: Callable[[], FedUnit]) -> None:
+    async def scenario() -> None:
+        running = unit()
+        running.folder.stdout_file.unlink()
+        running.folder.stdout_file.mkdir()
+        with pytest.raises(OperatingError, match="stdout: Is a directory"):
+            await collect(running)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_who_leaves_keeps_no_file_open(unit: Callable[[], FedUnit], steps: int) -> None:
+    """At whatever point: an open file would be a warning, and so an error."""
+
+    async def scenario() -> None:
+        running = unit()
+        running.output(b"on")
+        following = asyncio.create_task(collect(running))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
+
+    run(scenario)
+
+
+def test_any_interleaving_of_output_and_end(unit: Callable[[], FedUnit]) -> None:
+    rng = random.Random(3)
+
+    async def scenario() -> None:
+        for _ in range(30):
+            running = unit()
+            following = [asyncio.create_task(collect(running)) for _ in range(3)]
+            text = b""
+            for _ in range(rng.randrange(5)):
+                await asyncio.sleep(rng.choice([0, 0, 0.001]))
+                data = rng.randbytes(rng.randrange(1000))
+                running.output(data)
+                text += data
+            await running.update(state=State.SUCCEEDED, stdout_size=len(text))
+            assert await asyncio.gather(*following) == [text] * 3
+            await running.release(force=False)
 
     run(scenario)

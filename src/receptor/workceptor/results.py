@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from io import FileIO
@@ -64,5 +65,7 @@ def _close(opening: asyncio.Future[FileIO | None]) -> None:
 
 def _read(unit: Unit, stdout: FileIO, position: int) -> bytes:
     with operating_errors(unit.folder.stdout_file):
+        if position >= os.fstat(stdout.fileno()).st_size:
+            return b""  # Nor can every file system seek to every position.
         stdout.seek(position)
         return stdout.read(READ_SIZE)
