@@ -375,6 +375,19 @@ class TestPayload:
 
         play(story)
 
+    def test_that_can_not_be_stored_is_taken_all_the_same(self, play: Play) -> None:
+        """The rest of it must not be taken for commands of the client."""
+
+        async def story(it: Fixture) -> None:
+            it.folder.stdin_file.unlink()
+            it.folder.stdin_file.symlink_to("/dev/full")
+            coming = payload(b"a playbook", b"\nwork release unit0002\n", b"x" * 100_000)
+            with pytest.raises(OperatingError, match="No space left on device"):
+                await it.unit.receive_payload(coming)
+            assert [part async for part in coming] == []
+
+        play(story)
+
     def test_whose_receiver_is_cancelled_leaves_no_file_open(self, play: Play) -> None:
         async def story(it: Fixture) -> None:
             it.disk.hold()

@@ -74,12 +74,22 @@ class Unit(ABC):
     # Its life
 
     async def receive_payload(self, payload: AsyncIterator[bytes]) -> None:
-        """Store the payload. If it breaks off the unit fails, and the break is raised on."""
+        """Store the payload. If it breaks off, or the disk is full, the unit fails, and the error is raised on.
+
+        All of the payload is taken even if it can't be stored: on a connection, what follows it counts as a command.
+        """
         await self.update(detail=WAITING_FOR_PAYLOAD)
+        problem: OperatingError | None = None
         try:
             async with self.opened(self.folder.open_stdin_for_writing) as stdin:
                 async for data in payload:
-                    await self.on_disk(write_through, stdin, data)
+                    try:
+                        if problem is None:
+                            await self.on_disk(write_through, stdin, data)
+                    except OperatingError as error:
+                        problem = error
+            if problem is not None:
+                raise problem
         except (ConnectionError, OperatingError) as error:
             await self.update(state=State.FAILED, detail=f"{PAYLOAD_ERROR}: {error}")
             raise
