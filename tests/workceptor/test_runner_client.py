@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -15,12 +15,12 @@ import command_daemon
 import msgspec
 import pytest
 import uvloop
-from commands import RunnerProcess, eventually, is_alive, new_unit, parent_of, pids_with, stat_fields, subreaper
+from commands import RunnerProcess, eventually, is_alive, new_unit, parent_of, pids_with, stat_fields
 
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor import runner, runner_link
 from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
-from receptor.workceptor.processes import kill_remains, this_boot
+from receptor.workceptor.processes import this_boot
 from receptor.workceptor.runner_client import NeverStarted, Outcome, RunnerClient, Running, Vanished
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
@@ -29,18 +29,8 @@ End = ExitRecord | Vanished
 
 
 @pytest.fixture
-def data_folder(tmp_path: Path) -> Iterator[Path]:
-    """A data folder; what runs of it at the end is killed, and no zombie left to other tests."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    with subreaper():
-        yield folder
-        for pid in pids_with(str(folder)):
-            os.kill(pid, signal.SIGKILL)
-        kill_remains([str(path) for path in folder.iterdir()], [])
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                pass
+def data_folder(units_folder: Path) -> Path:
+    return units_folder
 
 
 def runner_pid(data_folder: Path) -> int:

@@ -47,7 +47,6 @@ TRACEROUTE_SECONDS = 330.0
 """A node asks up to 30 hops, 10 seconds each."""
 
 _CREATED = re.compile(r"Work unit created with ID (\S+)\. Send stdin data and EOF\.")
-_RESERVED = ("command", "subcommand", "node", "worktype", "tlsclient", "ttl", "signwork")
 _UNKNOWN_UNIT = "unknown work unit "
 _UNKNOWN_WORK_TYPE = "unknown work type "
 

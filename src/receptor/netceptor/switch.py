@@ -15,8 +15,8 @@ from receptor.netceptor.messages import (
     decode_unreachable,
     encode_unreachable,
 )
-from receptor.netceptor.packets import HEADER_SIZE as _HEADER_SIZE
 from receptor.netceptor.packets import (
+    HEADER_SIZE,
     MESH_MTU,
     MOST_HOPS,
     Address,
@@ -105,7 +105,7 @@ class Switch:
         datagram = Datagram(
             Address(from_node, header.from_service),
             Address(to_node, header.to_service),
-            packet[_HEADER_SIZE:],
+            packet[HEADER_SIZE:],
         )
         if to_node != self._own:
             self._report(datagram, MESSAGE_EXPIRED, now)

@@ -14,8 +14,6 @@ from receptor.node.byte_stream import ByteStream, Origin
 READ_LIMIT = 2 * 1024 * 1024
 """Bytes that wait for the reader, above which the far end is held back."""
 
-READ_RESUME = READ_LIMIT // 4
-
 
 class MeshStream(ByteStream):
     """One stream, read and written by one user; the mesh node feeds it."""
