@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from receptor.errors import UnreachableError
-from receptor.node.byte_stream import ByteStream, Origin
+from receptor.node.byte_stream import ByteStream, Carrier, Origin
 from receptor.workceptor.status import State
 
 WAITING = "Waiting for Input Data"
@@ -59,7 +59,7 @@ class Near(ByteStream):
     """This node's end."""
 
     def __init__(self, there: Direction, back: Direction) -> None:
-        super().__init__(Origin("bar:control", is_local=False))
+        super().__init__(Origin(Carrier.MESH, "bar", "bar:control"))
         self._there, self._back = there, back
 
     async def _receive(self) -> bytes:

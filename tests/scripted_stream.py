@@ -6,7 +6,9 @@ import asyncio
 from collections import deque
 from enum import Enum, auto
 
-from receptor.node.byte_stream import ByteStream, Origin
+from receptor.node.byte_stream import LOCAL_CLIENT, ByteStream, Carrier, Origin
+
+FAR_CLIENT = Origin(Carrier.MESH, "far", "far:abcdefgh")
 
 
 class Script(Enum):
@@ -23,8 +25,8 @@ class ScriptedStream(ByteStream):
     After ``breaks_after`` bytes writing fails.
     """
 
-    def __init__(self, *script: bytes | Script, is_local: bool = True, breaks_after: int | None = None) -> None:
-        super().__init__(Origin("a script", is_local=is_local))
+    def __init__(self, *script: bytes | Script, origin: Origin = LOCAL_CLIENT, breaks_after: int | None = None) -> None:
+        super().__init__(origin)
         self.written = b""
         self.is_ended = self.is_finished = self.is_closed = False
         self.silent = asyncio.Event()

@@ -13,12 +13,13 @@ from commands import eventually, pids_with, subreaper
 from cryptography.hazmat.primitives.asymmetric import rsa
 from event_loops import EventLoop
 from running_mesh import running
-from scripted_stream import Script, ScriptedStream
+from scripted_stream import FAR_CLIENT, Script, ScriptedStream
 
 from receptor.config.actions import WorkCommand
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
 from receptor.control.work_commands import WorkCommands
 from receptor.errors import CommandError, UnknownUnit
+from receptor.node.byte_stream import LOCAL_CLIENT, Origin
 from receptor.workceptor.signing import Signer, Verifier
 from receptor.workceptor.status import State
 from receptor.workceptor.workceptor import Workceptor
@@ -61,10 +62,16 @@ class Node:
         self.workceptor = workceptor
 
     async def submit(
-        self, work_type: str, payload: bytes = b"", *, is_local: bool = True, signature: str = "", **parameters: str
+        self,
+        work_type: str,
+        payload: bytes = b"",
+        *,
+        origin: Origin = LOCAL_CLIENT,
+        signature: str = "",
+        **parameters: str,
     ) -> str:
         """Submit, check what the client is told, and return the unit's id."""
-        stream = ScriptedStream(payload, is_local=is_local)
+        stream = ScriptedStream(payload, origin=origin)
         command = WorkSubmit(node="localhost", work_type=work_type, signature=signature, parameters=parameters)
         answer = await self.commands.submit(command, stream)
         assert stream.lines == [f"Work unit created with ID {answer.unitid}. Send stdin data and EOF."]
@@ -304,11 +311,11 @@ def test_a_local_client_needs_no_signature(run: EventLoop, data_folder: Path) ->
 def test_others_need_one_for_all_that_reads_or_ends_the_unit(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:
-            unit_id = await foo.submit("sealed", b"x", is_local=False, signature=token())
-            away = ScriptedStream(is_local=False)
+            unit_id = await foo.submit("sealed", b"x", origin=FAR_CLIENT, signature=token())
+            away = ScriptedStream(origin=FAR_CLIENT)
             for signature in ("", "x.y.z", token(-1), token(audience="bar")):
                 with pytest.raises(CommandError, match="signature"):
-                    await foo.submit("sealed", is_local=False, signature=signature)
+                    await foo.submit("sealed", origin=FAR_CLIENT, signature=signature)
                 with pytest.raises(CommandError, match="signature"):
                     await foo.commands.results(WorkResults(unit_id, 0, signature), away)
                 with pytest.raises(CommandError, match="signature"):
@@ -329,10 +336,10 @@ def test_others_need_one_for_all_that_reads_or_ends_the_unit(run: EventLoop, dat
 def test_a_signature_where_none_is_expected_is_refused(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:
-            unit_id = await foo.submit("cat", is_local=False)
-            for is_local in (True, False):
+            unit_id = await foo.submit("cat", origin=FAR_CLIENT)
+            for origin in (LOCAL_CLIENT, FAR_CLIENT):
                 with pytest.raises(CommandError, match="did not expect a signature"):
-                    await foo.commands.cancel(WorkCancel(unit_id, token()), ScriptedStream(is_local=is_local))
+                    await foo.commands.cancel(WorkCancel(unit_id, token()), ScriptedStream(origin=origin))
             await foo.results(unit_id)
 
     run(main())
@@ -341,9 +348,9 @@ def test_a_signature_where_none_is_expected_is_refused(run: EventLoop, data_fold
 def test_units_of_a_type_that_is_no_longer_configured_need_one_too(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:
-            unit_id = await foo.submit("cat", b"x", is_local=False)
+            unit_id = await foo.submit("cat", b"x", origin=FAR_CLIENT)
             del foo.workceptor.work_commands["cat"]
-            away = ScriptedStream(is_local=False)
+            away = ScriptedStream(origin=FAR_CLIENT)
             with pytest.raises(CommandError, match="signature"):
                 await foo.commands.results(WorkResults(unit_id), away)
             await foo.commands.results(WorkResults(unit_id, 0, token()), away)
@@ -360,7 +367,7 @@ def test_this_node_signs_for_nobody_who_is_not_local(run: EventLoop, data_folder
             commands = WorkCommands("foo", workceptor, None)
             submit = WorkSubmit(node="bar", work_type="cat", sign_work=True)
             with pytest.raises(CommandError, match="signs work for clients of its Unix socket only"):
-                await commands.submit(submit, ScriptedStream(is_local=False))
+                await commands.submit(submit, ScriptedStream(origin=FAR_CLIENT))
             assert workceptor.units == {}
             await workceptor.close()
 
@@ -372,7 +379,7 @@ def test_without_a_key_to_verify_with_nobody_else_gets_in(run: EventLoop, data_f
         async with node(data_folder) as foo:
             foo.commands = WorkCommands("foo", foo.workceptor, None)
             with pytest.raises(CommandError, match="no work-verification key"):
-                await foo.submit("sealed", is_local=False, signature=token())
+                await foo.submit("sealed", origin=FAR_CLIENT, signature=token())
             assert foo.workceptor.units == {}
 
     run(main())

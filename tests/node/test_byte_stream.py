@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_stream import Script, ScriptedStream
 
-from receptor.node.byte_stream import CHUNK, LineTooLong, Origin, SocketStream, bridge
+from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, LineTooLong, SocketStream, bridge
 
-ORIGIN = Origin("here", is_local=True)
 families = pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET], ids=["unix", "tcp"])
 
 
@@ -112,7 +111,7 @@ async def connected(family: int) -> AsyncIterator[tuple[SocketStream, socket.soc
     reader, writer = await opening(sock=near, limit=CHUNK)
     with far:
         try:
-            yield SocketStream(reader, writer, ORIGIN), far
+            yield SocketStream(reader, writer, LOCAL_CLIENT), far
         finally:
             writer.close()
             with suppress(OSError):
@@ -240,7 +239,7 @@ def test_a_lost_network_breaks_a_stream_too(run: EventLoop) -> None:
         with far:
             reader.set_exception(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
             with pytest.raises(ConnectionError, match="Connection timed out"):
-                await SocketStream(reader, writer, ORIGIN).read()
+                await SocketStream(reader, writer, LOCAL_CLIENT).read()
             writer.close()
 
     run(main())

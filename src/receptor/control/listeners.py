@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from receptor.errors import OperatingError
-from receptor.node.byte_stream import CHUNK, ByteStream, Origin, SocketStream
+from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, ByteStream, Carrier, Origin, SocketStream
 
 LONGEST_SOCKET_PATH = 107
 BACKLOG = 512
@@ -93,7 +93,7 @@ class UnixListener:
         return listening
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _serve(self._handler, SocketStream(reader, writer, Origin("a local client", is_local=True)))
+        await _serve(self._handler, SocketStream(reader, writer, LOCAL_CLIENT))
 
 
 class TcpControlListener:
@@ -125,8 +125,8 @@ class TcpControlListener:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = writer.get_extra_info("peername")
-        name = f"{address[0]}:{address[1]}" if address else "a client that is gone"
-        await _serve(self._handler, SocketStream(reader, writer, Origin(name, is_local=False)))
+        host, name = (address[0], f"{address[0]}:{address[1]}") if address else ("", "a client that is gone")
+        await _serve(self._handler, SocketStream(reader, writer, Origin(Carrier.TCP, host, name)))
 
 
 async def _serve(handler: SessionHandler, stream: ByteStream) -> None:

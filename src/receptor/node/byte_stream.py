@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +14,41 @@ from receptor.errors import PeerError
 CHUNK = 256 * 1024
 
 
+class Carrier(enum.Enum):
+    """What a stream comes by."""
+
+    UNIX = "local"
+    """The Unix socket of this machine, which its file mode guards."""
+    TCP = "tcp"
+    MESH = "node"
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the other end of a stream is; ``is_local`` holds for the Unix socket, whose file mode guards it."""
+    """Where the other end of a stream is.
 
+    ``host`` is the IP address of a client over TCP, the id of a node of the mesh; ``name`` tells in full for people.
+    """
+
+    carrier: Carrier
+    host: str
     name: str
-    is_local: bool
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a client of the Unix socket."""
+        return self.carrier is Carrier.UNIX
+
+    @property
+    def who(self) -> str:
+        """Whose stream it is, the same for all streams of theirs: ``local``, ``tcp 192.0.2.7``, ``node foo``."""
+        return f"{self.carrier.value} {self.host}".strip()
 
     def __str__(self) -> str:
         return self.name
+
+
+LOCAL_CLIENT = Origin(Carrier.UNIX, "", "a local client")
 
 
 class LineTooLong(PeerError):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from receptor.netceptor.packets import Address
 from receptor.netceptor.streams import Streams
-from receptor.node.byte_stream import ByteStream, Origin
+from receptor.node.byte_stream import ByteStream, Carrier, Origin
 
 READ_LIMIT = 2 * 1024 * 1024
 """Bytes that wait for the reader, above which the far end is held back."""
@@ -26,7 +26,7 @@ class MeshStream(ByteStream):
         pump_soon: Callable[[], None],
         forget: Callable[[int], object],
     ) -> None:
-        super().__init__(Origin(str(remote), is_local=False))
+        super().__init__(Origin(Carrier.MESH, remote.node, str(remote)))
         self._streams = streams
         self._number = number
         self._pump_soon = pump_soon

@@ -45,6 +45,7 @@ class Unit(ABC):
         self._forget = forget
         self.version = 0
         self.is_removed = False
+        self.submitter = "local"
         self._changed = asyncio.Event()
         self._saving: asyncio.Future[None] | None = None
         self._is_dirty = False
