@@ -47,6 +47,7 @@ def test_keys_know_how_they_are_written_and_what_they_are_otherwise() -> None:
         ("control-service", "permissions", "0600"),
         ("work-command", "params", ""),
         ("work-command", "verifysignature", "false"),
+        ("work-command", "grace", "10s"),
         ("work-signing", "tokenexpiration", "5m0s"),
     ],
 )

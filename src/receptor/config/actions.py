@@ -211,7 +211,7 @@ class ControlService(Action):
 
 @dataclass(frozen=True, slots=True)
 class WorkCommand(Action):
-    """A work type that runs a command."""
+    """A work type that runs a command; ``grace`` in seconds."""
 
     about = About(
         "work-command",
@@ -237,6 +237,10 @@ class WorkCommand(Action):
     verify_signature: bool = field(
         default=False,
         metadata=written("verifysignature", kinds.BOOLEAN, "Whether work from other nodes or over TCP must be signed."),
+    )
+    grace: float = field(
+        default=10.0,
+        metadata=written("grace", kinds.DURATION, "Time that a cancelled unit has between SIGINT and SIGTERM."),
     )
 
 
@@ -273,6 +277,12 @@ class WorkVerification(Action):
 
     public_key: Path = field(
         metadata=written("publickey", kinds.PATH, "RSA public key, a PEM file (PKIX).", main=True),
+    )
+    accept_unbound: bool = field(
+        default=True,
+        metadata=written(
+            "acceptunbound", kinds.BOOLEAN, "Whether a signature may fit any command, as older nodes' do."
+        ),
     )
 
 
