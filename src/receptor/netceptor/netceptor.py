@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from receptor.errors import PeerError
 from receptor.netceptor.effects import Effect
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import Identity, Mesh
 from receptor.netceptor.packets import DATA, MOST_HOPS, Address
@@ -26,7 +27,15 @@ class Netceptor:
     effects by ``poll`` and calls it again no later than ``deadline``.
     """
 
-    def __init__(self, identity: Identity, credentials: StreamCredentials, rng: random.Random, now: float) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        credentials: StreamCredentials,
+        rng: random.Random,
+        now: float,
+        limits: MeshLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self.limits = limits
         self._effects: list[Effect] = []
         emit = self._emit
         self.mesh = Mesh(identity, rng, now, emit)

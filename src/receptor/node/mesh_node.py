@@ -31,6 +31,7 @@ from receptor.netceptor.effects import (
     StreamOpened,
     StreamWritable,
 )
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import Identity
 from receptor.netceptor.messages import STREAM_SERVICE, WorkCommand
@@ -65,14 +66,20 @@ class _OpenSession:
 class MeshNode:
     """This node in the mesh."""
 
-    def __init__(self, node_id: str, idle_timeout: float, on_duplicate: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        idle_timeout: float,
+        on_duplicate: Callable[[str], None],
+        limits: MeshLimits = DEFAULT_LIMITS,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         rng = random.SystemRandom()
         now, unix_time = time.monotonic(), time.time()
         epoch = int(unix_time) << 24 | rng.getrandbits(24)
         identity = Identity(node_id, epoch, unix_time - now, idle_timeout)
         self.node_id = node_id
-        self.core = Netceptor(identity, insecure_credentials(), rng, now)
+        self.core = Netceptor(identity, insecure_credentials(), rng, now, limits)
         self._on_duplicate = on_duplicate
         self._sessions: dict[int, _OpenSession] = {}
         self._session_count = 0
