@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from receptor.errors import ReceptorError
-from receptor.workceptor.folder import ExitRecord, UnitFolder, unit_ids
+from receptor.workceptor.folder import UnitFolder, unit_ids
+from receptor.workceptor.records import ExitRecord
 from receptor.workceptor.runner_client import RunnerClient, Vanished
 
 

@@ -72,7 +72,7 @@ def subreaper() -> Iterator[None]:
 
 def new_unit(data_folder: Path, unit_id: str, payload: bytes = b"") -> UnitFolder:
     unit = UnitFolder(data_folder / unit_id)
-    unit.create()
+    unit.create(b"")
     unit.stdin_file.write_bytes(payload)
     return unit
 

@@ -16,9 +16,10 @@ from virtual_time import inline_disk, run_in_virtual_time
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor import command_unit
 from receptor.workceptor.command_unit import ANSWER_TIME, CommandUnit
-from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.processes import ProcessTable
+from receptor.workceptor.records import ExitRecord, StartRecord
 from receptor.workceptor.results import follow
 from receptor.workceptor.runner_client import RunnerClient, Vanished
 from receptor.workceptor.status import CommandExtra, State, Status, decode_status
@@ -68,7 +69,7 @@ class Played:
     def __init__(self, data_folder: Path) -> None:
         self.runner = PlayedRunner()
         self.folder = UnitFolder(data_folder / "unit0001")
-        self.folder.create()
+        self.folder.create(b"")
         self.forgotten: list[str] = []
         self.unit = self.new_unit()
 
@@ -451,7 +452,7 @@ class Real:
     def bash(self, script: str) -> CommandUnit:
         unit_id = f"unit{len(self.units):04}"
         folder = UnitFolder(self._data_folder / unit_id)
-        folder.create()
+        folder.create(b"")
         params = "-c '" + script.replace("'", "'\\''") + "'"
         unit = CommandUnit(unit_id, folder, status(params), self._disk, self._forget, self.runner, "bash")
         self.units[unit_id] = unit

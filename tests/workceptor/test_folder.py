@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,14 +15,8 @@ import pytest
 
 from receptor.errors import OperatingError
 from receptor.workceptor import folder as folder_module
-from receptor.workceptor.folder import (
-    ExitRecord,
-    StartRecord,
-    UnitFolder,
-    operating_errors,
-    remove_leftovers,
-    unit_ids,
-)
+from receptor.workceptor.folder import Durability, UnitFolder, operating_errors, remove_leftovers, unit_ids
+from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.status import LARGEST_STATUS
 
 START = StartRecord(pid=7, start_time=99, boot_id="b", folder="/d/n/unit0001", started=1.5)
@@ -33,7 +28,7 @@ EXIT = ExitRecord(
 @pytest.fixture
 def unit(tmp_path: Path) -> UnitFolder:
     unit = UnitFolder(tmp_path / "unit0001")
-    unit.create()
+    unit.create(b"")
     return unit
 
 
@@ -60,13 +55,56 @@ def test_only_the_owner_gets_in(unit: UnitFolder) -> None:
 def test_a_taken_id_is_told(unit: UnitFolder) -> None:
     unit.write_status(b"kept")
     with pytest.raises(FileExistsError):
-        UnitFolder(unit.path).create()
+        UnitFolder(unit.path).create(b"")
     assert unit.read_status() == b"kept"
+
+
+def test_a_crash_while_it_is_made_leaves_nothing_that_looks_like_a_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one step by which a unit comes into being is the renaming of its folder, which has its status by then."""
+
+    def crash(draft: Path, _: Path) -> None:
+        assert (draft / "status").read_bytes() == b"status"
+        raise SystemExit
+
+    monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(SystemExit):
+        UnitFolder(tmp_path / "unit0001").create(b"status", Submission(submitter="node foo"))
+    assert unit_ids(tmp_path) == []
+    assert list(tmp_path.iterdir())
+    remove_leftovers(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_while_it_is_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Path, __: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OperatingError, match="unit0001: No space left on device; free some space"):
+        UnitFolder(tmp_path / "unit0001").create(b"status")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_what_is_acknowledged_reaches_the_disk_itself_if_it_is_to_survive_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(os.readlink(f"/proc/self/fd/{file}")).name))
+    unit = UnitFolder(tmp_path / "unit0001", durability)
+    unit.create(b"old")
+    with unit.open_stdin_for_writing() as stdin:
+        unit.settle(stdin)
+    unit.write_status(b"new")
+    made = ["status", "status.lock", "stdin", "stdout", ".new-unit0001", tmp_path.name]
+    assert synced == ([] if durability is Durability.PROCESS else [*made, "stdin", "status.new", "unit0001"])
 
 
 def test_no_data_folder(tmp_path: Path) -> None:
     with pytest.raises(OperatingError, match="unit0001: No such file"):
-        UnitFolder(tmp_path / "missing" / "unit0001").create()
+        UnitFolder(tmp_path / "missing" / "unit0001").create(b"")
 
 
 def test_payload_and_output(unit: UnitFolder) -> None:
@@ -139,6 +177,7 @@ class TestStatus:
             assert unit.read_status() == b"new"
 
     def test_what_must_be_done_is_told(self, unit: UnitFolder) -> None:
+        unit.status_file.unlink()
         unit.status_file.mkdir()
         with pytest.raises(OperatingError, match=rf"{unit.status_file}: .*; look at the disk"):
             unit.read_status()
@@ -149,6 +188,21 @@ class TestRecords:
         assert unit.read_start() is None
         assert unit.read_exit() is None
         assert not unit.was_begun()
+
+    def test_whose_work_it_is(self, tmp_path: Path) -> None:
+        submission = Submission(submitter="node foo", idempotency_key="k", request_digest="d")
+        for name, given in (("unit0002", None), ("unit0003", submission)):
+            unit = UnitFolder(tmp_path / name)
+            unit.create(b"", given)
+            assert unit.read_submission() == (given or Submission())
+
+    def test_orders(self, unit: UnitFolder) -> None:
+        assert unit.read_order() is None
+        for order in (Order.CANCEL, Order.RELEASE):
+            unit.write_order(order)
+            assert unit.read_order() is order
+        unit.order_file.write_bytes(b"canc\xff")
+        assert unit.read_order() is None
 
     def test_begun_but_not_known_which_process(self, unit: UnitFolder) -> None:
         unit.process_file.touch()
@@ -229,7 +283,7 @@ class TestRemoval:
 
 class TestUnitIds:
     def test_only_folders_that_can_be_units(self, unit: UnitFolder, tmp_path: Path) -> None:
-        UnitFolder(tmp_path / "AB-c_9").create()
+        UnitFolder(tmp_path / "AB-c_9").create(b"")
         (tmp_path / "file0001").touch()
         (tmp_path / "link0001").symlink_to(unit.path)
         for name in (".removed-unit0002", ".runner", "a b", "ü", "x" * 65):
@@ -260,4 +314,4 @@ def test_errors_while_a_file_is_written_say_what_to_do(tmp_path: Path) -> None:
 def test_no_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(OperatingError, match="give the user"):
-        UnitFolder(tmp_path / "unit0001").create()
+        UnitFolder(tmp_path / "unit0001").create(b"")

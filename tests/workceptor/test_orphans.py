@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from commands import RunnerProcess, eventually, new_unit, parent_of, stat_fields, subreaper
 
-from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.orphans import Orphans
 from receptor.workceptor.processes import kill_remains
+from receptor.workceptor.records import ExitRecord, StartRecord
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux has subreapers")
 

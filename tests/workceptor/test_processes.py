@@ -15,7 +15,6 @@ import pytest
 from commands import eventually, is_alive
 
 from receptor.workceptor import runner
-from receptor.workceptor.folder import StartRecord
 from receptor.workceptor.processes import (
     ProcessTable,
     SharedTable,
@@ -24,6 +23,7 @@ from receptor.workceptor.processes import (
     stop_process_group,
     this_boot,
 )
+from receptor.workceptor.records import StartRecord
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 

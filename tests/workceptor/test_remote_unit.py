@@ -44,7 +44,7 @@ class Here:
     def __init__(self, data_folder: Path) -> None:
         self.other = OtherNode()
         self.folder = UnitFolder(data_folder / "here0001")
-        self.folder.create()
+        self.folder.create(b"")
         self.forgotten: list[str] = []
         self.signer: Signer | None = None
         self.unit = self.new_unit()

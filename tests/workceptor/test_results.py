@@ -50,7 +50,7 @@ def disk() -> Iterator[Executor]:
 def unit(tmp_path: Path, disk: Executor) -> Callable[[], FedUnit]:
     def make() -> FedUnit:
         folder = UnitFolder(tmp_path / "abcdefgh")
-        folder.create()
+        folder.create(b"")
         return FedUnit("abcdefgh", folder, RUNNING, disk, lambda _: None)
 
     return make

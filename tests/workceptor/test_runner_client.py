@@ -19,8 +19,9 @@ from commands import RunnerProcess, eventually, is_alive, new_unit, parent_of, p
 
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor import runner, runner_link
-from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.processes import this_boot
+from receptor.workceptor.records import ExitRecord, StartRecord
 from receptor.workceptor.runner_client import NeverStarted, Outcome, RunnerClient, Running, Vanished
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")

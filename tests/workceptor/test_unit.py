@@ -79,7 +79,7 @@ class Fixture:
     def __init__(self, data_folder: Path) -> None:
         self.disk = SlowDisk()
         self.folder = UnitFolder(data_folder / "unit0001")
-        self.folder.create()
+        self.folder.create(b"")
         self.forgotten: list[str] = []
         self.unit = PlainUnit("unit0001", self.folder, PENDING, self.disk, self.forgotten.append)
 
@@ -237,6 +237,7 @@ class TestSaving:
 
     def test_that_fails_is_reported_and_the_status_shown(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
         async def story(it: Fixture) -> None:
+            it.folder.status_file.unlink()
             it.folder.status_file.mkdir()
             await it.unit.save(running(7))
             assert it.unit.shown == running(7)

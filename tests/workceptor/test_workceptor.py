@@ -83,7 +83,7 @@ class Node:
     def store(self, unit_id: str, status: Status | bytes, output: bytes = b"") -> UnitFolder:
         """Make a unit as an earlier daemon would have left it."""
         folder = self.folder(unit_id)
-        folder.create()
+        folder.create(b"")
         folder.write_status(status if isinstance(status, bytes) else encode_status(status))
         folder.stdout_file.write_bytes(output)
         return folder
@@ -490,7 +490,7 @@ class TestDamagedStatus:
 
     def test_that_is_missing(self, play: Play) -> None:
         async def story(node: Node) -> None:
-            node.folder("unit0001").create()
+            node.folder("unit0001").create(b"")
             async with node.up() as workceptor:
                 assert workceptor.get("unit0001").shown.state is State.FAILED
 

@@ -11,7 +11,8 @@ from concurrent.futures import Executor
 import msgspec
 
 from receptor.errors import CommandError, OperatingError, UnknownWorkType
-from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.records import ExitRecord, StartRecord
 from receptor.workceptor.runner_client import RunnerClient, stop_process_group
 from receptor.workceptor.status import CommandExtra, State, Status
 from receptor.workceptor.unit import Unit

@@ -1,20 +1,22 @@
 """The files of one unit of work (work-units, "On disk").
 
 ``{data folder}/{unit id}/`` holds ``status``, ``status.lock``, ``stdin`` and ``stdout``, which existing tools know,
-and two files of ours that only the runner writes: ``process`` says which process the command is, ``exit`` how it
-ended. Everything here is synchronous: call it in a worker thread. Errors of the disk become OperatingError.
+and files of ours (``records.py``): ``submission`` says whose work it is, ``order`` that it is to be cancelled or
+released; ``process``, which process the command is, and ``exit``, how it ended, are the runner's.
+
+Everything here is synchronous: call it in a worker thread. Errors of the disk become OperatingError.
 """
 
 from __future__ import annotations
 
+import enum
 import errno
 import fcntl
 import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -22,6 +24,7 @@ import msgspec
 
 from receptor.errors import OperatingError
 from receptor.identifiers import is_unit_id
+from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.status import LARGEST_STATUS
 
 LOCK_PATIENCE = 2.0
@@ -30,6 +33,7 @@ LOCK_PATIENCE = 2.0
 _LOCK_PAUSE = 0.02
 _LARGEST_RECORD = 64 * 1024
 _REMOVED = ".removed-"
+_DRAFT = ".new-"
 _ADVICE = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some space or raise the quota",
@@ -40,50 +44,16 @@ _ADVICE = {
     errno.ENOENT: "it was removed from outside; leave the data folder to the node",
 }
 
-
-class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Which process a command is. The number alone would do only until it is used again."""
-
-    pid: int
-    """The leader of the command's own session and process group."""
-    start_time: int | None
-    """Clock ticks since boot when the process was made (field 22 of /proc/PID/stat); None where that is unknown."""
-    boot_id: str
-    """Names the time between two boots of the machine; empty where that is unknown."""
-    folder: str
-    """The unit's folder, which every process of the unit has in its environment as ``RECEPTOR_UNIT``."""
-    started: float
-    """Unix seconds."""
+_Record = TypeVar("_Record", StartRecord, ExitRecord, Submission)
 
 
-class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command ended; either ``exit_code`` or ``signal`` is set."""
+class Durability(enum.StrEnum):
+    """What a unit on disk survives."""
 
-    exit_code: int | None
-    signal: int | None
-    started: float
-    """Unix seconds, as ``ended``."""
-    ended: float
-    user_seconds: float
-    """Processor time of the command and of those of its children that it waited for, as ``system_seconds``."""
-    system_seconds: float
-    peak_memory: int
-    """Bytes of the largest process among these; never less than the few MiB of the runner that made it."""
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the unit is Succeeded rather than Failed."""
-        return self.exit_code == 0
-
-    @property
-    def detail(self) -> str:
-        """The ``Detail`` of the final status, which clients look into: ``exit status 3``, ``signal: killed``."""
-        if self.signal is None:
-            return f"exit status {self.exit_code}"
-        return f"signal: {(signal.strsignal(self.signal) or str(self.signal)).lower()}"
-
-
-_Record = TypeVar("_Record", StartRecord, ExitRecord)
+    PROCESS = "process"
+    """The death of every process."""
+    POWER = "power"
+    """The loss of power too: what was acknowledged has reached the disk itself."""
 
 
 @contextmanager
@@ -102,39 +72,49 @@ class UnitFolder:
     One writer at a time is the caller's duty; the lock is there for other tools.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, durability: Durability = Durability.PROCESS) -> None:
         self.path = path
+        self._survives_power = durability is Durability.POWER
         self.status_file = path / "status"
         self.lock_file = path / "status.lock"
         self.stdin_file = path / "stdin"
         self.stdout_file = path / "stdout"
         self.process_file = path / "process"
         self.exit_file = path / "exit"
+        self.submission_file = path / "submission"
+        self.order_file = path / "order"
 
     @property
     def unit_id(self) -> str:
         return self.path.name
 
-    def create(self) -> None:
-        """Make the folder (mode 0700) with an empty payload and an empty output, but no status yet.
+    def create(self, status: bytes, submission: Submission | None = None) -> None:
+        """Make the folder (mode 0700) with a status, an empty payload and an empty output.
 
-        Raises FileExistsError if the id is taken: pick another.
+        A crash leaves it whole or not at all. Raises FileExistsError if the id is taken: pick another.
         """
+        if self.path.exists():
+            raise FileExistsError(f"{self.path} exists")
+        draft = self.path.with_name(_DRAFT + self.path.name)
+        contents = {self.status_file: status, self.lock_file: b"", self.stdin_file: b"", self.stdout_file: b""}
+        if submission:
+            contents[self.submission_file] = msgspec.json.encode(submission)
         try:
-            self.path.mkdir(mode=0o700)
-            for file in (self.lock_file, self.stdin_file, self.stdout_file):
-                os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            raise
-        except OSError as error:
-            shutil.rmtree(self.path, ignore_errors=True)
             with operating_errors(self.path):
-                raise error from None
+                draft.mkdir(mode=0o700)
+                for path, content in contents.items():
+                    self._write(draft / path.name, content)
+                self._settle_names(draft)
+                draft.rename(self.path)
+                self._settle_names(self.path.parent)
+        except OperatingError:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
     def write_status(self, raw: bytes) -> None:
         """Replace the status; a crash at any instant leaves the old or the new one, whole."""
         with operating_errors(self.status_file), self._locked(fcntl.LOCK_EX):
-            _replace(self.status_file, raw)
+            self._replace(self.status_file, raw)
 
     def read_status(self) -> bytes:
         """The status, empty if there is none; at most one byte more than ``decode_status`` takes."""
@@ -164,6 +144,12 @@ class UnitFolder:
         with operating_errors(self.stdout_file):
             return open(self.stdout_file, "ab", opener=_private)
 
+    def settle(self, file: BinaryIO) -> None:
+        """All that was written to the file survives from now on what the durability promises."""
+        if self._survives_power:
+            with operating_errors(Path(file.name)):
+                os.fsync(file.fileno())
+
     def was_begun(self) -> bool:
         """Whether the runner ever set about to start the command; if not, it certainly never ran."""
         with operating_errors(self.process_file):
@@ -187,12 +173,29 @@ class UnitFolder:
     def write_start(self, record: StartRecord) -> None:
         """Note the process of a command in the place of a runner that died before it could."""
         with operating_errors(self.process_file):
-            _replace(self.process_file, msgspec.json.encode(record))
+            self._replace(self.process_file, msgspec.json.encode(record))
 
     def write_exit(self, record: ExitRecord) -> None:
         """Note the end of a command in the place of a runner that died before it; the last note counts."""
         with operating_errors(self.exit_file), open(self.exit_file, "ab", opener=_private) as file:
             file.write(msgspec.json.encode(record) + b"\n")
+
+    def read_submission(self) -> Submission:
+        """Whose work it is. Raises OperatingError if the record is damaged."""
+        raw = _read(self.submission_file, _LARGEST_RECORD)
+        return _decode_record(self.submission_file, raw, Submission) or Submission()
+
+    def read_order(self) -> Order | None:
+        """What is to become of the unit, if a user has said so. Raises OperatingError if that can't be read."""
+        raw = _read(self.order_file, _LARGEST_RECORD)
+        with suppress(ValueError):
+            return Order(raw.decode(errors="replace"))
+        return None
+
+    def write_order(self, order: Order) -> None:
+        """Note what is to become of the unit."""
+        with operating_errors(self.order_file):
+            self._replace(self.order_file, order.encode())
 
     def remove(self) -> None:
         """Remove the folder with all that is in it, half-made or whole; it is no error if it is gone.
@@ -207,6 +210,28 @@ class UnitFolder:
             except FileNotFoundError:
                 return
             shutil.rmtree(doomed)
+
+    def _replace(self, path: Path, raw: bytes) -> None:
+        temporary = path.with_name(path.name + ".new")
+        self._write(temporary, raw)
+        temporary.replace(path)
+        self._settle_names(path.parent)
+
+    def _write(self, path: Path, raw: bytes) -> None:
+        with open(path, "wb", opener=_private) as file:
+            file.write(raw)
+            if self._survives_power:
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _settle_names(self, folder: Path) -> None:
+        """New names in a folder survive a loss of power only when it is synchronised too."""
+        if self._survives_power:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     @contextmanager
     def _locked(self, kind: int) -> Iterator[None]:
@@ -246,10 +271,11 @@ def unit_ids(data_folder: Path) -> list[str]:
 
 
 def remove_leftovers(data_folder: Path) -> None:
-    """Finish the removals that a crash interrupted. For the start of the node."""
+    """Finish the removals that a crash interrupted, and undo half-made units. For the start of the node."""
     with operating_errors(data_folder):
-        for doomed in data_folder.glob(f"{_REMOVED}*"):
-            shutil.rmtree(doomed)
+        for beginning in (_REMOVED, _DRAFT):
+            for doomed in data_folder.glob(f"{beginning}*"):
+                shutil.rmtree(doomed)
 
 
 def _wait_for_lock(descriptor: int, kind: int) -> None:
@@ -265,13 +291,6 @@ def _wait_for_lock(descriptor: int, kind: int) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _replace(path: Path, raw: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    with open(temporary, "wb", opener=_private) as file:
-        file.write(raw)
-    temporary.replace(path)
 
 
 def _read(path: Path, largest: int) -> bytes:

@@ -22,8 +22,9 @@ import msgspec
 
 from receptor.errors import OperatingError
 from receptor.workceptor import runner
-from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.processes import is_running
+from receptor.workceptor.records import ExitRecord, StartRecord
 
 _OTHERS_PAUSE = 0.05
 """Seconds that a child of somebody else is left to be waited for, before looking again."""

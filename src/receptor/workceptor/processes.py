@@ -22,7 +22,7 @@ from pathlib import Path
 
 from receptor.errors import OperatingError
 from receptor.workceptor import runner
-from receptor.workceptor.folder import StartRecord
+from receptor.workceptor.records import StartRecord
 
 GRACE = 10.0
 """Seconds from the first signal (SIGINT) to the second (SIGTERM)."""

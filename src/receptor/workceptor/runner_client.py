@@ -23,9 +23,10 @@ from pathlib import Path
 import msgspec
 
 from receptor.errors import CommandError, OperatingError
-from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.orphans import Orphans
 from receptor.workceptor.processes import kill_remains, stop_process_group
+from receptor.workceptor.records import ExitRecord, StartRecord
 from receptor.workceptor.runner_link import (
     ATTEMPTS,
     LOG,

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from receptor.errors import OperatingError
-from receptor.workceptor.folder import ExitRecord, StartRecord, UnitFolder
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.processes import ProcessTable, is_running, this_boot
+from receptor.workceptor.records import ExitRecord, StartRecord
 
 _LOOKS = 5
 _PAUSE = 0.02

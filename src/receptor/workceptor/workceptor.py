@@ -19,8 +19,9 @@ from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWo
 from receptor.identifiers import random_name
 from receptor.netceptor.messages import parse_time
 from receptor.workceptor.command_unit import CommandUnit
-from receptor.workceptor.folder import ExitRecord, UnitFolder, remove_leftovers, unit_ids
+from receptor.workceptor.folder import UnitFolder, remove_leftovers, unit_ids
 from receptor.workceptor.growth import GrowthWatcher
+from receptor.workceptor.records import ExitRecord
 from receptor.workceptor.remote import expiration_text
 from receptor.workceptor.remote_unit import Dialer, RemoteWorkUnit
 from receptor.workceptor.runner_client import NeverStarted, RunnerClient, Running, Vanished
@@ -130,7 +131,7 @@ class Workceptor:
             unit_id = random_name(self._rng)
             folder = UnitFolder(self._folder / unit_id)
             try:
-                await asyncio.get_running_loop().run_in_executor(self._disk, folder.create)
+                await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, b"")
             except FileExistsError:
                 continue
             return unit_id, folder

@@ -1,0 +1,70 @@
+"""What is noted of a unit beside its status, each record in a file of ours in the unit's folder."""
+
+from __future__ import annotations
+
+import enum
+import signal
+
+import msgspec
+
+LOCAL = "local"
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """How a unit came to be. A unit without this record was submitted on this machine, without a key."""
+
+    submitter: str = LOCAL
+    """Whose work it is: ``local``, ``tcp 192.0.2.7``, ``node foo``."""
+    idempotency_key: str = ""
+    """The submitter's own name for the submission: said again, it means the same unit. Empty if there is none."""
+    request_digest: str = ""
+    """What was asked for under that key."""
+
+
+class Order(enum.StrEnum):
+    """What a user wants to become of a unit, whatever dies before it is done."""
+
+    CANCEL = "cancel"
+    RELEASE = "release"
+
+
+class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Which process a command is. The number alone would do only until it is used again."""
+
+    pid: int
+    """The leader of the command's own session and process group."""
+    start_time: int | None
+    """Clock ticks since boot when the process was made (field 22 of /proc/PID/stat); None where that is unknown."""
+    boot_id: str
+    """Names the time between two boots of the machine; empty where that is unknown."""
+    folder: str
+    """The unit's folder, which every process of the unit has in its environment as ``RECEPTOR_UNIT``."""
+    started: float
+    """Unix seconds."""
+
+
+class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended; either ``exit_code`` or ``signal`` is set."""
+
+    exit_code: int | None
+    signal: int | None
+    started: float
+    """Unix seconds, as ``ended``."""
+    ended: float
+    user_seconds: float
+    """Processor time of the command and of those of its children that it waited for, as ``system_seconds``."""
+    system_seconds: float
+    peak_memory: int
+    """Bytes of the largest process among these; never less than the few MiB of the runner that made it."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the unit is Succeeded rather than Failed."""
+        return self.exit_code == 0
+
+    @property
+    def detail(self) -> str:
+        """The ``Detail`` of the final status, which clients look into: ``exit status 3``, ``signal: killed``."""
+        if self.signal is None:
+            return f"exit status {self.exit_code}"
+        return f"signal: {(signal.strsignal(self.signal) or str(self.signal)).lower()}"
