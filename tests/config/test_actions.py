@@ -41,6 +41,7 @@ def test_keys_know_how_they_are_written_and_what_they_are_otherwise() -> None:
         ("node", "id", "this machine's host name"),
         ("node", "datadir", "/tmp/receptor"),
         ("node", "maxidleconnectiontimeout", "21s"),
+        ("node", "durability", "process"),
         ("log-level", "level", "error"),
         ("tcp-listener", "cost", "1.0"),
         ("tcp-peer", "redial", "true"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from receptor.config import kinds
 from receptor.config.kinds import Address, Kind, Written
+from receptor.workceptor.folder import Durability
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ from receptor.config.kinds import Address, Kind, Written
         (kinds.TEXT, '-c "echo  $i" ', '-c "echo  $i" '),
         (kinds.NODE_ID, "yes", "yes"),
         (kinds.LOG_LEVEL, "Debug", "debug"),
+        (kinds.DURABILITY, "Power", "power"),
         (kinds.BOOLEAN, "Yes", True),
         (kinds.BOOLEAN, "off", False),
         (kinds.PORT, "0", 0),
@@ -58,6 +60,7 @@ def test_text_becomes_a_value(kind: Kind, written: Written, value: object) -> No
         (kinds.NODE_ID, "", "''"),
         (kinds.WORK_TYPE, "remote", "'remote'"),
         (kinds.LOG_LEVEL, "loud", "'loud'"),
+        (kinds.DURABILITY, "fire", "'fire'"),
         (kinds.BOOLEAN, "maybe", "'maybe'"),
         (kinds.PORT, "65536", "'65536'"),
         (kinds.PORT, "-1", "'-1'"),
@@ -108,6 +111,10 @@ def test_a_long_text_is_shown_in_part() -> None:
 def test_an_ip_version_6_address_is_shown_in_brackets() -> None:
     assert str(Address("::1", 2222)) == "[::1]:2222"
     assert str(Address("localhost", 2222)) == "localhost:2222"
+
+
+def test_every_durability_that_can_be_configured_is_known() -> None:
+    assert set(kinds.DURABILITIES) == set(Durability)
 
 
 @given(st.sampled_from([kind for kind in vars(kinds).values() if isinstance(kind, Kind)]), st.text())

@@ -99,6 +99,12 @@ class Node(Action):
             default=format(kinds.SHORTEST_IDLE_TIMEOUT, ".0f") + "s",
         ),
     )
+    durability: str = field(
+        default="process",
+        metadata=written(
+            "durability", kinds.DURABILITY, "What acknowledged work outlives: dead processes, or power cuts too."
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ Written: TypeAlias = str | list[str | None] | dict[str, str | None] | None
 """A value as written: a scalar's text, a list or a map of them, or nothing. None in a list or map is no scalar."""
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
+DURABILITIES = ("process", "power")
+"""The values of workceptor's Durability."""
+
 SHORTEST_IDLE_TIMEOUT = 21.0
 """Seconds without a sign of life after which a link is closed; a configuration may only raise it."""
 
@@ -154,6 +157,11 @@ def _log_level(text: str) -> str:
     return text.lower()
 
 
+def _durability(text: str) -> str:
+    _require(text.lower() in DURABILITIES)
+    return text.lower()
+
+
 def _path(text: str) -> Path:
     return Path(_name(text))
 
@@ -223,6 +231,7 @@ NODE_IDS = Kind("a list of node ids", _name, many="list")
 SERVICE = Kind("a name of at most 8 bytes other than 'ping' and 'unreach', or '' for none", _service)
 WORK_TYPE = Kind("a name other than 'remote', which is built in", _work_type)
 LOG_LEVEL = Kind("error, warning, info or debug", _log_level)
+DURABILITY = Kind("process or power", _durability)
 PATH = Kind("a path", _path)
 BOOLEAN = Kind("true or false", _boolean, lambda value: str(value).lower())
 PORT = Kind("a whole number from 0 to 65535", _port)
