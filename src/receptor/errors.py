@@ -4,6 +4,7 @@
     ├── ConfigurationError     the operator: a configuration file or the command line is wrong
     ├── OperatingError         the operator: a file, socket, port or permission of this machine is in the way
     ├── CommandError           the client: a control command is malformed, refused or can't be carried out
+    │   ├── NotAllowed         ... by an access rule, or for lack of the right signature
     │   ├── UnknownUnit        ... it names a unit of work that isn't here
     │   └── UnknownWorkType    ... it names a work type that isn't configured here
     ├── PeerError              the other node: it broke the protocol; its link or stream ends, nothing else
@@ -30,6 +31,10 @@ class OperatingError(ReceptorError):
 
 class CommandError(ReceptorError):
     """A control command can't be carried out; the client gets the message as ``ERROR: <message>``."""
+
+
+class NotAllowed(CommandError):
+    """Who gave the command has no right to it, or has not proved it; the audit calls it refused."""
 
 
 class UnknownUnit(CommandError):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS, NOT_YET_KEYS, Action, Key, Node, TcpListener, keys_of
+from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS, NOT_YET_KEYS, Node, TcpListener
+from receptor.config.keys import Action, Key, keys_of
 
 ALL_KEYS = [pytest.param(key, id=f"{name} {key.name}") for name, action in ACTIONS.items() for key in keys_of(action)]
 
@@ -28,13 +29,6 @@ def test_every_action_is_described_and_has_one_main_key_at_most(action: type[Act
     assert sum(key.main for key in keys_of(action)) <= 1
 
 
-def test_keys_know_how_they_are_written_and_what_they_are_otherwise() -> None:
-    port, bind_address = keys_of(TcpListener)[:2]
-    assert (port.attribute, port.name, port.main, port.required, port.default) == ("port", "port", True, True, "")
-    assert (bind_address.attribute, bind_address.name, bind_address.required) == ("bind_address", "bindaddr", False)
-    assert bind_address.default == "0.0.0.0"
-
-
 @pytest.mark.parametrize(
     ("action", "key", "default"),
     [
@@ -50,6 +44,9 @@ def test_keys_know_how_they_are_written_and_what_they_are_otherwise() -> None:
         ("work-command", "verifysignature", "false"),
         ("work-command", "grace", "10s"),
         ("work-signing", "tokenexpiration", "5m0s"),
+        ("access-rule", "worktypes", "all but 'remote'"),
+        ("limits", "controlline", "1MiB"),
+        ("limits", "clients", "20000"),
     ],
 )
 def test_defaults_are_shown_as_people_write_them(action: str, key: str, default: str) -> None:

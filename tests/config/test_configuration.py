@@ -6,7 +6,8 @@ import pytest
 
 from receptor.config.actions import Node, TcpListener, TcpPeer, WorkCommand, WorkSigning, WorkVerification
 from receptor.config.configuration import Configuration, configuration_of
-from receptor.config.kinds import Address
+from receptor.config.kinds import Address, Right
+from receptor.config.protection import AccessRule, Audit, Limits
 from receptor.config.written import WrittenAction, WrittenValue
 from receptor.errors import ConfigurationError
 
@@ -47,6 +48,9 @@ def test_actions_become_one_configuration() -> None:
         work_commands=(WorkCommand("w", "true"),),
         work_signing=None,
         work_verification=None,
+        access_rules=(),
+        audit=None,
+        limits=Limits(),
     )
 
 
@@ -116,6 +120,33 @@ def test_signatures_need_a_key_to_verify_with() -> None:
         "c.yml:2: work type 'w' has 'verifysignature', but there is no key to verify with; "
         "add the action 'work-verification'"
     ]
+
+
+def test_an_access_rule_is_for_somebody_and_about_what_it_allows() -> None:
+    assert problems_of(
+        LOCAL_ONLY,
+        ("access-rule", {"allow": "all"}),
+        ("access-rule", {"allow": "list", "nodes": "bar", "worktypes": "cat"}),
+    ) == [
+        "c.yml:2: access-rule must say whom it is for; name some in 'nodes' or 'tcpclients'",
+        "c.yml:3: access-rule has 'worktypes', which say what may be submitted, but does not allow 'submit'",
+    ]
+
+
+def test_what_protects_a_node() -> None:
+    made = configuration(
+        LOCAL_ONLY,
+        ("access-rule", {"allow": "all", "nodes": "bar", "worktypes": "cat"}),
+        ("audit", {"file": "/a"}),
+        ("access-rule", {"allow": "status", "nodes": "baz"}),
+        ("limits", {"units": "5"}),
+    )
+    assert made.access_rules == (
+        AccessRule(frozenset({Right.ALL}), frozenset({"bar"}), work_types=frozenset({"cat"})),
+        AccessRule(frozenset({Right.STATUS}), frozenset({"baz"})),
+    )
+    assert made.audit == Audit(Path("/a"))
+    assert made.limits == Limits(units=5)
 
 
 def test_key_files_must_hold_the_right_keys(key_folder: Path) -> None:

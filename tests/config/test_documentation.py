@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from receptor.config.actions import ACTIONS, Action, keys_of
+from receptor.config.actions import ACTIONS
 from receptor.config.files import load_file
+from receptor.config.keys import Action, keys_of
+from receptor.config.kinds import Right
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_examples_are_right(number: int, tmp_path: Path, key_folder: Path) -> None:
+@pytest.mark.parametrize(("number", "node_id"), [(0, "foo"), (1, "foo"), (2, "worker")])
+def test_the_examples_are_right(number: int, node_id: str, tmp_path: Path, key_folder: Path) -> None:
     example = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[number]
     file = tmp_path / "receptor.conf"
     file.write_text(example.replace("/etc/receptor", str(key_folder)))
-    assert load_file(file).node.id == "foo"
+    assert load_file(file).node.id == node_id
+
+
+def test_the_most_open_rule_is_right(tmp_path: Path) -> None:
+    (keys,) = re.findall(r"as open as without\s+rules: (.*?)\.\n", PAGE, re.DOTALL)
+    file = tmp_path / "receptor.conf"
+    file.write_text(f"- node: foo\n- local-only\n- access-rule: {{{', '.join(re.findall('`(.*?)`', keys))}}}\n")
+    (rule,) = load_file(file).access_rules
+    assert rule.nodes == {"*"}
+    assert rule.allow == {Right.ALL}
+    assert rule.work_types == frozenset({"*", "remote"})
+    assert rule.any_units
+    assert all(any(ip_address(host) in network for network in rule.tcp_clients) for host in ("192.0.2.7", "::1"))
+
+
+def test_the_page_tells_of_every_right() -> None:
+    section = PAGE.partition("| `allow` | commands |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([a-z]+)`", section, re.MULTILINE) == list(Right)
 
 
 def test_the_full_example_shows_every_action_but_one() -> None:

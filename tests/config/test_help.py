@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from receptor.config.actions import ACTIONS, Action, keys_of
+from receptor.config.actions import ACTIONS
 from receptor.config.files import read_file
 from receptor.config.help import help_text
+from receptor.config.keys import Action, keys_of
 from receptor.config.written import read_action
 from receptor.errors import ConfigurationError
 

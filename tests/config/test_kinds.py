@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from receptor.config import kinds
-from receptor.config.kinds import Address, Kind, Written
+from receptor.config.kinds import Address, Kind, Right, Written
 from receptor.workceptor.folder import Durability
 
 
@@ -34,6 +35,17 @@ from receptor.workceptor.folder import Durability
         (kinds.PERMISSIONS, "0660", 0o660),
         (kinds.PERMISSIONS, "0o660", 0o660),
         (kinds.PERMISSIONS, "432", 0o660),
+        (kinds.COUNT, "1", 1),
+        (kinds.SIZE, "65536", 65536),
+        (kinds.SIZE, "64MiB", 2**26),
+        (kinds.SIZE, "2 gib", 2**31),
+        (kinds.SIZE, "3Ki", 3072),
+        (kinds.SIZE, "10B", 10),
+        (kinds.RIGHTS, ["Submit", "all"], frozenset({Right.SUBMIT, Right.ALL})),
+        (kinds.RIGHTS, [], frozenset()),
+        (kinds.NETWORKS, ["192.0.2.7", "2001:db8::/32"], {ip_network("192.0.2.7/32"), ip_network("2001:db8::/32")}),
+        (kinds.NODE_PATTERNS, "edge-*", frozenset({"edge-*"})),
+        (kinds.WORK_TYPE_PATTERNS, ["*", "remote"], frozenset({"*", "remote"})),
         (kinds.DURATION, "1h30m", 5400.0),
         (kinds.IDLE_TIMEOUT, "21s", 21.0),
         (kinds.SERVICE, "", ""),
@@ -78,6 +90,17 @@ def test_text_becomes_a_value(kind: Kind, written: Written, value: object) -> No
         (kinds.PERMISSIONS, "660", "'660'"),
         (kinds.PERMISSIONS, "0888", "'0888'"),
         (kinds.PERMISSIONS, "rw-------", "'rw-------'"),
+        (kinds.COUNT, "0", "'0'"),
+        (kinds.COUNT, "-1", "'-1'"),
+        (kinds.COUNT, "9" * 19, f"'{'9' * 19}'"),
+        (kinds.SIZE, "0", "'0'"),
+        (kinds.SIZE, "64MB", "'64MB'"),
+        (kinds.SIZE, "1.5GiB", "'1.5GiB'"),
+        (kinds.SIZE, "9999999999TiB", "'9999999999TiB'"),
+        (kinds.RIGHTS, ["submit", "everything"], "'everything'"),
+        (kinds.NETWORKS, "192.0.2.7/24", "'192.0.2.7/24'"),
+        (kinds.NETWORKS, "host.example.com", "'host.example.com'"),
+        (kinds.NODE_PATTERNS, [""], "''"),
         (kinds.DURATION, "5", "'5'"),
         (kinds.DURATION, "0s", "'0s'"),
         (kinds.DURATION, "9999999999h", "'9999999999h'"),
@@ -126,3 +149,13 @@ def test_no_text_does_more_than_be_refused(kind: Kind, text: str) -> None:
 @given(st.integers(0, 0o777))
 def test_permissions_are_read_as_they_are_shown(mode: int) -> None:
     assert kinds.PERMISSIONS.value(kinds.PERMISSIONS.write(mode)) == mode
+
+
+@given(st.integers(1, 2**63 - 1) | st.integers(1, 2**20).map(lambda number: number * 2**30))
+def test_sizes_are_read_as_they_are_shown(size: int) -> None:
+    assert kinds.SIZE.value(kinds.SIZE.write(size)) == size
+
+
+@pytest.mark.parametrize(("size", "shown"), [(1000, "1000"), (1024, "1KiB"), (3 * 2**20, "3MiB"), (2**42, "4TiB")])
+def test_sizes_are_shown_with_the_largest_unit_that_fits(size: int, shown: str) -> None:
+    assert kinds.SIZE.write(size) == shown

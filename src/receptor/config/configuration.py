@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from receptor.config.actions import (
-    Action,
     ControlService,
     LocalOnly,
     LogLevel,
@@ -19,7 +18,10 @@ from receptor.config.actions import (
     WorkSigning,
     WorkVerification,
 )
+from receptor.config.keys import Action
+from receptor.config.kinds import Right
 from receptor.config.problems import Problems
+from receptor.config.protection import AccessRule, Audit, Limits
 from receptor.config.written import WrittenAction, read_action
 from receptor.errors import ConfigurationError
 from receptor.identifiers import is_localhost
@@ -44,6 +46,9 @@ class Configuration:
     work_commands: tuple[WorkCommand, ...]
     work_signing: WorkSigning | None
     work_verification: WorkVerification | None
+    access_rules: tuple[AccessRule, ...]
+    audit: Audit | None
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,9 @@ def configuration_of(written: Iterable[WrittenAction], source: str, host_name: s
         work_commands=given.all(WorkCommand),
         work_signing=given.one(WorkSigning),
         work_verification=given.one(WorkVerification),
+        access_rules=given.all(AccessRule),
+        audit=given.one(Audit),
+        limits=given.one(Limits) or Limits(),
     )
 
 
@@ -145,6 +153,14 @@ def _check_signatures(given: _Given) -> Iterator[str]:
                 )
 
 
+def _check_access_rules(given: _Given) -> Iterator[str]:
+    for place, rule in given.placed(AccessRule):
+        if not rule.nodes and not rule.tcp_clients:
+            yield f"{place}: access-rule must say whom it is for; name some in 'nodes' or 'tcpclients'"
+        if rule.work_types is not None and rule.allow.isdisjoint((Right.SUBMIT, Right.ALL)):
+            yield f"{place}: access-rule has 'worktypes', which say what may be submitted, but does not allow 'submit'"
+
+
 def _check_key_files(given: _Given) -> Iterator[str]:
     for place, signing in given.placed(WorkSigning):
         yield from _refusal(place, load_signing_key, signing.private_key)
@@ -174,5 +190,6 @@ _CHECKS = (
     _check_control_services,
     _check_work_types,
     _check_signatures,
+    _check_access_rules,
     _check_key_files,
 )

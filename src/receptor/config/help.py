@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from textwrap import indent, wrap
 
-from receptor.config.actions import ACTIONS, Action, Key, keys_of
+from receptor.config.actions import ACTIONS
+from receptor.config.keys import Action, Key, keys_of
 from receptor.config.written import find_action
 
 _WIDTH = 88

@@ -10,6 +10,8 @@ import math
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
@@ -36,6 +38,9 @@ _LONGEST_DURATION = 2**63 / 1e9  # seconds: 292 years, all that Go's 64-bit nano
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]:\s]*)):(?P<port>[0-9]+)")
 _OCTAL = re.compile(r"0o?([0-7]+)")
+_SIZE = re.compile(r"([1-9][0-9]{0,18}) ?([kmgt]i)?b?", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_LARGEST_NUMBER = 2**63 - 1
 _TRUE = ("true", "yes", "on", "y", "t", "1")
 _FALSE = ("false", "no", "off", "n", "f", "0")
 
@@ -49,6 +54,26 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+class Right(StrEnum):
+    """What an access rule may allow."""
+
+    STATUS = "status"
+    """``status``, ``ping`` and ``traceroute``."""
+    CONNECT = "connect"
+    RELOAD = "reload"
+    SUBMIT = "submit"
+    LIST = "list"
+    """``work list`` and ``work status``."""
+    RESULTS = "results"
+    CANCEL = "cancel"
+    RELEASE = "release"
+    """``work release`` and ``work force-release``."""
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +229,34 @@ def _cost(text: str) -> float:
     return cost
 
 
+def _count(text: str) -> int:
+    _require(_WHOLE_NUMBER.fullmatch(text) is not None and len(text) <= 19 and 0 < int(text) <= _LARGEST_NUMBER)
+    return int(text)
+
+
+def _size(text: str) -> int:
+    parts = _SIZE.fullmatch(text)
+    if parts is None:
+        raise ValueError
+    size = int(parts[1]) * _SIZE_UNITS[(parts[2] or "").lower()]
+    _require(size <= _LARGEST_NUMBER)
+    return size
+
+
+def _write_size(size: int) -> str:
+    """The size with the largest unit of which it is a multiple."""
+    unit = max((name for name in _SIZE_UNITS if size % _SIZE_UNITS[name] == 0), key=_SIZE_UNITS.__getitem__)
+    return f"{size // _SIZE_UNITS[unit]}{unit.capitalize()}B" if unit else str(size)
+
+
+def _right(text: str) -> Right:
+    return Right(text.lower())
+
+
+def _network(text: str) -> Network:
+    return ip_network(text)
+
+
 def _permissions(text: str) -> int:
     octal = _OCTAL.fullmatch(text)
     _require(octal is not None or _WHOLE_NUMBER.fullmatch(text) is not None)
@@ -241,6 +294,12 @@ LISTEN_ADDRESS = Kind("host:port, or a port alone", _listen_address)
 COST = Kind("a number above 0", _cost)
 NODE_COSTS = Kind("a map of node ids to numbers above 0", _cost, many="map")
 PERMISSIONS = Kind("an octal mode with a leading 0, from 0000 to 0777", _permissions, "{:04o}".format)
+COUNT = Kind("a whole number above 0", _count)
+SIZE = Kind("a number of bytes such as 65536, 64MiB or 2GiB", _size, _write_size)
+NODE_PATTERNS = Kind("a list of node ids or patterns such as 'edge-*'", _name, many="list")
+WORK_TYPE_PATTERNS = Kind("a list of work types or patterns such as 'backup-*'", _name, many="list")
+NETWORKS = Kind("a list of IP addresses or networks such as 192.0.2.0/24", _network, many="list")
+RIGHTS = Kind(f"a list of {', '.join(list(Right)[:-1])}, or all", _right, many="list")
 DURATION = Kind("a duration such as 90s, 30m or 1h30m", _duration, format_duration)
 IDLE_TIMEOUT = Kind(
     f"a duration of at least {SHORTEST_IDLE_TIMEOUT:.0f}s, such as 30s or 1m", _idle_timeout, format_duration

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS, NOT_YET_KEYS, Action, Key, keys_of
+from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS, NOT_YET_KEYS
+from receptor.config.keys import Action, Key, keys_of
 from receptor.config.kinds import Written
 from receptor.config.problems import Problems, meant
 from receptor.errors import ConfigurationError

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from ipaddress import ip_network
+
+from receptor.config.keys import keys_of
+from receptor.config.kinds import Right
+from receptor.config.protection import AccessRule, Limits
+from receptor.config.written import WrittenAction, WrittenValue, read_action
+from receptor.control.limits import ControlLimits
+from receptor.netceptor.limits import MeshLimits
+from receptor.workceptor.limits import WorkLimits
+
+
+def read(name: str, **values: str | list[str | None]) -> object:
+    return read_action(WrittenAction(name, "c.yml:1", tuple(WrittenValue(k, v, "c.yml:1") for k, v in values.items())))
+
+
+def test_a_rule_as_people_write_it() -> None:
+    assert read(
+        "access-rule",
+        nodes="edge-*",
+        tcpclients=["::1", "192.0.2.0/24"],
+        allow=["Submit", "list"],
+        worktypes=["remote"],
+    ) == AccessRule(
+        allow=frozenset({Right.SUBMIT, Right.LIST}),
+        nodes=frozenset({"edge-*"}),
+        tcp_clients=frozenset({ip_network("::1/128"), ip_network("192.0.2.0/24")}),
+        work_types=frozenset({"remote"}),
+        any_units=False,
+    )
+
+
+def test_limits_that_are_not_set_are_those_of_the_parts() -> None:
+    limits = Limits()
+    assert (limits.work, limits.control, limits.mesh) == (WorkLimits(), ControlLimits(), MeshLimits())
+
+
+def test_every_limit_that_is_set_reaches_its_part() -> None:
+    names = [key.attribute for key in keys_of(Limits)]
+    limits = Limits(**{name: number for number, name in enumerate(names, start=7)})
+    reached = [getattr(part, one.name) for part in (limits.work, limits.control, limits.mesh) for one in fields(part)]
+    assert {*range(7, 7 + len(names))} <= set(reached)
+
+
+def test_limits_as_people_write_them() -> None:
+    assert read("limits", payload="2GiB", running="500") == Limits(payload=2**31, running=500)
