@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import jwt
 import msgspec
 import pytest
 from commands import eventually, pids_with, subreaper
@@ -19,9 +20,11 @@ from receptor.config.actions import WorkCommand
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
 from receptor.control.work_commands import WorkCommands
 from receptor.errors import CommandError, UnknownUnit
+from receptor.netceptor.messages import parse_time
 from receptor.node.byte_stream import LOCAL_CLIENT, Origin
-from receptor.workceptor.signing import Signer, Verifier
 from receptor.workceptor.status import State
+from receptor.workceptor.tokens import Signer, Verifier
+from receptor.workceptor.used_tokens import UsedTokens
 from receptor.workceptor.workceptor import Workceptor
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
@@ -58,7 +61,7 @@ class Node:
     """The work commands of a node foo that nobody is linked with."""
 
     def __init__(self, workceptor: Workceptor) -> None:
-        self.commands = WorkCommands("foo", workceptor, Verifier(KEY.public_key(), "foo"))
+        self.commands = WorkCommands("foo", workceptor, Verifier(KEY.public_key(), "foo", UsedTokens(None)))
         self.workceptor = workceptor
 
     async def submit(
@@ -104,6 +107,7 @@ async def node(data_folder: Path) -> AsyncIterator[Node]:
 
 def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
+        began = time.time_ns()
         async with node(data_folder) as foo:
             unit_id = await foo.submit("cat", b"hello\0world")
             assert await foo.results(unit_id) == b"hello\0world"
@@ -117,7 +121,13 @@ def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: 
                 "StdoutSize": 11,
                 "WorkType": "cat",
                 "ExtraData": None,
+                "Process": msgspec.to_builtins(status.process),
             }
+            assert status.process is not None
+            assert status.process.exit_code == 0
+            assert status.process.signal is None
+            assert status.process.peak_memory > 0
+            assert began <= parse_time(status.process.started) <= parse_time(status.process.ended) <= time.time_ns()
             assert await foo.commands.list(WorkList()) == {unit_id: status}
             assert await foo.commands.release(WorkRelease(unit_id), ScriptedStream()) == {"released": unit_id}
             assert await foo.commands.list(WorkList()) == {}
@@ -297,7 +307,8 @@ def test_work_for_a_node_out_of_reach_waits(run: EventLoop, data_folder: Path) -
 
 
 def token(expiration: float = 60.0, audience: str = "foo") -> str:
-    return Signer(KEY, expiration).token(audience, time.time())
+    """One as existing nodes make them."""
+    return jwt.encode({"aud": [audience], "exp": int(time.time() + expiration)}, KEY, algorithm="RS512")
 
 
 def test_a_local_client_needs_no_signature(run: EventLoop, data_folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from commands import eventually, is_alive
+from played_keeper import PlayedKeeper
 from virtual_time import inline_disk, run_in_virtual_time
 
 from receptor.errors import CommandError, OperatingError
@@ -19,11 +20,11 @@ from receptor.workceptor.command_unit import ANSWER_TIME, CommandUnit
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.processes import ProcessTable
-from receptor.workceptor.records import ExitRecord, StartRecord
+from receptor.workceptor.records import ExitRecord, StartRecord, Submission
 from receptor.workceptor.results import follow
 from receptor.workceptor.runner_client import RunnerClient, Vanished
 from receptor.workceptor.status import CommandExtra, State, Status, decode_status
-from receptor.workceptor.unit import CREATED
+from receptor.workceptor.unit import CREATED, Unit
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
@@ -70,12 +71,12 @@ class Played:
         self.runner = PlayedRunner()
         self.folder = UnitFolder(data_folder / "unit0001")
         self.folder.create(b"")
-        self.forgotten: list[str] = []
+        self.keeper = PlayedKeeper()
         self.unit = self.new_unit()
 
     def new_unit(self, params: str = "", command: str = "echo") -> CommandUnit:
-        disk, forget = inline_disk(), self.forgotten.append
-        self.unit = CommandUnit("unit0001", self.folder, status(params), disk, forget, self.runner, command)
+        base = (self.folder, status(params), inline_disk(), self.keeper, Submission())
+        self.unit = CommandUnit(*base, self.runner, command)
         return self.unit
 
     async def run(self) -> None:
@@ -340,7 +341,7 @@ class TestRelease:
             await asyncio.sleep(1)
             assert it.folder.stdin_file.read_bytes() == b"half"
             assert await it.unit.release(force=False)
-            assert it.forgotten == ["unit0001"]
+            assert it.keeper.forgotten == ["unit0001"]
             more.set()
             await receiving
             with pytest.raises(CommandError):
@@ -358,7 +359,7 @@ class TestRelease:
             assert it.folder.path.exists()
             await it.unit.command_ended(end(None, signal.SIGKILL))
             assert await it.unit.release(force=False)
-            assert it.forgotten == ["unit0001"]
+            assert it.keeper.forgotten == ["unit0001"]
             assert not it.folder.path.exists()
 
         play(story)
@@ -369,7 +370,7 @@ class TestRelease:
             assert not await it.unit.release(force=False)
             await it.unit.command_ended(end(None, signal.SIGKILL))
             await asyncio.sleep(1)
-            assert it.forgotten == ["unit0001"]
+            assert it.keeper.forgotten == ["unit0001"]
             assert not it.folder.path.exists()
 
         play(story)
@@ -382,10 +383,10 @@ class TestRelease:
             in_the_way.write_text("x")
             with pytest.raises(OperatingError):
                 await it.unit.release(force=False)
-            assert it.forgotten == []
+            assert it.keeper.forgotten == []
             in_the_way.unlink()
             assert await it.unit.release(force=False)
-            assert it.forgotten == ["unit0001"]
+            assert it.keeper.forgotten == ["unit0001"]
 
         play(story)
 
@@ -395,7 +396,7 @@ class TestWhatCanNotBeKilled:
 
     @pytest.fixture(autouse=True)
     def unkillable(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        async def fail(start: StartRecord, ended: asyncio.Event) -> None:
+        async def fail(start: StartRecord, ended: asyncio.Event, grace: float) -> None:
             raise OperatingError("process 7 can't be killed")
 
         monkeypatch.setattr(command_unit, "stop_process_group", fail)
@@ -407,7 +408,7 @@ class TestWhatCanNotBeKilled:
                 await it.unit.cancel()
             with pytest.raises(OperatingError, match="process 7 can't be killed"):
                 await it.unit.release(force=False)
-            assert it.forgotten == []
+            assert it.keeper.forgotten == []
             assert it.outcome == (State.RUNNING, "Running: PID 7")
             assert "process 7 can't be killed" in caplog.text
 
@@ -417,7 +418,7 @@ class TestWhatCanNotBeKilled:
         async def story(it: Played) -> None:
             await it.run()
             assert await it.unit.release(force=True)
-            assert it.forgotten == ["unit0001"]
+            assert it.keeper.forgotten == ["unit0001"]
             assert not it.folder.path.exists()
 
         play(story)
@@ -454,12 +455,15 @@ class Real:
         folder = UnitFolder(self._data_folder / unit_id)
         folder.create(b"")
         params = "-c '" + script.replace("'", "'\\''") + "'"
-        unit = CommandUnit(unit_id, folder, status(params), self._disk, self._forget, self.runner, "bash")
+        unit = CommandUnit(folder, status(params), self._disk, self, Submission(), self.runner, "bash")
         self.units[unit_id] = unit
         return unit
 
-    def _forget(self, unit_id: str) -> None:
-        self.units.pop(unit_id, None)
+    def unit_ended(self, unit: Unit) -> None:
+        pass
+
+    def unit_removed(self, unit: Unit) -> None:
+        self.units.pop(unit.unit_id, None)
 
     def _ended(self, unit_id: str, ended: ExitRecord | Vanished) -> None:
         unit = self.units.get(unit_id)

@@ -11,7 +11,7 @@ from receptor.errors import PeerError
 from receptor.node.byte_stream import ByteStream
 from receptor.workceptor import conversations
 from receptor.workceptor.conversations import LONGEST_TEXT, Refused, never_got_its_payload
-from receptor.workceptor.status import RemoteExtra, State, Status
+from receptor.workceptor.status import RemoteExtra, Report, State, Status
 
 MADE = b"Work unit created with ID unit0001. Send stdin data and EOF.\n"
 STARTED = b'{"result":"Job Started","unitid":"unit0001"}\n'
@@ -44,7 +44,7 @@ class Submission:
         self._payload = payload
 
     async def hold(self) -> None:
-        await conversations.submit(self.stream, WORK, self.signature, self._parts(), self._unit_made)
+        await conversations.submit(self.stream, WORK, "key-1", self.signature, self._parts(), self._unit_made)
 
     async def _parts(self) -> AsyncIterator[bytes]:
         for part in self._payload:
@@ -113,6 +113,7 @@ class TestSubmit:
             "node": "bar",
             "worktype": "echo",
             "tlsclient": "",
+            "idempotencykey": "key-1",
             "params": "-n",
             "secret_key": "s3",
             "signature": "t.o.k",
@@ -142,7 +143,7 @@ class TestSubmit:
 
         async def hold() -> None:
             submission = Submission(stream)
-            await conversations.submit(stream, forged, "", submission._parts(), submission._unit_made)
+            await conversations.submit(stream, forged, "key-1", "", submission._parts(), submission._unit_made)
 
         asyncio.run(hold())
         assert sent(stream) == {
@@ -151,6 +152,7 @@ class TestSubmit:
             "node": "bar",
             "worktype": "echo",
             "tlsclient": "",
+            "idempotencykey": "key-1",
         }
 
     @pytest.mark.parametrize(
@@ -201,8 +203,8 @@ class TestStatus:
         async def check() -> None:
             stream = piecewise(STATUS, STATUS.replace(b"5", b"6"))
             expected = Status(state=State.RUNNING, detail="Running: PID 7", stdout_size=5, work_type="echo")
-            assert await conversations.ask_status(stream, "unit0001") == expected
-            assert (await conversations.ask_status(stream, "unit0001")).stdout_size == 6
+            assert await conversations.ask_status(stream, "unit0001") == Report(expected)
+            assert (await conversations.ask_status(stream, "unit0001")).status.stdout_size == 6
             assert [json.loads(line) for line in stream.lines] == [
                 {"command": "work", "subcommand": "status", "unitid": "unit0001"}
             ] * 2
@@ -224,8 +226,8 @@ class TestStatus:
     def test_of_a_longwinded_node_only_so_much_is_kept(self) -> None:
         """Or else our own status could grow too large to be saved."""
         answer = STATUS.replace(b"Running: PID 7", b"d" * 1_000_000)
-        status = asyncio.run(conversations.ask_status(ScriptedStream(answer), "unit0001"))
-        assert status.detail == "d" * LONGEST_TEXT
+        report = asyncio.run(conversations.ask_status(ScriptedStream(answer), "unit0001"))
+        assert report.status.detail == "d" * LONGEST_TEXT
 
 
 class TestResults:

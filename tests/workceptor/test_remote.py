@@ -211,7 +211,7 @@ class TestABrokenSubmission:
     )
     def test_only_the_answer_was_lost(self, found: Status) -> None:
         unit = half_submitted()
-        assert unit.checked(found)
+        assert unit.checked(found, knows_key=False)
         assert unit.remote.remote_started
         assert unit.wanted() >= {Talk.FOLLOW}
         unit.status_received(found)
@@ -219,7 +219,7 @@ class TestABrokenSubmission:
 
     def test_the_payload_was_cut_off(self) -> None:
         unit = half_submitted()
-        assert unit.checked(CUT_OFF)
+        assert unit.checked(CUT_OFF, knows_key=False)
         assert unit.wanted() == {Talk.DISCARD}
         unit.discarded()
         assert unit.remote.remote_unit_id == ""
@@ -229,27 +229,27 @@ class TestABrokenSubmission:
     def test_the_rest_of_the_payload_may_be_on_its_way(self) -> None:
         unit = half_submitted()
         for _ in range(CHECKS - 1):
-            assert not unit.checked(WAITING)
+            assert not unit.checked(WAITING, knows_key=False)
             unit.failed(Talk.CHECK, 1000.0)
             assert unit.wanted() == {Talk.CHECK}
-        assert unit.checked(RUNNING)
+        assert unit.checked(RUNNING, knows_key=False)
         assert unit.wanted() == {Talk.FOLLOW, Talk.FETCH}
 
     def test_it_will_not_come_any_more(self) -> None:
         unit = half_submitted()
         for _ in range(CHECKS - 1):
-            assert not unit.checked(WAITING)
-        assert unit.checked(WAITING)
+            assert not unit.checked(WAITING, knows_key=False)
+        assert unit.checked(WAITING, knows_key=False)
         assert unit.wanted() == {Talk.DISCARD}
 
     def test_the_next_submission_has_its_own_checks(self) -> None:
         unit = half_submitted()
         for _ in range(CHECKS):
-            unit.checked(WAITING)
+            unit.checked(WAITING, knows_key=False)
         unit.discarded()
         unit.remote_unit_made("there002")
         unit.submission_broke_off()
-        assert not unit.checked(WAITING)
+        assert not unit.checked(WAITING, knows_key=False)
 
     def test_the_other_node_does_not_know_it(self) -> None:
         unit = half_submitted()
@@ -262,10 +262,10 @@ class TestABrokenSubmission:
         unit.remote_unit_made("there001")
         unit = restarted(unit)
         assert unit.wanted() == {Talk.CHECK}
-        unit.checked(CUT_OFF)
+        unit.checked(CUT_OFF, knows_key=False)
         unit = restarted(unit)
         assert unit.wanted() == {Talk.CHECK}, "not sent twice, however often it restarts"
-        unit.checked(CUT_OFF)
+        unit.checked(CUT_OFF, knows_key=False)
         unit.discarded()
         assert restarted(unit).wanted() == {Talk.SUBMIT}
 
@@ -420,7 +420,9 @@ class TestCancel:
         unit.cancel()
         assert unit.is_cancel_pending
         assert unit.wanted() == {Talk.CHECK}
-        assert unit.checked(WAITING), "if the rest of the payload comes now, the unit is not wanted any more"
+        assert unit.checked(WAITING, knows_key=False), (
+            "if the rest of the payload comes now, the unit is not wanted any more"
+        )
         assert unit.wanted() == {Talk.DISCARD}
         unit.discarded()
         assert outcome(unit) == (State.CANCELED, LOCALLY_CANCELLED)
@@ -429,7 +431,7 @@ class TestCancel:
     def test_half_submitted_and_begun(self) -> None:
         unit = half_submitted()
         unit.cancel()
-        unit.checked(RUNNING)
+        unit.checked(RUNNING, knows_key=False)
         assert unit.wanted() == {Talk.CANCEL, Talk.FOLLOW, Talk.FETCH}
 
     def test_half_submitted_and_unknown_to_the_other_node(self) -> None:
@@ -441,7 +443,7 @@ class TestCancel:
 
     def test_while_it_is_discarded(self) -> None:
         unit = half_submitted()
-        unit.checked(CUT_OFF)
+        unit.checked(CUT_OFF, knows_key=False)
         unit.cancel()
         assert unit.wanted() == {Talk.DISCARD}
         unit.discarded()
@@ -620,7 +622,7 @@ class Life(RuleBasedStateMachine):
             self.unit.failed(Talk.CHECK, 0.0)
         elif elsewhere is None:
             self.unit.discarded()
-        elif not self.unit.checked(elsewhere.status):
+        elif not self.unit.checked(elsewhere.status, knows_key=False):
             self.unit.failed(Talk.CHECK, 0.0)
             # That is what the pauses are for: by the last check, what had arrived has been looked at.
             if elsewhere.payload_arrived:

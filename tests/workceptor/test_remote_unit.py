@@ -12,16 +12,18 @@ from typing import Any
 import msgspec
 import pytest
 from other_node import FarUnit, OtherNode
+from played_keeper import PlayedKeeper
 from virtual_time import inline_disk, run_in_virtual_time
 
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
+from receptor.workceptor.records import Submission
 from receptor.workceptor.remote import LOCALLY_CANCELLED, REMOTE_IS_GONE, expiration_text
 from receptor.workceptor.remote_unit import ANSWER_TIME, ORDER_TIME, RemoteWorkUnit
 from receptor.workceptor.results import follow
-from receptor.workceptor.signing import Signer
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
+from receptor.workceptor.tokens import Deed, Signer
 from receptor.workceptor.unit import CREATED
 
 PAYLOAD = b"p4yl04d " * 75_000
@@ -30,12 +32,12 @@ SECRET = "s3cr3t"
 
 class FakeSigner(Signer):
     def __init__(self) -> None:
-        self.audiences: list[str] = []
+        self.signed: list[tuple[str, Deed, str | None]] = []
 
-    def token(self, audience: str, now: float) -> str:
+    def token(self, audience: str, now: float, deed: Deed, payload_digest: str | None) -> str:
         assert abs(now - time.time()) < 60
-        self.audiences.append(audience)
-        return f"token{len(self.audiences)}"
+        self.signed.append((audience, deed, payload_digest))
+        return f"token{len(self.signed)}"
 
 
 class Here:
@@ -45,7 +47,7 @@ class Here:
         self.other = OtherNode()
         self.folder = UnitFolder(data_folder / "here0001")
         self.folder.create(b"")
-        self.forgotten: list[str] = []
+        self.keeper = PlayedKeeper()
         self.signer: Signer | None = None
         self.unit = self.new_unit()
 
@@ -59,9 +61,8 @@ class Here:
 
     def unit_with(self, status: Status) -> RemoteWorkUnit:
         size = self.folder.stdout_size()
-        self.unit = RemoteWorkUnit(
-            "here0001", self.folder, status, inline_disk(), self.forgotten.append, self.other, self.signer, size
-        )
+        base = (self.folder, status, inline_disk(), self.keeper, Submission())
+        self.unit = RemoteWorkUnit(*base, self.other, self.signer, size)
         return self.unit
 
     async def submit(self, payload: bytes = PAYLOAD) -> str:
@@ -114,7 +115,7 @@ class Here:
 
     @property
     def is_removed(self) -> bool:
-        return not self.folder.path.exists() and "here0001" in self.forgotten
+        return not self.folder.path.exists() and "here0001" in self.keeper.forgotten
 
 
 async def parts(payload: bytes) -> AsyncIterator[bytes]:
@@ -221,7 +222,7 @@ class TestSubmit:
             assert await here.unit.release(force=False)
             signed = [command["subcommand"] for command in here.other.commands if "signature" in command]
             assert sorted(map(str, signed)) == ["cancel", "release", "results", "submit"]
-            assert signer.audiences == ["bar"] * 4
+            assert [audience for audience, _, _ in signer.signed] == ["bar"] * 4
 
         play(story)
 
@@ -928,7 +929,7 @@ class TestRelease:
             await here.submit()
             with pytest.raises(OperatingError, match="the disk is read-only"):
                 await here.unit.release(force=False)
-            assert here.forgotten == [], "it is still listed, and can be released again"
+            assert here.keeper.forgotten == [], "it is still listed, and can be released again"
             stubborn.is_stubborn = False
             assert await here.unit.release(force=False)
             assert here.is_removed

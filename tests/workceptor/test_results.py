@@ -7,10 +7,12 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from played_keeper import PlayedKeeper
 
 from receptor.errors import OperatingError
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
+from receptor.workceptor.records import Submission
 from receptor.workceptor.results import READ_SIZE, follow
 from receptor.workceptor.status import State, Status
 from receptor.workceptor.unit import Unit
@@ -25,6 +27,10 @@ class FedUnit(Unit):
         return self.shown
 
     async def start(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def start_result(self) -> str:
         raise NotImplementedError
 
     async def cancel(self) -> bool:
@@ -51,7 +57,7 @@ def unit(tmp_path: Path, disk: Executor) -> Callable[[], FedUnit]:
     def make() -> FedUnit:
         folder = UnitFolder(tmp_path / "abcdefgh")
         folder.create(b"")
-        return FedUnit("abcdefgh", folder, RUNNING, disk, lambda _: None)
+        return FedUnit(folder, RUNNING, disk, PlayedKeeper(), Submission())
 
     return make
 

@@ -11,10 +11,12 @@ from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 import pytest
+from played_keeper import PlayedKeeper
 from virtual_time import run_in_virtual_time
 
 from receptor.errors import OperatingError
 from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.records import Submission
 from receptor.workceptor.status import LARGEST_STATUS, State, Status, decode_status
 from receptor.workceptor.unit import CREATED, Unit
 
@@ -68,6 +70,10 @@ class PlainUnit(Unit):
     async def start(self) -> str:
         raise NotImplementedError
 
+    @property
+    def start_result(self) -> str:
+        raise NotImplementedError
+
     async def cancel(self) -> bool:
         raise NotImplementedError
 
@@ -80,8 +86,8 @@ class Fixture:
         self.disk = SlowDisk()
         self.folder = UnitFolder(data_folder / "unit0001")
         self.folder.create(b"")
-        self.forgotten: list[str] = []
-        self.unit = PlainUnit("unit0001", self.folder, PENDING, self.disk, self.forgotten.append)
+        self.keeper = PlayedKeeper()
+        self.unit = PlainUnit(self.folder, PENDING, self.disk, self.keeper, Submission())
 
     @property
     def on_disk(self) -> Status:
@@ -278,7 +284,7 @@ class TestRemoving:
             await it.unit.save(running(7))
             await it.unit.remove()
             assert list(it.folder.path.parent.iterdir()) == []
-            assert it.forgotten == ["unit0001"]
+            assert it.keeper.forgotten == ["unit0001"]
             await it.unit.remove()
 
         play(story)
@@ -317,10 +323,10 @@ class TestRemoving:
             doomed.write_text("in the way")
             with pytest.raises(OperatingError):
                 await it.unit.remove()
-            assert it.forgotten == []
+            assert it.keeper.forgotten == []
             doomed.unlink()
             await it.unit.remove()
-            assert it.forgotten == ["unit0001"]
+            assert it.keeper.forgotten == ["unit0001"]
             assert list(it.folder.path.parent.iterdir()) == []
 
         play(story)
@@ -408,7 +414,7 @@ class TestPayload:
 
     def test_that_was_cut_off_by_a_restart(self, play: Play) -> None:
         async def story(it: Fixture) -> None:
-            await it.unit.payload_is_cut_off()
+            await it.unit.payload_is_cut_off("the node ended before it was complete")
             assert it.on_disk.state is State.FAILED
             assert it.on_disk.detail == "Error reading input data: the node ended before it was complete"
 

@@ -22,7 +22,6 @@ from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.remote import expiration_text
 from receptor.workceptor.remote_unit import RemoteWorkUnit
 from receptor.workceptor.results import follow
-from receptor.workceptor.signing import Signer
 from receptor.workceptor.status import (
     NO_EXPIRATION,
     CommandExtra,
@@ -33,8 +32,10 @@ from receptor.workceptor.status import (
     decode_status,
     encode_status,
 )
+from receptor.workceptor.tokens import Signer
 from receptor.workceptor.unit import Unit
-from receptor.workceptor.workceptor import RemoteWork, Workceptor
+from receptor.workceptor.work import CommandWork, RemoteWork
+from receptor.workceptor.workceptor import Workceptor
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
@@ -83,10 +84,13 @@ class Node:
     def store(self, unit_id: str, status: Status | bytes, output: bytes = b"") -> UnitFolder:
         """Make a unit as an earlier daemon would have left it."""
         folder = self.folder(unit_id)
-        folder.create(b"")
-        folder.write_status(status if isinstance(status, bytes) else encode_status(status))
+        folder.create(status if isinstance(status, bytes) else encode_status(status))
         folder.stdout_file.write_bytes(output)
         return folder
+
+
+def command_work(work_type: str, parameters: dict[str, str]) -> CommandWork:
+    return CommandWork(work_type=work_type, parameters=parameters)
 
 
 Story = Callable[[Node], Coroutine[Any, Any, None]]
@@ -117,14 +121,14 @@ async def parts(*payload: bytes) -> AsyncIterator[bytes]:
 
 
 async def submit(workceptor: Workceptor, work_type: str, params: str = "", payload: bytes = b"") -> Unit:
-    unit = await workceptor.make_command_unit(work_type, {"params": params} if params else {})
+    unit = await workceptor.make_unit(command_work(work_type, {"params": params} if params else {}))
     await unit.receive_payload(parts(payload))
     assert await unit.start() == "Job Started"
     return unit
 
 
 async def submit_to_bar(workceptor: Workceptor, payload: bytes = b"payload", ttl: str = "") -> Unit:
-    unit = await workceptor.make_remote_unit(remote_work(ttl=ttl))
+    unit = await workceptor.make_unit(remote_work(ttl=ttl))
     await unit.receive_payload(parts(payload))
     await unit.start()
     return unit
@@ -175,7 +179,7 @@ class TestMaking:
     def test_is_on_disk_before_its_id_is_told(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
-                unit = await workceptor.make_command_unit("cat", {})
+                unit = await workceptor.make_unit(command_work("cat", {}))
                 assert decode_status(unit.folder.read_status()).detail == "Unit Created"
 
         play(story)
@@ -183,7 +187,7 @@ class TestMaking:
     def test_params_of_the_submitter_come_last(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
-                unit = await workceptor.make_command_unit("bash", {"params": "'echo $0 $1' a b"})
+                unit = await workceptor.make_unit(command_work("bash", {"params": "'echo $0 $1' a b"}))
                 assert unit.status.extra == CommandExtra(params="-c 'echo $0 $1' a b")
                 await unit.receive_payload(parts())
                 await unit.start()
@@ -195,7 +199,7 @@ class TestMaking:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
                 with pytest.raises(CommandError, match="extra params provided but not allowed"):
-                    await workceptor.make_command_unit("cat", {"params": "/etc/shadow"})
+                    await workceptor.make_unit(command_work("cat", {"params": "/etc/shadow"}))
                 assert workceptor.units == {}
 
         play(story)
@@ -204,7 +208,7 @@ class TestMaking:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
                 with pytest.raises(UnknownWorkType, match="unknown work type nope"):
-                    await workceptor.make_command_unit("nope", {})
+                    await workceptor.make_unit(command_work("nope", {}))
 
         play(story)
 
@@ -221,7 +225,7 @@ class TestMaking:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
                 with pytest.raises(CommandError, match="cannot send secrets over a non-TLS connection") as refused:
-                    await workceptor.make_remote_unit(remote_work({name: "s3cr3t"}))
+                    await workceptor.make_unit(remote_work({name: "s3cr3t"}))
                 assert "s3cr3t" not in str(refused.value)
                 assert workceptor.units == {}
 
@@ -231,7 +235,7 @@ class TestMaking:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
                 with pytest.raises(CommandError, match="unknown TLS client nope"):
-                    await workceptor.make_remote_unit(remote_work(tls_client="nope"))
+                    await workceptor.make_unit(remote_work(tls_client="nope"))
 
         play(story)
 
@@ -239,7 +243,7 @@ class TestMaking:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
                 with pytest.raises(CommandError, match="no work-signing key"):
-                    await workceptor.make_remote_unit(remote_work(sign_work=True))
+                    await workceptor.make_unit(remote_work(sign_work=True))
 
         play(story)
 
@@ -248,7 +252,7 @@ class TestMaking:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
                 with pytest.raises(CommandError, match=r"^ttl: "):
-                    await workceptor.make_remote_unit(remote_work(ttl=ttl))
+                    await workceptor.make_unit(remote_work(ttl=ttl))
                 assert workceptor.units == {}
 
         play(story)
@@ -256,13 +260,13 @@ class TestMaking:
     def test_what_the_record_of_remote_work_holds(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
-                unit = await workceptor.make_remote_unit(remote_work({"params": "-n", "color": "red"}, ttl="1h"))
+                unit = await workceptor.make_unit(remote_work({"params": "-n", "color": "red"}, ttl="1h"))
                 extra = decode_status(unit.folder.read_status()).extra
                 assert isinstance(extra, RemoteExtra)
                 assert extra.remote_params == {"params": "-n", "color": "red"}
                 assert (extra.remote_node, extra.remote_work_type, extra.remote_started) == ("bar", "echo", False)
                 assert expiration_text(time.time() + 3500) < extra.expiration < expiration_text(time.time() + 3700)
-                forever = await workceptor.make_remote_unit(remote_work())
+                forever = await workceptor.make_unit(remote_work())
                 assert isinstance(forever.status.extra, RemoteExtra)
                 assert forever.status.extra.expiration == NO_EXPIRATION
 
@@ -271,7 +275,7 @@ class TestMaking:
     def test_many_at_once_have_different_ids(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
-                made = await asyncio.gather(*(workceptor.make_command_unit("cat", {}) for _ in range(50)))
+                made = await asyncio.gather(*(workceptor.make_unit(command_work("cat", {})) for _ in range(50)))
                 assert len({unit.unit_id for unit in made}) == len(workceptor.units) == 50
 
         play(story)
@@ -580,7 +584,7 @@ class TestRemoteUnits:
     def test_one_whose_payload_was_still_coming(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
-                unit = await workceptor.make_remote_unit(remote_work())
+                unit = await workceptor.make_unit(remote_work())
                 unit_id = unit.unit_id
             async with node.up() as workceptor:
                 assert outcome(workceptor.get(unit_id)) == (

@@ -16,6 +16,9 @@ from receptor.identifiers import is_unit_id
 LONGEST_LINE = 1024 * 1024
 """Bytes of the longest control line that is read."""
 
+LONGEST_KEY = 128
+"""Characters of the longest idempotency key."""
+
 _SHOWN = 60
 
 
@@ -64,6 +67,7 @@ class WorkSubmit:
     ttl: str = ""
     sign_work: bool = False
     signature: str = field(default="", repr=False)
+    idempotency_key: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -125,7 +129,7 @@ _Value = str | int | float | bool | None | list[object] | dict[str, object]
 _Fields = dict[str, _Value]
 _decoder = msgspec.json.Decoder(_Fields)
 _SUBMIT_KEYS = frozenset(
-    {"command", "subcommand", "node", "worktype", "tlsclient", "ttl", "signwork", "signature"}
+    {"command", "subcommand", "node", "worktype", "tlsclient", "ttl", "signwork", "signature", "idempotencykey"}
 )  # every other key is a parameter of the work
 
 
@@ -250,8 +254,16 @@ def _submit_from_json(fields: _Fields) -> WorkSubmit:
         ttl=_text(fields, "ttl", ""),
         sign_work=sign_work == "true",
         signature=_text(fields, "signature", ""),
+        idempotency_key=_idempotency_key(fields),
         parameters={key: _text(fields, key) for key in fields if key not in _SUBMIT_KEYS},
     )
+
+
+def _idempotency_key(fields: _Fields) -> str:
+    key = _text(fields, "idempotencykey", "")
+    if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise CommandError(f"idempotencykey must be at most {LONGEST_KEY} printable ASCII characters")
+    return key
 
 
 def _requested_fields(fields: _Fields) -> tuple[str, ...] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -12,10 +14,11 @@ from receptor.errors import CommandError
 from receptor.identifiers import is_localhost
 from receptor.node.byte_stream import ByteStream, Origin
 from receptor.workceptor.results import follow
-from receptor.workceptor.signing import Verifier
 from receptor.workceptor.status import REMOTE_WORK_TYPE, RemoteExtra, StatusAnswer, answer
+from receptor.workceptor.tokens import Deed, Verifier, submit_deed
 from receptor.workceptor.unit import Unit
-from receptor.workceptor.workceptor import RemoteWork, Workceptor
+from receptor.workceptor.work import CommandWork, RemoteWork, Work
+from receptor.workceptor.workceptor import Workceptor
 
 
 class WorkCommands:
@@ -28,8 +31,14 @@ class WorkCommands:
 
     async def submit(self, command: WorkSubmit, stream: ByteStream) -> SubmitAnswer:
         """Make a unit, take its payload, and begin the work."""
-        unit = await self._make(command, stream.origin)
-        await unit.receive_payload(_payload(stream, unit.unit_id))
+        unit, payload_digest = await self._make(command, stream.origin)
+        payload = _payload(stream, unit.unit_id, self._workceptor.limits.payload, payload_digest)
+        if unit.has_payload:
+            # It was submitted before with the same key; the client can't know how far that came.
+            async for _ in payload:
+                pass
+            return SubmitAnswer(unit.start_result, unit.unit_id)
+        await unit.receive_payload(payload)
         return SubmitAnswer(await unit.start(), unit.unit_id)
 
     async def list(self, command: WorkList) -> dict[str, StatusAnswer]:
@@ -37,15 +46,15 @@ class WorkCommands:
         units = list(self._workceptor.units.values())
         if command.unit_id is not None:
             units = [self._workceptor.get(command.unit_id)]
-        return {unit.unit_id: answer(await unit.current_status()) for unit in units}
+        return {unit.unit_id: await _answer(unit) for unit in units}
 
     async def status(self, command: WorkStatus) -> StatusAnswer:
         """The status of a unit."""
-        return answer(await self._workceptor.get(command.unit_id).current_status())
+        return await _answer(self._workceptor.get(command.unit_id))
 
     async def results(self, command: WorkResults, stream: ByteStream) -> None:
         """Stream the output of a unit until it has ended."""
-        unit = self._allowed(command, stream.origin)
+        unit = await self._allowed(command, Deed("results", command.unit_id), stream.origin)
         await stream.write(f"Streaming results for work unit {unit.unit_id}\n".encode())
         async with aclosing(follow(unit, command.start, self._workceptor.growth)) as output:
             async for data in output:
@@ -54,42 +63,46 @@ class WorkCommands:
 
     async def cancel(self, command: WorkCancel, stream: ByteStream) -> dict[str, str]:
         """Stop a unit."""
-        unit = self._allowed(command, stream.origin)
+        unit = await self._allowed(command, Deed("cancel", command.unit_id), stream.origin)
         return {"cancelled" if await unit.cancel() else "cancel pending": unit.unit_id}
 
     async def release(self, command: WorkRelease, stream: ByteStream) -> dict[str, str]:
         """Stop a unit and delete it."""
-        unit = self._allowed(command, stream.origin)
+        deed = Deed("force-release" if command.force else "release", command.unit_id)
+        unit = await self._allowed(command, deed, stream.origin)
         return {"released" if await unit.release(command.force) else "release pending": unit.unit_id}
 
-    async def _make(self, command: WorkSubmit, origin: Origin) -> Unit:
+    async def _make(self, command: WorkSubmit, origin: Origin) -> tuple[Unit, str | None]:
+        """The unit, and the digest that its payload must have."""
         is_ours = is_localhost(command.node) or command.node == self._node_id
         if is_ours and command.work_type == REMOTE_WORK_TYPE:
             raise CommandError("unknown work type remote: name the node to run on, and a work type of that node")
-        self._check_signature(is_ours and self._asks_signature(command.work_type), command.signature, origin)
+        is_asked = is_ours and self._asks_signature(command.work_type)
+        deed = submit_deed(command.work_type, command.parameters, command.idempotency_key)
+        payload_digest = await self._check_signature(is_asked, command.signature, deed, origin)
         if is_ours:
             if command.ttl:
                 raise CommandError("ttl option is intended for remote work only")
-            return await self._workceptor.make_command_unit(command.work_type, command.parameters)
+            work: Work = CommandWork(work_type=command.work_type, parameters=command.parameters)
+            return await self._workceptor.make_unit(work, origin.who, command.idempotency_key), payload_digest
         if command.sign_work and not origin.is_local:
             raise CommandError("this node signs work for clients of its Unix socket only")
-        return await self._workceptor.make_remote_unit(
-            RemoteWork(
-                node=command.node,
-                work_type=command.work_type,
-                tls_client=command.tls_client,
-                ttl=command.ttl,
-                sign_work=command.sign_work,
-                parameters=command.parameters,
-            )
+        work = RemoteWork(
+            node=command.node,
+            work_type=command.work_type,
+            tls_client=command.tls_client,
+            ttl=command.ttl,
+            sign_work=command.sign_work,
+            parameters=command.parameters,
         )
+        return await self._workceptor.make_unit(work, origin.who, command.idempotency_key), None
 
-    def _allowed(self, command: WorkResults | WorkCancel | WorkRelease, origin: Origin) -> Unit:
+    async def _allowed(self, command: WorkResults | WorkCancel | WorkRelease, deed: Deed, origin: Origin) -> Unit:
         """The unit of a command that reads or ends it. Raises CommandError if the signature is not as it must be."""
         unit = self._workceptor.get(command.unit_id)
         extra = unit.status.extra
         is_signed = extra.sign_work if isinstance(extra, RemoteExtra) else self._asks_signature(unit.status.work_type)
-        self._check_signature(is_signed, command.signature, origin)
+        await self._check_signature(is_signed, command.signature, deed, origin)
         return unit
 
     def _asks_signature(self, work_type: str) -> bool:
@@ -97,16 +110,37 @@ class WorkCommands:
         command = self._workceptor.work_commands.get(work_type)
         return self._verifier is not None if command is None else command.verify_signature
 
-    def _check_signature(self, is_asked: bool, signature: str, origin: Origin) -> None:
+    async def _check_signature(self, is_asked: bool, signature: str, deed: Deed, origin: Origin) -> str | None:
+        """The digest that the payload must have according to the signature."""
         if not is_asked and signature:
             raise CommandError("work type did not expect a signature")
-        if is_asked and not origin.is_local:
-            if self._verifier is None:
-                raise CommandError("could not verify signature: this node has no work-verification key")
-            self._verifier.verify(signature, time.time())
+        if not is_asked or origin.is_local:
+            return None
+        if self._verifier is None:
+            raise CommandError("could not verify signature: this node has no work-verification key")
+        payload_digest = self._verifier.verify(signature, time.time(), deed)
+        await asyncio.to_thread(self._verifier.used.save)
+        return payload_digest
 
 
-async def _payload(stream: ByteStream, unit_id: str) -> AsyncIterator[bytes]:
+async def _answer(unit: Unit) -> StatusAnswer:
+    status = await unit.current_status()
+    process = unit.end.answer() if unit.end and status.state.is_final else None
+    return answer(status, process, unit.submission.idempotency_key)
+
+
+async def _payload(stream: ByteStream, unit_id: str, largest: int, digest: str | None) -> AsyncIterator[bytes]:
+    """The payload as it comes. Raises CommandError at its end if it has too many bytes, or isn't what was signed."""
     await stream.write(f"Work unit created with ID {unit_id}. Send stdin data and EOF.\n".encode())
+    size = 0
+    hashed = hashlib.sha256() if digest else None
     while data := await stream.read():
-        yield data
+        size += len(data)
+        if size <= largest:
+            if hashed:
+                hashed.update(data)
+            yield data
+    if size > largest:
+        raise CommandError(f"the payload has {size} bytes, more than the {largest} that the limits of this node allow")
+    if hashed and hashed.hexdigest() != digest:
+        raise CommandError("the signature is for another payload; submit the work again")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import shlex
-from collections.abc import Callable
 from concurrent.futures import Executor
 
 import msgspec
 
 from receptor.errors import CommandError, OperatingError, UnknownWorkType
 from receptor.workceptor.folder import UnitFolder
-from receptor.workceptor.records import ExitRecord, StartRecord
+from receptor.workceptor.processes import GRACE
+from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.runner_client import RunnerClient, stop_process_group
 from receptor.workceptor.status import CommandExtra, State, Status
-from receptor.workceptor.unit import Unit
+from receptor.workceptor.unit import Keeper, Unit
 
 ANSWER_TIME = 8.0
 """Seconds after which a cancel or release answers that it is pending."""
@@ -26,21 +26,26 @@ logger = logging.getLogger("receptor.workceptor")
 
 
 class CommandUnit(Unit):
-    """A command, from its payload to its end. The runner process starts it and tells of its end."""
+    """A command, from its payload to its end. The runner process starts it and tells of its end.
+
+    ``grace`` is how many seconds it has from SIGINT to SIGTERM when it is cancelled.
+    """
 
     def __init__(
         self,
-        unit_id: str,
         folder: UnitFolder,
         status: Status,
         disk: Executor,
-        forget: Callable[[str], None],
+        keeper: Keeper,
+        submission: Submission,
         runner: RunnerClient,
         command: str,
+        grace: float = GRACE,
     ) -> None:
-        super().__init__(unit_id, folder, status, disk, forget)
+        super().__init__(folder, status, disk, keeper, submission)
         self._runner = runner
         self._command = command
+        self._grace = grace
         self._is_begun = False
         self._process: StartRecord | None = None
         self._process_known = asyncio.Event()
@@ -75,6 +80,10 @@ class CommandUnit(Unit):
         finally:
             self._process_known.set()
         await self.running(process)
+        return self.start_result
+
+    @property
+    def start_result(self) -> str:
         return "Job Started"
 
     async def running(self, process: StartRecord) -> None:
@@ -96,20 +105,30 @@ class CommandUnit(Unit):
 
     async def command_ended(self, record: ExitRecord) -> None:
         """The command has ended: settle the final status."""
+        self.end = record
         await self._settle(State.SUCCEEDED if record.succeeded else State.FAILED, record.detail)
 
     async def vanished(self, reason: str) -> None:
         """The command is gone and nobody knows how it ended."""
         await self._settle(State.FAILED, reason)
 
+    def recall_order(self) -> None:
+        """After a restart: a user had ordered to stop it, so an end of the command since then counts as cancelled."""
+        self._is_cancelled = not self.status.state.is_final
+
+    async def obey(self, order: Order) -> None:
+        """Go on with what a user had ordered before the restart; it goes on after this returns."""
+        if order is Order.RELEASE:
+            self._begin_to_remove()
+        elif not self.status.state.is_final:
+            self._begin_to_stop()
+
     async def cancel(self) -> bool:
         return await _done_in_time(self._begin_to_stop())
 
     async def release(self, force: bool) -> bool:
         self._is_forced = self._is_forced or force
-        if self._removing is None or self._removing.done():
-            self._removing = asyncio.create_task(self._stop_and_remove(), name=f"remove unit {self.unit_id}")
-        return await _done_in_time(self._removing)
+        return await _done_in_time(self._begin_to_remove())
 
     async def close(self) -> None:
         tasks = [task for task in (self._removing, self._stopping) if task is not None]
@@ -128,15 +147,31 @@ class CommandUnit(Unit):
             self._stopping = asyncio.create_task(self._stop(), name=f"stop unit {self.unit_id}")
         return self._stopping
 
+    def _begin_to_remove(self) -> asyncio.Task[OperatingError | None]:
+        if self._removing is None or self._removing.done():
+            self._removing = asyncio.create_task(self._stop_and_remove(), name=f"remove unit {self.unit_id}")
+        return self._removing
+
+    async def _note(self, order: Order) -> None:
+        """Put an order that takes time on disk, so that it is carried out whatever dies meanwhile."""
+        if self.ended.is_set():
+            return
+        try:
+            await self.on_disk(self.folder.write_order, order)
+        except OperatingError as error:
+            logger.error("a restart would forget the order to %s: %s", order, error, extra={"unit": self.unit_id})
+
     async def _stop(self) -> OperatingError | None:
         """End the command, or see to it that it never begins. Returns why it can't be killed."""
+        if self._removing is None or self._removing.done():
+            await self._note(Order.CANCEL)
         if not self._is_begun:
             await self._settle(State.CANCELED, CANCELED_DETAIL)
             return None
         await self._process_known.wait()
         try:
             if self._process is not None and not self.ended.is_set():
-                await stop_process_group(self._process, self.ended)
+                await stop_process_group(self._process, self.ended, self._grace)
         except OperatingError as error:
             # Whoever asked for it may have gone by now.
             logger.error("%s", error, extra={"unit": self.unit_id})
@@ -147,6 +182,7 @@ class CommandUnit(Unit):
         return None
 
     async def _stop_and_remove(self) -> OperatingError | None:
+        await self._note(Order.RELEASE)
         problem = await self._begin_to_stop()
         if problem is not None and not self._is_forced:
             return problem

@@ -14,7 +14,7 @@ import msgspec
 
 from receptor.errors import CommandError, PeerError
 from receptor.identifiers import is_unit_id
-from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
+from receptor.workceptor.status import RemoteExtra, Report, State, Status, decode_report
 
 LONGEST_ANSWER = 8 * 1024 * 1024
 LONGEST_TEXT = 4096
@@ -61,13 +61,19 @@ async def greet(stream: ControlStream, node: str) -> None:
 async def submit(
     stream: ControlStream,
     remote: RemoteExtra,
+    idempotency_key: str,
     signature: str,
     payload: AsyncIterator[bytes],
     on_unit: Callable[[str], Awaitable[None]],
 ) -> None:
-    """Submit the work and its payload; ``on_unit`` hears the remote unit's id before the payload is sent."""
+    """Submit the work and its payload; ``on_unit`` hears the remote unit's id before the payload is sent.
+
+    A node that knows idempotency keys takes a second submission with the same key for the first one. To all others
+    the key is a parameter that no work type has, which they pass over.
+    """
     fields = {**remote.remote_params, "command": "work", "subcommand": "submit", "node": remote.remote_node}
     fields |= {"worktype": remote.remote_work_type, "tlsclient": remote.tls_client}
+    fields |= {"idempotencykey": idempotency_key}
     await _command(stream, fields, signature)
     answer = await _line(stream)
     unit_id = answer.removeprefix(_CREATED_BEFORE).removesuffix(_CREATED_AFTER)
@@ -80,15 +86,16 @@ async def submit(
     await _line(stream)
 
 
-async def ask_status(stream: ControlStream, unit_id: str) -> Status:
+async def ask_status(stream: ControlStream, unit_id: str) -> Report:
     """The status of a unit; may be asked again and again on one stream."""
     await _command(stream, {"command": "work", "subcommand": "status", "unitid": unit_id})
     answer = await _line(stream)
     try:
-        status = decode_status(answer.encode())
+        report = decode_report(answer.encode())
     except ValueError as error:
         raise PeerError(f"the status of {unit_id} can't be understood: {error}") from None
-    return msgspec.structs.replace(status, detail=status.detail[:LONGEST_TEXT])
+    status = msgspec.structs.replace(report.status, detail=report.status.detail[:LONGEST_TEXT])
+    return msgspec.structs.replace(report, status=status)
 
 
 async def results(stream: ControlStream, unit_id: str, start: int, signature: str) -> AsyncGenerator[bytes, None]:

@@ -14,3 +14,6 @@ class WorkLimits:
     running: int = 10_000
     """Units of one submitter that have not ended."""
     payload: int = 64 * 1024**3
+
+
+DEFAULT_LIMITS = WorkLimits()

@@ -7,6 +7,9 @@ import signal
 
 import msgspec
 
+from receptor.netceptor.messages import format_time, parse_time
+from receptor.workceptor.status import ProcessAnswer
+
 LOCAL = "local"
 
 
@@ -19,6 +22,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """The submitter's own name for the submission: said again, it means the same unit. Empty if there is none."""
     request_digest: str = ""
     """What was asked for under that key."""
+
+    @property
+    def is_of_node(self) -> bool:
+        """Whether another node submitted it."""
+        return self.submitter.startswith("node ")
 
 
 class Order(enum.StrEnum):
@@ -68,3 +76,28 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
         if self.signal is None:
             return f"exit status {self.exit_code}"
         return f"signal: {(signal.strsignal(self.signal) or str(self.signal)).lower()}"
+
+    def answer(self) -> ProcessAnswer:
+        """The same as clients see it."""
+        return ProcessAnswer(
+            exit_code=self.exit_code,
+            signal=self.signal,
+            started=format_time(int(self.started * 1e9)),
+            ended=format_time(int(self.ended * 1e9)),
+            user_seconds=self.user_seconds,
+            system_seconds=self.system_seconds,
+            peak_memory=self.peak_memory,
+        )
+
+    @classmethod
+    def of(cls, answer: ProcessAnswer) -> ExitRecord:
+        """The record of a command of another node. Raises ValueError if a time is none."""
+        return cls(
+            exit_code=answer.exit_code,
+            signal=answer.signal,
+            started=parse_time(answer.started) / 1e9,
+            ended=parse_time(answer.ended) / 1e9,
+            user_seconds=answer.user_seconds,
+            system_seconds=answer.system_seconds,
+            peak_memory=answer.peak_memory,
+        )

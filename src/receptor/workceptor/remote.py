@@ -138,13 +138,17 @@ class RemoteUnit:
         """The connection was lost during a submission: if a unit was made, see first what became of it."""
         self._must_check = self.remote.remote_unit_id != ""
 
-    def checked(self, remote: Status) -> bool:
-        """What became of a unit whose submission broke off.
+    def checked(self, remote: Status, knows_key: bool) -> bool:
+        """What became of a unit whose submission broke off; ``knows_key`` if the other node has our key with it.
 
         Returns False if that does not tell enough yet: check again after a pause.
         """
         if not never_got_its_payload(remote):
             self.submitted()
+            return True
+        if knows_key and not self.remote.local_cancelled:
+            # The same submission made again goes on with this very unit, whatever is still on its way.
+            self._must_check = False
             return True
         self._found_waiting += 1
         self._must_discard = remote.state.is_final or self.remote.local_cancelled or self._found_waiting >= CHECKS

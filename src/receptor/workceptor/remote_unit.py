@@ -9,17 +9,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from receptor.errors import CommandError, OperatingError, PeerError, UnreachableError
 from receptor.node.byte_stream import CHUNK, ByteStream
 from receptor.workceptor import conversations
 from receptor.workceptor.conversations import Refused
 from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
+from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.remote import RemoteUnit, Talk
-from receptor.workceptor.signing import Signer
-from receptor.workceptor.status import Status
-from receptor.workceptor.unit import Unit
+from receptor.workceptor.status import ProcessAnswer, Status
+from receptor.workceptor.tokens import Deed, Signer, file_digest, submit_deed
+from receptor.workceptor.unit import Keeper, Unit
 
 CONTROL_SERVICE = "control"
 GREETING_TIME = 10.0
@@ -46,16 +47,16 @@ class RemoteWorkUnit(Unit):
 
     def __init__(
         self,
-        unit_id: str,
         folder: UnitFolder,
         status: Status,
         disk: Executor,
-        forget: Callable[[str], None],
+        keeper: Keeper,
+        submission: Submission,
         mesh: Dialer,
         signer: Signer | None,
         stdout_size: int = 0,
     ) -> None:
-        super().__init__(unit_id, folder, status, disk, forget)
+        super().__init__(folder, status, disk, keeper, submission)
         self.logic = RemoteUnit(status, stdout_size)
         self._mesh = mesh
         self._signer = signer
@@ -85,12 +86,16 @@ class RemoteWorkUnit(Unit):
         await self.resume()
         await self._attempts(Talk.SUBMIT)
         if self.logic.remote.remote_started:
-            return "Job Started"
+            return self.start_result
         if self.logic.remote.local_cancelled:
             raise CommandError(f"unit {self.unit_id} was cancelled before it was started")
         if self.status.state.is_final:
             raise CommandError(self.status.detail)
-        return "Job Submitted"
+        return self.start_result
+
+    @property
+    def start_result(self) -> str:
+        return "Job Started" if self.logic.remote.remote_started else "Job Submitted"
 
     async def resume(self) -> None:
         """Take up the work, at first or after a restart of this node."""
@@ -243,13 +248,17 @@ class RemoteWorkUnit(Unit):
         )
 
     async def _submit(self, stream: ByteStream) -> None:
+        signature = await self._submit_signature()
         async with aclosing(self._payload()) as payload:
-            await conversations.submit(stream, self.logic.remote, self._signature(), payload, self._unit_made)
+            await conversations.submit(stream, self.logic.remote, self.unit_id, signature, payload, self._unit_made)
         self.logic.submitted()
 
     async def _unit_made(self, remote_unit_id: str) -> None:
         self.logic.remote_unit_made(remote_unit_id)
         await self.save(self.logic.status)
+        if self.save_problem is not None:
+            # Its id must be on disk before it can begin to run: an existing node would run the work twice.
+            raise self.save_problem
 
     async def _payload(self) -> AsyncGenerator[bytes, None]:
         async with self.opened(self.folder.open_stdin_for_reading) as stdin:
@@ -258,13 +267,13 @@ class RemoteWorkUnit(Unit):
 
     async def _check(self, stream: ByteStream) -> None:
         async with asyncio.timeout(ANSWER_TIME):
-            status = await conversations.ask_status(stream, self.logic.remote.remote_unit_id)
-        if not self.logic.checked(status):
+            report = await conversations.ask_status(stream, self.logic.remote.remote_unit_id)
+        if not self.logic.checked(report.status, report.idempotency_key == self.unit_id):
             raise UnreachableError("the rest of the payload may still be on its way")
 
     async def _discard(self, stream: ByteStream) -> None:
         async with asyncio.timeout(ANSWER_TIME):
-            await conversations.release(stream, self.logic.remote.remote_unit_id, self._signature())
+            await conversations.release(stream, self.logic.remote.remote_unit_id, self._signature("release"))
         self.logic.discarded()
 
     async def _follow(self, stream: ByteStream) -> None:
@@ -272,8 +281,10 @@ class RemoteWorkUnit(Unit):
         while True:
             self._output_ended.clear()
             async with asyncio.timeout(ANSWER_TIME):
-                status = await conversations.ask_status(stream, self.logic.remote.remote_unit_id)
-            self.logic.status_received(status)
+                report = await conversations.ask_status(stream, self.logic.remote.remote_unit_id)
+            if report.process is not None and self.end is None:
+                await self._note_end(report.process)
+            self.logic.status_received(report.status)
             self.logic.succeeded(Talk.FOLLOW)
             await self._sync()
             if self.status.state.is_final:
@@ -283,13 +294,22 @@ class RemoteWorkUnit(Unit):
                     await self._output_ended.wait()
             interval = min(interval * 2, STATUS_INTERVAL)
 
+    async def _note_end(self, process: ProcessAnswer) -> None:
+        try:
+            self.end = ExitRecord.of(process)
+            await self.on_disk(self.folder.write_exit, self.end)
+        except ValueError as error:
+            raise PeerError(f"it can't be understood how the command ended: {error}") from None
+        except OperatingError as error:
+            logger.error("how the command ended can't be noted: %s", error, extra={"unit": self.unit_id})
+
     async def _fetch(self, stream: ByteStream) -> None:
         # As it is on disk: what failed before may have written a part.
         start = self.logic.stdout_size = await self.stdout_size()
         remote_id = self.logic.remote.remote_unit_id
         async with (
             self.opened(self.folder.open_stdout_append) as stdout,
-            aclosing(conversations.results(stream, remote_id, start, self._signature())) as output,
+            aclosing(conversations.results(stream, remote_id, start, self._signature("results"))) as output,
         ):
             async for data in output:
                 await self.on_disk(write_through, stdout, data)
@@ -310,21 +330,31 @@ class RemoteWorkUnit(Unit):
 
     async def _cancel(self, stream: ByteStream) -> None:
         async with asyncio.timeout(ANSWER_TIME):
-            await conversations.cancel(stream, self.logic.remote.remote_unit_id, self._signature())
+            await conversations.cancel(stream, self.logic.remote.remote_unit_id, self._signature("cancel"))
         self.logic.cancel_heard()
         self._output_ended.set()
 
     async def _release(self, stream: ByteStream) -> None:
         async with asyncio.timeout(ANSWER_TIME):
-            await conversations.release(stream, self.logic.remote.remote_unit_id, self._signature())
+            await conversations.release(stream, self.logic.remote.remote_unit_id, self._signature("release"))
         self.logic.release_heard()
 
-    def _signature(self) -> str:
+    def _signature(self, command: Literal["results", "cancel", "release"]) -> str:
+        return self._sign(Deed(command, self.logic.remote.remote_unit_id))
+
+    async def _submit_signature(self) -> str:
+        remote = self.logic.remote
+        if not remote.sign_work:
+            return ""
+        deed = submit_deed(remote.remote_work_type, remote.remote_params, self.unit_id)
+        return self._sign(deed, await asyncio.to_thread(file_digest, self.folder.stdin_file))
+
+    def _sign(self, deed: Deed, payload_digest: str | None = None) -> str:
         if not self.logic.remote.sign_work:
             return ""
         if self._signer is None:
             raise Refused("this node has no work-signing key any more; configure work-signing")
-        return self._signer.token(self.logic.remote.remote_node, time.time())
+        return self._signer.token(self.logic.remote.remote_node, time.time(), deed, payload_digest)
 
     def _expire(self) -> None:
         self.logic.expire()

@@ -1,27 +1,19 @@
-"""Signed work: a token that shows who asks, made here and checked there (work-units, "Signed work").
-
-The token is a JSON web token with the header ``{"alg":"RS512","typ":"JWT"}`` and the claims
-``{"aud":["<target node>"],"exp":<unix seconds>}``. The clock is an argument; only the loaders read files.
-"""
+"""The keys of signed work, read from PEM files (work-units, "Signed work")."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from receptor.errors import CommandError, ConfigurationError
+from receptor.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-ALGORITHM = "RS512"
-LARGEST_TOKEN = 16 * 1024
-"""Bytes of the largest token that is looked at."""
 SMALLEST_KEY = 2048
 """Bits of the smallest key that is accepted."""
 
 _LARGEST_KEY_FILE = 1024 * 1024
-_LATEST = 2**53
 
 
 def load_signing_key(path: Path) -> RSAPrivateKey:
@@ -67,75 +59,6 @@ def load_verification_key(path: Path) -> RSAPublicKey:
         raise ConfigurationError(f"{path}: the public key is not an RSA key; {advice}")
     _demand_size(path, key.key_size, advice)
     return key
-
-
-class Signer:
-    """Makes tokens that the holders of the public key accept.
-
-    ``expiration`` is how many seconds a token is good for.
-    """
-
-    def __init__(self, key: RSAPrivateKey, expiration: float) -> None:
-        self._key = key
-        self._expiration = expiration
-
-    def token(self, audience: str, now: float) -> str:
-        """A token for the node ``audience``; ``now`` is in unix seconds. It is a secret: never log it."""
-        import jwt
-
-        claims = {"aud": [audience], "exp": int(now + self._expiration)}
-        return jwt.encode(claims, self._key, algorithm=ALGORITHM)
-
-
-class Verifier:
-    """Checks tokens that came with commands for this node."""
-
-    def __init__(self, key: RSAPublicKey, node_id: str) -> None:
-        self._key = key
-        self._node_id = node_id
-
-    def verify(self, token: str, now: float) -> None:
-        """Accept the token or raise CommandError; ``now`` is in unix seconds.
-
-        The message says why, holds the word ``signature`` and nothing of the token.
-        """
-        if not token:
-            raise CommandError("this work needs a signature, and the command has none; submit it with --signwork")
-        if len(token) > LARGEST_TOKEN or not token.isascii():
-            raise CommandError(f"the signature is not a token of at most {LARGEST_TOKEN} ASCII characters")
-        claims = self._claims(token)
-        expires = claims.get("exp")
-        if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not 0 <= expires <= _LATEST:
-            raise CommandError("the signature does not say until when it is good")
-        if expires <= now:
-            raise CommandError(
-                f"the signature expired {int(now - expires)} seconds ago; sign again, and compare the nodes' clocks"
-            )
-
-    def _claims(self, token: str) -> dict[str, object]:
-        """The claims of a token that was signed with the right key for this node."""
-        import jwt
-
-        # PyJWT reads the wall clock for the claims of time, so these are left to ``verify``. Deep nesting in
-        # the header, which comes before any check of the key, ends in RecursionError.
-        options: jwt.types.Options = {
-            "require": ["exp", "aud"],
-            "verify_exp": False,
-            "verify_nbf": False,
-            "verify_iat": False,
-        }
-        try:
-            return jwt.decode(token, self._key, algorithms=[ALGORITHM], audience=self._node_id, options=options)
-        except jwt.InvalidAlgorithmError as error:
-            raise CommandError(f"the signature is not of the algorithm {ALGORITHM}") from error
-        except jwt.InvalidSignatureError as error:
-            raise CommandError("the signature was not made with the key that this node trusts") from error
-        except jwt.MissingRequiredClaimError as error:
-            raise CommandError(f"the signature lacks the claim {error.claim}") from error
-        except jwt.InvalidAudienceError as error:
-            raise CommandError(f"the signature is not meant for the node {self._node_id}") from error
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise CommandError("the signature is not a well-formed token") from error
 
 
 def _read_key_file(path: Path, purpose: str, advice: str) -> bytes:

@@ -114,13 +114,29 @@ class Status(
     extra: Extra = None
 
 
+class ProcessAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):
+    """How the command of a unit ended and what it used, as the control service shows it.
+
+    Either ``exit_code`` or ``signal`` is set; times are RFC 3339, ``peak_memory`` is in bytes.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    started: str
+    ended: str
+    user_seconds: float
+    system_seconds: float
+    peak_memory: int
+
+
 class StatusAnswer(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
-    rename=_KEYS | {"state_name": "StateName"},
+    omit_defaults=True,
+    rename=_KEYS | {"state_name": "StateName", "process": "Process", "idempotency_key": "IdempotencyKey"},
 ):
-    """A status as the control service shows it, without secrets."""
+    """A status as the control service shows it, without secrets; the last two keys are ours and may be missing."""
 
     state: State
     state_name: str
@@ -128,6 +144,21 @@ class StatusAnswer(
     stdout_size: int
     work_type: str
     extra: Extra
+    process: ProcessAnswer | None = None
+    idempotency_key: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a node told of a unit of its own; existing nodes tell the status only."""
+
+    status: Status
+    process: ProcessAnswer | None = None
+    idempotency_key: str = ""
+
+
+class _Additions(msgspec.Struct, frozen=True, rename={"process": "Process", "idempotency_key": "IdempotencyKey"}):
+    process: ProcessAnswer | None = None
+    idempotency_key: str = ""
 
 
 class _WrittenStatus(
@@ -181,8 +212,18 @@ def decode_status(raw: bytes) -> Status:
         raise ValueError(f"it is not a status: {error}") from error
 
 
-def answer(status: Status) -> StatusAnswer:
-    """What clients may see of the status: parameters that begin with ``secret_`` (any case) are left out."""
+def decode_report(raw: bytes) -> Report:
+    """The answer of another node to ``work status``. Raises ValueError with the reason for people if it is none."""
+    status = decode_status(raw)
+    try:
+        additions = msgspec.json.decode(raw, type=_Additions)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"it is not a status: {error}") from error
+    return Report(status, additions.process, additions.idempotency_key)
+
+
+def answer(status: Status, process: ProcessAnswer | None = None, idempotency_key: str = "") -> StatusAnswer:
+    """What clients may see of a unit: parameters that begin with ``secret_`` (any case) are left out."""
     return StatusAnswer(
         state=status.state,
         state_name=status.state.title,
@@ -190,6 +231,8 @@ def answer(status: Status) -> StatusAnswer:
         stdout_size=status.stdout_size,
         work_type=status.work_type,
         extra=_without_secrets(status.extra),
+        process=process,
+        idempotency_key=idempotency_key,
     )
 
 

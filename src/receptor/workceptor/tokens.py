@@ -56,6 +56,11 @@ class Deed:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def submit_deed(work_type: str, parameters: Mapping[str, str], idempotency_key: str) -> Deed:
+    """The deed of a submit."""
+    return Deed("submit", work_type, {**parameters, "idempotencykey": idempotency_key})
+
+
 def file_digest(path: Path) -> str:
     """SHA-256, in hex, of a file: a payload to sign. Blocks: call it in a worker thread. Raises OperatingError."""
     with operating_errors(path), path.open("rb") as file:

@@ -9,22 +9,37 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar, TypeVarTuple
+from typing import BinaryIO, Protocol, TypeVar, TypeVarTuple
 
 import msgspec
 
-from receptor.errors import OperatingError
+from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
+from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.status import State, Status, encode_status, may_follow
 
 CREATED = "Unit Created"
 WAITING_FOR_PAYLOAD = "Waiting for Input Data"
 PAYLOAD_ERROR = "Error reading input data"
 
+FIRST_SAVE_PAUSE = 1.0
+LONGEST_SAVE_PAUSE = 60.0
+"""Seconds between two attempts to save a status that the disk does not take."""
+
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
 
 logger = logging.getLogger("receptor.workceptor")
+
+
+class Keeper(Protocol):
+    """Who keeps all units."""
+
+    def unit_ended(self, unit: Unit) -> None:
+        """The unit has come to a final state."""
+
+    def unit_removed(self, unit: Unit) -> None:
+        """The unit is no more."""
 
 
 class Unit(ABC):
@@ -34,23 +49,35 @@ class Unit(ABC):
     """
 
     def __init__(
-        self, unit_id: str, folder: UnitFolder, status: Status, disk: Executor, forget: Callable[[str], None]
+        self, folder: UnitFolder, status: Status, disk: Executor, keeper: Keeper, submission: Submission
     ) -> None:
-        self.unit_id = unit_id
+        self.unit_id = folder.unit_id
         self.folder = folder
+        self.submission = submission
+        self.end: ExitRecord | None = None
+        """How the command ended, here or on the other node, once that is known."""
         self.status = status
         self.shown = status
         """What clients see: never ahead of the disk, so that what they were told survives a crash."""
         self._disk = disk
-        self._forget = forget
+        self._keeper = keeper
         self.version = 0
         self.is_removed = False
-        self.submitter = "local"
+        self.save_problem: OperatingError | None = None
+        """Why the newest status is not on disk; it is saved as soon as the disk takes it."""
         self._changed = asyncio.Event()
         self._saving: asyncio.Future[None] | None = None
         self._is_dirty = False
+        self._save_pause = FIRST_SAVE_PAUSE
+        self._save_again: asyncio.TimerHandle | None = None
+        self._receiver: asyncio.Task[object] | None = None
 
     # What is known of it
+
+    @property
+    def submitter(self) -> str:
+        """Whose work it is: ``local``, ``tcp 192.0.2.7``, ``node foo``."""
+        return self.submission.submitter
 
     @abstractmethod
     async def current_status(self) -> Status:
@@ -75,39 +102,81 @@ class Unit(ABC):
     # Its life
 
     async def receive_payload(self, payload: AsyncIterator[bytes]) -> None:
-        """Store the payload. If it breaks off, or the disk is full, the unit fails, and the error is raised on.
+        """Store the payload. If it breaks off, is refused or can't be stored, the unit fails, and that is raised on.
 
         All of the payload is taken even if it can't be stored: on a connection, what follows it counts as a command.
+        ``stop_receiving`` cancels the task that this runs in.
         """
-        await self.update(detail=WAITING_FOR_PAYLOAD)
-        problem: OperatingError | None = None
         try:
-            async with self.opened(self.folder.open_stdin_for_writing) as stdin:
-                async for data in payload:
-                    try:
-                        if problem is None:
-                            await self.on_disk(write_through, stdin, data)
-                    except OperatingError as error:
-                        problem = error
-            if problem is not None:
-                raise problem
-        except (ConnectionError, OperatingError) as error:
+            await self._store(payload)
+            await self.update(detail="Starting Worker")
+            if self.save_problem is not None:
+                raise self.save_problem
+        except ConnectionError as error:
+            await self.payload_is_cut_off(str(error))
+            raise
+        except (CommandError, OperatingError) as error:
             await self.update(state=State.FAILED, detail=f"{PAYLOAD_ERROR}: {error}")
             raise
-        await self.update(detail="Starting Worker")
+
+    async def _store(self, payload: AsyncIterator[bytes]) -> None:
+        self._receiver = asyncio.current_task()
+        try:
+            await self.update(detail=WAITING_FOR_PAYLOAD)
+            await self._write_payload(payload)
+        finally:
+            self._receiver = None
+
+    async def _write_payload(self, payload: AsyncIterator[bytes]) -> None:
+        problem: OperatingError | None = None
+        async with self.opened(self.folder.open_stdin_for_writing) as stdin:
+            async for data in payload:
+                try:
+                    if problem is None:
+                        await self.on_disk(write_through, stdin, data)
+                except OperatingError as error:
+                    problem = error
+            if problem is None:
+                await self.on_disk(self.folder.settle, stdin)
+        if problem is not None:
+            raise problem
+
+    async def stop_receiving(self) -> None:
+        """Drop the connection by which the payload is coming, if one is: it is to be sent once more."""
+        receiver = self._receiver
+        if receiver is not None:
+            receiver.cancel()
+            await asyncio.wait([receiver])
 
     @property
     def has_payload(self) -> bool:
         """Whether the payload is on disk, whole."""
         return self.status.detail not in (CREATED, WAITING_FOR_PAYLOAD)
 
-    async def payload_is_cut_off(self) -> None:
-        """After a restart: the daemon ended while the payload was coming, and the rest won't come."""
-        await self.update(state=State.FAILED, detail=f"{PAYLOAD_ERROR}: the node ended before it was complete")
+    @property
+    def lacks_payload(self) -> bool:
+        """Whether the unit has failed for want of its payload, and so never ran."""
+        return self.status.state is State.FAILED and self.status.detail.startswith(PAYLOAD_ERROR)
+
+    async def payload_is_cut_off(self, reason: str) -> None:
+        """The rest of the payload won't come, and the command never runs.
+
+        Another node that gave a key submits anew what it still wants, so nothing is kept of its unit.
+        """
+        if self.submission.idempotency_key and self.submission.is_of_node:
+            logger.info("removed, as its payload broke off: %s", reason, extra={"unit": self.unit_id})
+            await self.remove()
+        else:
+            await self.update(state=State.FAILED, detail=f"{PAYLOAD_ERROR}: {reason}")
 
     @abstractmethod
     async def start(self) -> str:
         """Begin the work; the ``result`` that the submitter is told. Raises CommandError if it is refused."""
+
+    @property
+    @abstractmethod
+    def start_result(self) -> str:
+        """The ``result`` for one who submits the same once more: how far the start has come."""
 
     @abstractmethod
     async def cancel(self) -> bool:
@@ -120,6 +189,7 @@ class Unit(ABC):
     async def close(self) -> None:
         """The daemon ends: be done with the unit here, so that it can be taken up again from the disk."""
         await self.saved()
+        self._save_no_more()
 
     # Saving
 
@@ -139,21 +209,30 @@ class Unit(ABC):
             )
 
     async def save(self, status: Status) -> None:
-        """Make this the status, and return when it (or a newer one) is on disk and those who wait are told."""
+        """Make this the status, and return when it (or a newer one) is on disk and those who wait are told.
+
+        Returns too if the disk does not take it: see ``save_problem``.
+        """
         if self.is_removed:
             return
         if status != self.status:
             logger.info("%s: %s", status.state.title, status.detail, extra={"unit": self.unit_id})
+        has_ended = status.state.is_final and not self.status.state.is_final
         self.status = status
+        if has_ended:
+            self._keeper.unit_ended(self)
+        await asyncio.shield(self._begin_to_save())
+
+    async def saved(self) -> None:
+        """Wait until all that was to be saved is on disk, or was refused there."""
+        if self._saving is not None:
+            await asyncio.shield(self._saving)
+
+    def _begin_to_save(self) -> asyncio.Future[None]:
         self._is_dirty = True
         if self._saving is None:
             self._saving = asyncio.create_task(self._write(), name=f"save unit {self.unit_id}")
-        await asyncio.shield(self._saving)
-
-    async def saved(self) -> None:
-        """Wait until all that was to be saved is on disk."""
-        if self._saving is not None:
-            await asyncio.shield(self._saving)
+        return self._saving
 
     async def _write(self) -> None:
         """Save until the newest status is on disk, whoever of those who wait for it goes away."""
@@ -162,11 +241,28 @@ class Unit(ABC):
             status = self.status
             try:
                 await self.on_disk(self.folder.write_status, encode_status(status))
+                self._save_no_more()
             except (OperatingError, ValueError) as error:
-                logger.error("the status can't be saved: %s", error, extra={"unit": self.unit_id})
+                self._save_later(OperatingError(str(error)))
             self.shown = status
             self.notify()
         self._saving = None
+
+    def _save_later(self, problem: OperatingError) -> None:
+        if self.save_problem is None:
+            logger.error("the status can't be saved: %s", problem, extra={"unit": self.unit_id})
+            self._save_pause = FIRST_SAVE_PAUSE
+        self.save_problem = problem
+        if self._save_again is not None:
+            self._save_again.cancel()
+        self._save_again = asyncio.get_running_loop().call_later(self._save_pause, self._begin_to_save)
+        self._save_pause = min(self._save_pause * 2, LONGEST_SAVE_PAUSE)
+
+    def _save_no_more(self) -> None:
+        self.save_problem = None
+        if self._save_again is not None:
+            self._save_again.cancel()
+            self._save_again = None
 
     async def remove(self) -> None:
         """Delete the unit; followers of its output end.
@@ -174,9 +270,10 @@ class Unit(ABC):
         Raises OperatingError if its files can't be deleted; then it stays, and may be removed once more.
         """
         self.is_removed = True
+        self._save_no_more()
         self.notify()
         await self.on_disk(self.folder.remove)
-        self._forget(self.unit_id)
+        self._keeper.unit_removed(self)
 
     async def stdout_size(self) -> int:
         """Bytes of output on disk."""

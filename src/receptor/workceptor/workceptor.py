@@ -5,52 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from receptor.config.actions import WorkCommand
-from receptor.durations import parse_duration
-from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWorkType
+from receptor.errors import CommandError, UnknownUnit, UnknownWorkType
 from receptor.identifiers import random_name
-from receptor.netceptor.messages import parse_time
 from receptor.workceptor.command_unit import CommandUnit
-from receptor.workceptor.folder import UnitFolder, remove_leftovers, unit_ids
+from receptor.workceptor.folder import Durability, UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
-from receptor.workceptor.records import ExitRecord
-from receptor.workceptor.remote import expiration_text
+from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
+from receptor.workceptor.processes import GRACE
+from receptor.workceptor.records import LOCAL, ExitRecord, Submission
 from receptor.workceptor.remote_unit import Dialer, RemoteWorkUnit
 from receptor.workceptor.runner_client import NeverStarted, RunnerClient, Running, Vanished
-from receptor.workceptor.signing import Signer
-from receptor.workceptor.status import (
-    NO_EXPIRATION,
-    REMOTE_WORK_TYPE,
-    CommandExtra,
-    RemoteExtra,
-    State,
-    Status,
-    decode_status,
-    is_secret,
-)
-from receptor.workceptor.unit import CREATED, Unit
+from receptor.workceptor.status import RemoteExtra, Status, encode_status
+from receptor.workceptor.stored import StoredUnit, load_units
+from receptor.workceptor.tokens import Signer
+from receptor.workceptor.unit import Unit
+from receptor.workceptor.work import CommandWork, Work, digest_of, first_command_status, first_remote_status
+
+_NODE_ENDED = "the node ended before it was complete"
 
 logger = logging.getLogger("receptor.workceptor")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteWork:
-    """What a submitter asks another node to do."""
-
-    node: str
-    work_type: str
-    tls_client: str = ""
-    ttl: str = ""
-    sign_work: bool = False
-    parameters: Mapping[str, str]
 
 
 class Mesh(Dialer, Protocol):
@@ -64,18 +44,31 @@ class Workceptor:
     """The units of this node."""
 
     def __init__(
-        self, mesh: Mesh, data_folder: Path, work_commands: tuple[WorkCommand, ...], signer: Signer | None
+        self,
+        mesh: Mesh,
+        data_folder: Path,
+        work_commands: tuple[WorkCommand, ...],
+        signer: Signer | None,
+        limits: WorkLimits = DEFAULT_LIMITS,
+        durability: Durability = Durability.PROCESS,
     ) -> None:
         self.growth = GrowthWatcher()
         self.work_commands = {command.work_type: command for command in work_commands}
         self.units: dict[str, Unit] = {}
+        self.limits = limits
         self._mesh = mesh
         self._folder = data_folder
+        self._durability = durability
         self._signer = signer
         self._rng = random.SystemRandom()
         self._disk = ThreadPoolExecutor(1, "disk")
         self._runner = RunnerClient(data_folder, self._command_ended)
         self._reachable: frozenset[str] = frozenset()
+        self._running: dict[str, set[str]] = {}
+        """The units of each submitter that have not ended."""
+        self._keyed: dict[tuple[str, str], Unit] = {}
+        """By submitter and idempotency key."""
+        self._making_keyed = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         mesh.watch_routes(self._routes_changed)
 
@@ -88,94 +81,132 @@ class Workceptor:
         except KeyError:
             raise UnknownUnit(unit_id) from None
 
-    def work_command(self, work_type: str) -> WorkCommand:
-        """A work type of this node. Raises UnknownWorkType."""
+    async def make_unit(self, work: Work, submitter: str = LOCAL, idempotency_key: str = "") -> Unit:
+        """A new unit, or the one that the submitter has made under this key before; that one may lack its payload.
+
+        Raises CommandError if the work can't be done as asked, the key stands for other work or a limit is reached,
+        and OperatingError if the disk does not take the unit.
+        """
+        if not idempotency_key:
+            return await self._make(work, Submission(submitter=submitter))
+        submission = Submission(submitter=submitter, idempotency_key=idempotency_key, request_digest=digest_of(work))
+        async with self._making_keyed:
+            return await self._known(submission) or await self._make(work, submission)
+
+    async def _known(self, submission: Submission) -> Unit | None:
+        """The unit of that submission, ready to take its payload anew if it lacks it."""
+        unit = self._keyed.get((submission.submitter, submission.idempotency_key))
+        if unit is None:
+            return None
+        if unit.submission != submission:
+            raise CommandError(
+                f"the idempotency key was used for other work, in unit {unit.unit_id}; give each submission a new key"
+            )
+        await unit.stop_receiving()
+        if unit.lacks_payload:
+            await unit.release(force=True)
+        return None if unit.is_removed else unit
+
+    async def _make(self, work: Work, submission: Submission) -> Unit:
+        self._check_limits(submission.submitter)
+        if isinstance(work, CommandWork):
+            status = first_command_status(work, self._work_command(work.work_type))
+        else:
+            status = first_remote_status(work, can_sign=self._signer is not None)
+        while True:
+            folder = UnitFolder(self._folder / random_name(self._rng), self._durability)
+            try:
+                await self._on_disk(folder, status, submission)
+            except FileExistsError:
+                continue
+            unit = self._unit(StoredUnit(folder, status, 0, submission, None, None))
+            self._add(unit)
+            return unit
+
+    async def _on_disk(self, folder: UnitFolder, status: Status, submission: Submission) -> None:
+        noted = None if submission == Submission() else submission
+        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, encode_status(status), noted)
+
+    def _check_limits(self, submitter: str) -> None:
+        if len(self.units) >= self.limits.units:
+            raise CommandError(
+                f"this node has {self.limits.units} units, as many as its limits allow; release what has ended"
+            )
+        if len(self._running.get(submitter, ())) >= self.limits.running:
+            raise CommandError(
+                f"{self.limits.running} units of {submitter} have not ended on this node, as many as its limits allow;"
+                " wait until some have"
+            )
+
+    def _work_command(self, work_type: str) -> WorkCommand:
         try:
             return self.work_commands[work_type]
         except KeyError:
             raise UnknownWorkType(work_type) from None
 
-    async def make_command_unit(self, work_type: str, parameters: Mapping[str, str]) -> Unit:
-        """A new unit for a command of this node. Raises CommandError if the work type doesn't take the parameters."""
-        command = self.work_command(work_type)
-        params = parameters.get("params", "")
-        if params and not command.allow_runtime_params:
-            raise CommandError(f"extra params provided but not allowed: work type {work_type} takes none")
-        extra = CommandExtra(params=f"{command.params} {params}".strip())
-        status = Status(state=State.PENDING, detail=CREATED, stdout_size=0, work_type=work_type, extra=extra)
-        unit_id, folder = await self._make_folder()
-        return await self._add(self._command_unit(unit_id, folder, status))
-
-    async def make_remote_unit(self, work: RemoteWork) -> Unit:
-        """A new unit for work on another node. Raises CommandError if it can't be sent as asked."""
-        if any(is_secret(name) for name in work.parameters) and not work.tls_client:
-            raise CommandError("cannot send secrets over a non-TLS connection; name a tlsclient")
-        if work.tls_client:
-            raise CommandError(f"unknown TLS client {work.tls_client}")
-        if work.sign_work and self._signer is None:
-            raise CommandError("this node can't sign work: its configuration has no work-signing key")
-        extra = RemoteExtra(
-            remote_node=work.node,
-            remote_work_type=work.work_type,
-            remote_params=dict(work.parameters),
-            sign_work=work.sign_work,
-            tls_client=work.tls_client,
-            expiration=_expiration(work.ttl),
-        )
-        status = Status(state=State.PENDING, detail=CREATED, stdout_size=0, work_type=REMOTE_WORK_TYPE, extra=extra)
-        unit_id, folder = await self._make_folder()
-        return await self._add(self._remote_unit(unit_id, folder, status))
-
-    async def _make_folder(self) -> tuple[str, UnitFolder]:
-        while True:
-            unit_id = random_name(self._rng)
-            folder = UnitFolder(self._folder / unit_id)
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, b"")
-            except FileExistsError:
-                continue
-            return unit_id, folder
-
-    async def _add(self, unit: Unit) -> Unit:
-        self.units[unit.unit_id] = unit
-        await unit.save(unit.status)
+    def _unit(self, stored: StoredUnit) -> CommandUnit | RemoteWorkUnit:
+        base = (stored.folder, stored.status, self._disk, self, stored.submission)
+        unit: CommandUnit | RemoteWorkUnit
+        if isinstance(stored.status.extra, RemoteExtra):
+            unit = RemoteWorkUnit(*base, self._mesh, self._signer, stored.stdout_size)
+        else:
+            command = self.work_commands.get(stored.status.work_type)
+            program, grace = (command.command, command.grace) if command else ("", GRACE)
+            unit = CommandUnit(*base, self._runner, program, grace)
+        unit.end = stored.end
         return unit
 
-    def _command_unit(self, unit_id: str, folder: UnitFolder, status: Status) -> CommandUnit:
-        command = self.work_commands.get(status.work_type)
-        path = command.command if command else ""
-        return CommandUnit(unit_id, folder, status, self._disk, self._forget, self._runner, path)
+    def _add(self, unit: Unit) -> None:
+        self.units[unit.unit_id] = unit
+        if not unit.status.state.is_final:
+            self._running.setdefault(unit.submitter, set()).add(unit.unit_id)
+        if unit.submission.idempotency_key:
+            self._keyed[unit.submitter, unit.submission.idempotency_key] = unit
 
-    def _remote_unit(self, unit_id: str, folder: UnitFolder, status: Status, stdout_size: int = 0) -> RemoteWorkUnit:
-        return RemoteWorkUnit(unit_id, folder, status, self._disk, self._forget, self._mesh, self._signer, stdout_size)
+    def unit_ended(self, unit: Unit) -> None:
+        """A unit has come to a final state: it counts no more against its submitter's limit."""
+        running = self._running.get(unit.submitter, set())
+        running.discard(unit.unit_id)
+        if not running:
+            self._running.pop(unit.submitter, None)
 
-    def _forget(self, unit_id: str) -> None:
-        self.units.pop(unit_id, None)
+    def unit_removed(self, unit: Unit) -> None:
+        """A unit is no more; its id and key are forgotten."""
+        self.unit_ended(unit)
+        self.units.pop(unit.unit_id, None)
+        key = (unit.submitter, unit.submission.idempotency_key)
+        if self._keyed.get(key) is unit:
+            del self._keyed[key]
 
     # A restart
 
     async def start(self) -> None:
         """Take up the units that the disk holds. Raises OperatingError if the data folder can't be used."""
         loop = asyncio.get_running_loop()
-        stored = await loop.run_in_executor(self._disk, _load, self._folder)
-        for unit_id, folder, status, stdout_size in stored:
-            if isinstance(status.extra, RemoteExtra):
-                self.units[unit_id] = self._remote_unit(unit_id, folder, status, stdout_size)
-            else:
-                self.units[unit_id] = self._command_unit(unit_id, folder, status)
-        await self._adopt_commands()
-        for unit in list(self.units.values()):
+        stored = await loop.run_in_executor(self._disk, load_units, self._folder, self._durability)
+        commands: list[tuple[CommandUnit, StoredUnit]] = []
+        remotes: list[RemoteWorkUnit] = []
+        for one in stored:
+            unit = self._unit(one)
+            self._add(unit)
             if isinstance(unit, RemoteWorkUnit):
-                await _resume(unit)
+                remotes.append(unit)
+            else:
+                commands.append((unit, one))
+        await self._adopt_commands(commands)
+        for remote in remotes:
+            await _resume(remote)
 
-    async def _adopt_commands(self) -> None:
+    async def _adopt_commands(self, commands: list[tuple[CommandUnit, StoredUnit]]) -> None:
         """Find out what became of the commands that ran, or were to run, when the daemon ended."""
+        for unit, stored in commands:
+            if stored.order is not None:
+                unit.recall_order()
         # A damaged status, which lacks the work type, does not say that the command has ended.
         open_units = {
-            unit_id: unit
-            for unit_id, unit in self.units.items()
-            if isinstance(unit, CommandUnit) and not (unit.status.state.is_final and unit.status.work_type)
+            unit.unit_id: unit for unit, _ in commands if not (unit.status.state.is_final and unit.status.work_type)
         }
+        ordered = {unit.unit_id for unit, stored in commands if stored.order is not None}
         for unit_id, outcome in (await self._runner.adopt(open_units)).items() if open_units else ():
             unit = open_units[unit_id]
             match outcome:
@@ -185,8 +216,11 @@ class Workceptor:
                     await unit.command_ended(outcome)
                 case Vanished(reason):
                     await unit.vanished(reason)
-                case NeverStarted():
+                case NeverStarted() if unit_id not in ordered:
                     self._spawn(_start_late(unit), f"start unit {unit_id}")
+        for unit, stored in commands:
+            if stored.order is not None:
+                await unit.obey(stored.order)
 
     async def close(self) -> None:
         """Stop looking after the units. Commands go on; everything can be taken up again."""
@@ -221,7 +255,7 @@ class Workceptor:
 async def _start_late(unit: CommandUnit) -> None:
     """Start a command that was never begun, if its payload is whole."""
     if not unit.has_payload:
-        await unit.payload_is_cut_off()
+        await unit.payload_is_cut_off(_NODE_ENDED)
         return
     with suppress(CommandError):  # The unit's status tells it.
         await unit.start()
@@ -231,40 +265,4 @@ async def _resume(unit: RemoteWorkUnit) -> None:
     if unit.has_payload:
         await unit.resume()
     else:
-        await unit.payload_is_cut_off()
-
-
-def _load(data_folder: Path) -> list[tuple[str, UnitFolder, Status, int]]:
-    """Every unit on disk with its status; one whose status is damaged counts as failed, with the reason."""
-    try:
-        data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        remove_leftovers(data_folder)
-        names = unit_ids(data_folder)
-    except OSError as error:
-        raise OperatingError(
-            f"the data folder {data_folder} can't be used: {error.strerror}; check its permissions or set datadir"
-        ) from None
-    return [(name, folder, *_load_status(folder)) for name in names for folder in [UnitFolder(data_folder / name)]]
-
-
-def _load_status(folder: UnitFolder) -> tuple[Status, int]:
-    size = 0
-    try:
-        size = folder.stdout_size()
-        status = decode_status(folder.read_status())
-        if isinstance(status.extra, RemoteExtra):
-            parse_time(status.extra.expiration)
-        return status, size
-    except (ValueError, OperatingError) as error:
-        reason = f"the status on disk can't be read: {error}"
-        logger.error("%s", reason, extra={"unit": folder.path.name})
-        return Status(state=State.FAILED, detail=reason, stdout_size=size, work_type=""), size
-
-
-def _expiration(ttl: str) -> str:
-    if not ttl:
-        return NO_EXPIRATION
-    try:
-        return expiration_text(time.time() + parse_duration(ttl))
-    except (ValueError, OverflowError) as error:
-        raise CommandError(f"ttl: {error}") from None
+        await unit.payload_is_cut_off(_NODE_ENDED)
