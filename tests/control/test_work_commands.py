@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -22,8 +23,9 @@ from receptor.control.work_commands import WorkCommands
 from receptor.errors import CommandError, UnknownUnit
 from receptor.netceptor.messages import parse_time
 from receptor.node.byte_stream import LOCAL_CLIENT, Origin
+from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
 from receptor.workceptor.status import State
-from receptor.workceptor.tokens import Signer, Verifier
+from receptor.workceptor.tokens import Deed, Signer, Verifier, submit_deed
 from receptor.workceptor.used_tokens import UsedTokens
 from receptor.workceptor.workceptor import Workceptor
 
@@ -60,8 +62,8 @@ def data_folder(tmp_path: Path) -> Iterator[Path]:
 class Node:
     """The work commands of a node foo that nobody is linked with."""
 
-    def __init__(self, workceptor: Workceptor) -> None:
-        self.commands = WorkCommands("foo", workceptor, Verifier(KEY.public_key(), "foo", UsedTokens(None)))
+    def __init__(self, workceptor: Workceptor, used: UsedTokens) -> None:
+        self.commands = WorkCommands("foo", workceptor, Verifier(KEY.public_key(), "foo", used))
         self.workceptor = workceptor
 
     async def submit(
@@ -95,12 +97,14 @@ class Node:
 
 
 @asynccontextmanager
-async def node(data_folder: Path) -> AsyncIterator[Node]:
+async def node(data_folder: Path, limits: WorkLimits = DEFAULT_LIMITS) -> AsyncIterator[Node]:
     async with running("foo") as mesh:
-        workceptor = Workceptor(mesh, data_folder, WORK, None)
+        workceptor = Workceptor(mesh, data_folder, WORK, None, limits)
         await workceptor.start()
+        used = UsedTokens(data_folder / ".used-tokens")
+        used.load(time.time())
         try:
-            yield Node(workceptor)
+            yield Node(workceptor, used)
         finally:
             await workceptor.close()
 
@@ -303,6 +307,108 @@ def test_work_for_a_node_out_of_reach_waits(run: EventLoop, data_folder: Path) -
     run(main())
 
 
+# The same submission again
+
+
+def keyed(work_type: str = "cat", key: str = "k1", **parameters: str) -> WorkSubmit:
+    return WorkSubmit(node="localhost", work_type=work_type, idempotency_key=key, parameters=parameters)
+
+
+def test_the_same_key_again_is_the_same_unit(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            first = await foo.commands.submit(keyed(), ScriptedStream(b"payload"))
+            again = ScriptedStream(b"what comes now ", b"does not count")
+            assert await foo.commands.submit(keyed(), again) == first
+            assert again.lines == [f"Work unit created with ID {first.unitid}. Send stdin data and EOF."]
+            assert await foo.results(first.unitid) == b"payload"
+            status = await foo.commands.status(WorkStatus(first.unitid))
+            assert status.idempotency_key == "k1"
+            assert len(foo.workceptor.units) == 1
+
+    run(main())
+
+
+def test_a_key_is_each_submitters_own_and_stands_for_one_work(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            ours = await foo.commands.submit(keyed(), ScriptedStream())
+            theirs = await foo.commands.submit(keyed(), ScriptedStream(origin=FAR_CLIENT))
+            assert ours.unitid != theirs.unitid
+            with pytest.raises(
+                CommandError, match=f"the idempotency key was used for other work, in unit {ours.unitid}"
+            ):
+                await foo.commands.submit(keyed("fail"), ScriptedStream())
+            assert len(foo.workceptor.units) == 2
+
+    run(main())
+
+
+def test_a_payload_that_broke_off_is_sent_again_under_the_same_key(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            for origin in (LOCAL_CLIENT, FAR_CLIENT):
+                with pytest.raises(ConnectionError):
+                    await foo.commands.submit(keyed(), ScriptedStream(b"half", Script.BREAK, origin=origin))
+                answer = await foo.commands.submit(keyed(), ScriptedStream(b"whole", origin=origin))
+                assert await foo.results(answer.unitid) == b"whole"
+            assert len(foo.workceptor.units) == 2, "nothing is left of what broke off"
+
+    run(main())
+
+
+def test_a_submission_whose_client_is_silent_is_taken_over_by_the_next(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            silent = ScriptedStream(b"much longer than what counts", Script.SILENCE, origin=FAR_CLIENT)
+            first = asyncio.create_task(foo.commands.submit(keyed(), silent))
+            await silent.silent.wait()
+            answer = await foo.commands.submit(keyed(), ScriptedStream(b"whole", origin=FAR_CLIENT))
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            assert silent.lines == [f"Work unit created with ID {answer.unitid}. Send stdin data and EOF."]
+            assert await foo.results(answer.unitid) == b"whole"
+            assert await foo.state(answer.unitid) == (State.SUCCEEDED, "exit status 0")
+
+    run(main())
+
+
+# Limits
+
+
+def test_a_payload_beyond_the_limit_is_refused_and_never_run(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder, WorkLimits(payload=10)) as foo:
+            assert await foo.results(await foo.submit("cat", b"0123456789")) == b"0123456789"
+            stream = ScriptedStream(b"01234", b"56789", b"x")
+            with pytest.raises(CommandError, match="the payload has 11 bytes, more than the 10"):
+                await foo.commands.submit(WorkSubmit(node="foo", work_type="cat"), stream)
+            unit = list(foo.workceptor.units)[-1]
+            state, detail = await foo.state(unit)
+            assert (state, detail[:24]) == (State.FAILED, "Error reading input data")
+            assert await foo.results(unit) == b""
+
+    run(main())
+
+
+def test_units_beyond_the_limits_are_refused(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder, WorkLimits(units=3, running=1)) as foo:
+            nap = await foo.submit("nap")
+            with pytest.raises(CommandError, match="1 units of local have not ended on this node"):
+                await foo.submit("cat")
+            other = await foo.submit("cat", origin=FAR_CLIENT)
+            await foo.results(other)
+            await foo.results(await foo.submit("cat", origin=FAR_CLIENT))
+            with pytest.raises(CommandError, match="this node has 3 units, as many as its limits allow; release"):
+                await foo.submit("cat", origin=FAR_CLIENT)
+            await foo.commands.cancel(WorkCancel(nap), ScriptedStream())
+            await foo.commands.release(WorkRelease(other), ScriptedStream())
+            await foo.submit("cat")
+
+    run(main())
+
+
 # Signatures
 
 
@@ -340,6 +446,50 @@ def test_others_need_one_for_all_that_reads_or_ends_the_unit(run: EventLoop, dat
             assert away.written.endswith(b"\nx")
             assert await foo.commands.cancel(WorkCancel(unit_id, token()), away) == {"cancelled": unit_id}
             assert await foo.commands.release(WorkRelease(unit_id, token()), away) == {"released": unit_id}
+
+    run(main())
+
+
+def bound(deed: Deed, payload: bytes | None = None) -> str:
+    """A signature as our nodes make them."""
+    digest = None if payload is None else hashlib.sha256(payload).hexdigest()
+    return Signer(KEY, 60.0).token("foo", time.time(), deed, digest)
+
+
+def test_a_bound_signature_is_good_for_its_command_only(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            for_x = bound(submit_deed("sealed", {}, ""), b"x")
+            with pytest.raises(CommandError, match="signature is for another payload"):
+                await foo.submit("sealed", b"y", origin=FAR_CLIENT, signature=for_x)
+            [unit] = foo.workceptor.units
+            state, detail = await foo.state(unit)
+            assert state is State.FAILED
+            assert "another payload" in detail
+            away = ScriptedStream(origin=FAR_CLIENT)
+            unit = await foo.submit(
+                "sealed", b"x", origin=FAR_CLIENT, signature=bound(submit_deed("sealed", {}, ""), b"x")
+            )
+            for wrong in (Deed("release", unit), Deed("cancel", "other123"), submit_deed("sealed", {}, "")):
+                with pytest.raises(CommandError, match="signature is for another command"):
+                    await foo.commands.cancel(WorkCancel(unit, bound(wrong, b"")), away)
+            await foo.commands.results(WorkResults(unit, 0, bound(Deed("results", unit))), away)
+            assert away.written.endswith(b"\nx")
+            await foo.commands.release(WorkRelease(unit, bound(Deed("force-release", unit)), force=True), away)
+
+    run(main())
+
+
+def test_a_bound_signature_is_good_once_also_over_a_restart(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        used_once = bound(submit_deed("sealed", {}, ""), b"x")
+        async with node(data_folder) as foo:
+            await foo.submit("sealed", b"x", origin=FAR_CLIENT, signature=used_once)
+        for _ in range(2):
+            async with node(data_folder) as foo:
+                with pytest.raises(CommandError, match="signature was used before"):
+                    await foo.submit("sealed", b"x", origin=FAR_CLIENT, signature=used_once)
+                assert len(foo.workceptor.units) == 1
 
     run(main())
 

@@ -55,8 +55,9 @@ _UNKNOWN_WORK_TYPE = "unknown work type "
 class Submission:
     """What to run and where; an empty text means that it is not given.
 
-    ``ttl`` is a duration such as ``1h30m`` within which remote work must start. ``params`` may hold secrets,
-    so they are not shown by repr.
+    ``ttl`` is a duration such as ``1h30m`` within which remote work must start. With the same ``idempotency_key``
+    the same submission may be made again: it means the same unit. ``params`` may hold secrets, so they are not
+    shown by repr.
     """
 
     work_type: str
@@ -64,12 +65,14 @@ class Submission:
     tls_client: str = ""
     ttl: str = ""
     sign: bool = False
+    idempotency_key: str = ""
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def command(self) -> JsonObject:
         """The JSON command; raises ConfigurationError if a parameter has the name of one of its own keys."""
         command: JsonObject = {"command": "work", "subcommand": "submit", "node": self.node, "worktype": self.work_type}
         optional = {"tlsclient": self.tls_client, "ttl": self.ttl, "signwork": "true" if self.sign else ""}
+        optional["idempotencykey"] = self.idempotency_key
         command.update({key: value for key, value in optional.items() if value})
         for name, value in self.params.items():
             if name in command:
@@ -314,4 +317,4 @@ def _refusal(answer: str) -> ReceptorError:
         return UnknownUnit(text.removeprefix(_UNKNOWN_UNIT))
     if text.startswith(_UNKNOWN_WORK_TYPE):
         return UnknownWorkType(text.removeprefix(_UNKNOWN_WORK_TYPE))
-    return CommandError(text)
+    return CommandError(text or "the node refuses without a reason; see its log")

@@ -149,6 +149,11 @@ def _text_of_file(name: str) -> str:
 )
 @click.option("--ttl", metavar="DURATION", help="Give up if remote work has not started by then, e.g. 1h20m30s.")
 @click.option("--signwork", is_flag=True, help="Sign remote work with the key of the node connected to.")
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Your own name for this submission: made again with the same key, it is still one unit of work.",
+)
 @click.option("--follow", "-f", is_flag=True, help="Print the results as they come instead of the unit's id.")
 @click.option("--rm", is_flag=True, help="Release the unit when it has ended; goes with --follow.")
 @click.option(
@@ -170,6 +175,7 @@ def submit(
     tlsclient: str | None,
     ttl: str | None,
     signwork: bool,
+    idempotency_key: str | None,
     follow: bool,
     rm: bool,
     param: tuple[str, ...],
@@ -199,5 +205,7 @@ def submit(
         except ConfigurationError as error:
             terminal.fail(str(error))
             return terminal.EXIT_NOT_SUBMITTED
-        submission = Submission(worktype, node or "localhost", tlsclient or "", ttl or "", signwork, params)
+        submission = Submission(
+            worktype, node or "localhost", tlsclient or "", ttl or "", signwork, idempotency_key or "", params
+        )
         return submit_and_report(settings, submission, content, following=follow, remove=rm)
