@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from receptor.config.kinds import LOG_LEVELS
-from receptor.logs import LEVELS, set_up_logging
+from receptor.errors import OperatingError
+from receptor.logs import LEVELS, audit_file, set_up_logging
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +93,76 @@ def test_setting_up_again_replaces_what_was_set_up(capsys: pytest.CaptureFixture
     logging.getLogger("receptor.node").error("once")
     (line,) = capsys.readouterr().err.splitlines()
     assert "node=bar" in line
+
+
+def lines(file: Path) -> list[str]:
+    """The messages in a file of the audit, after the fields that every line begins with."""
+    return [line.partition("receptor.audit: ")[2] for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_audit_s_file_holds_everything_whatever_the_level(
+    level: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging(level, "foo")
+    file = tmp_path / "audit.log"
+    audit = logging.getLogger("receptor.audit")
+    with audit_file(file, "foo"):
+        audit.info("allowed %s", "a\nb", extra={"unit": "u1"})
+        audit.warning("refused")
+        logging.getLogger("receptor.node").error("something else")
+    audit.error("too late")
+    first, second = file.read_text().splitlines()
+    assert re.fullmatch(r"\S+ \S+ INFO node=foo unit=u1 receptor\.audit: allowed a\\nb", first)
+    assert second.endswith("WARNING node=foo receptor.audit: refused")
+    shown = {line.partition("receptor.audit: ")[2] for line in capsys.readouterr().err.splitlines()}
+    assert ("allowed a\\nb" in shown) is (level in ("info", "debug"))
+    assert ("refused" in shown) is (level != "error")
+
+
+def test_the_audit_s_file_is_its_owner_s_and_grows(tmp_path: Path) -> None:
+    file = tmp_path / "audit.log"
+    before = os.umask(0)
+    try:
+        for message in ("one", "two"):
+            with audit_file(file, "foo"):
+                logging.getLogger("receptor.audit").info(message)
+    finally:
+        os.umask(before)
+    assert lines(file) == ["one", "two"]
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_audit_s_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
+    file, old = tmp_path / "audit.log", tmp_path / "audit.log.1"
+    with audit_file(file, "foo"):
+        logging.getLogger("receptor.audit").info("before")
+        file.rename(old)
+        logging.getLogger("receptor.audit").info("after")
+    assert (lines(old), lines(file)) == (["before"], ["after"])
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_audit_s_file_that_can_not_be_made_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OperatingError, match=r"the audit file .*/nosuch/audit\.log can't be written: No such file"):
+        audit_file(tmp_path / "nosuch" / "audit.log", "foo").__enter__()
+
+
+@pytest.mark.parametrize("hindrance", ["no room", "no folder"])
+def test_an_audit_s_file_that_can_not_be_written_any_more_is_told_and_harms_nothing(
+    hindrance: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging("error", "foo")
+    folder = tmp_path / "log"
+    folder.mkdir()
+    file = Path("/dev/full") if hindrance == "no room" else folder / "audit.log"
+    with audit_file(file, "foo"):
+        if hindrance == "no folder":
+            folder.rename(tmp_path / "elsewhere")
+        logging.getLogger("receptor.audit").info("lost")
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"ERROR node=foo receptor.node: the audit file {file} can't be written: " in line
+        if hindrance == "no folder":
+            (tmp_path / "elsewhere").rename(folder)
+            logging.getLogger("receptor.audit").info("found")
+            assert lines(file) == ["found"]

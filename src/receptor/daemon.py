@@ -6,24 +6,31 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Protocol
 
 import receptor
 from receptor.backends.tcp import TcpDialer, TcpListener
 from receptor.config.actions import ControlService as ControlServiceAction
 from receptor.config.configuration import Configuration
+from receptor.control.access import AccessPolicy
 from receptor.control.dispatch import Dispatcher
 from receptor.control.listeners import TcpControlListener, UnixListener
 from receptor.control.mesh_commands import MeshCommands
 from receptor.control.service import ControlService
 from receptor.control.work_commands import WorkCommands
 from receptor.errors import OperatingError
+from receptor.logs import audit_file
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT
 from receptor.netceptor.messages import WorkCommand
 from receptor.node.mesh_node import MeshNode
-from receptor.workceptor.signing import Signer, Verifier, load_signing_key, load_verification_key
+from receptor.workceptor.folder import Durability
+from receptor.workceptor.signing import load_signing_key, load_verification_key
+from receptor.workceptor.tokens import Signer, Verifier
+from receptor.workceptor.used_tokens import UsedTokens
 from receptor.workceptor.workceptor import Workceptor
 
 logger = logging.getLogger("receptor.node")
@@ -58,16 +65,26 @@ class Daemon:
     async def _start(self, parts: AsyncExitStack) -> None:
         """Start everything. Clients come last, so that the control service greets only when all is ready."""
         node = self._configuration.node
+        if self._configuration.audit is not None:
+            parts.enter_context(audit_file(self._configuration.audit.file, node.id))
         idle_timeout = node.max_idle_connection_timeout or SHORTEST_IDLE_TIMEOUT
-        mesh = MeshNode(node.id, idle_timeout, self._duplicate)
+        mesh = MeshNode(node.id, idle_timeout, self._duplicate, self._configuration.limits.mesh)
         parts.push_async_callback(mesh.stop)
+        data_folder = node.data_dir / node.id
         workceptor = Workceptor(
-            mesh, node.data_dir / node.id, self._configuration.work_commands, _signer(self._configuration)
+            mesh,
+            data_folder,
+            self._configuration.work_commands,
+            _signer(self._configuration),
+            self._configuration.limits.work,
+            Durability(node.durability),
         )
         parts.push_async_callback(workceptor.close)
         await workceptor.start()
-        commands = WorkCommands(node.id, workceptor, _verifier(self._configuration))
-        control = ControlService(node.id, Dispatcher(MeshCommands(mesh), commands))
+        access = AccessPolicy(node.id, self._configuration.access_rules, workceptor.units)
+        commands = WorkCommands(node.id, workceptor, await _verifier(self._configuration, data_folder))
+        dispatcher = Dispatcher(access, MeshCommands(mesh), commands)
+        control = ControlService(node.id, dispatcher, self._configuration.limits)
         parts.push_async_callback(control.stop)
         for service in self._configuration.control_services:
             self._serve_mesh(service, mesh, control)
@@ -127,8 +144,11 @@ def _signer(configuration: Configuration) -> Signer | None:
     return Signer(load_signing_key(signing.private_key), signing.token_expiration) if signing else None
 
 
-def _verifier(configuration: Configuration) -> Verifier | None:
+async def _verifier(configuration: Configuration, data_folder: Path) -> Verifier | None:
     verification = configuration.work_verification
     if verification is None:
         return None
-    return Verifier(load_verification_key(verification.public_key), configuration.node.id)
+    used = UsedTokens(data_folder / ".used-tokens")
+    await asyncio.to_thread(used.load, time.time())
+    key = load_verification_key(verification.public_key)
+    return Verifier(key, configuration.node.id, used, accept_unbound=verification.accept_unbound)

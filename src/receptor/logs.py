@@ -1,9 +1,19 @@
-"""Logging: one line a record on standard error, with the node, unit and peer that it concerns."""
+"""Logging: one line a record on standard error, with the node, unit and peer that it concerns; the audit's file."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+
+from receptor.errors import OperatingError
+
+logger = logging.getLogger("receptor.node")
 
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
@@ -36,9 +46,60 @@ def set_up_logging(level: str, node_id: str) -> None:
     """Log what is at least as severe as the level (a key of LEVELS)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LineFormatter(node_id))
+    handler.setLevel(LEVELS[level])
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("receptor").setLevel(LEVELS[level])
     # A peer that closes in order is news to qh3; we log the ends of streams ourselves.
     logging.getLogger("quic").setLevel(logging.CRITICAL)
+
+
+class _AuditFile(WatchedFileHandler):
+    """A file that its owner alone may read; it is made anew when it was moved away, as logrotate does."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding="utf-8", opener=_open_for_owner)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # It was moved away, and could not be made anew.
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        logger.error(
+            "the audit file %s can't be written: %s; make room or set its permissions right",
+            self.baseFilename,
+            sys.exception(),
+        )
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+@contextmanager
+def audit_file(path: Path, node_id: str) -> Iterator[None]:
+    """Until the block ends, add the audit to that file too, whatever the level of the log is.
+
+    The file is made if need be, for its owner only. Raises OperatingError if it can't be written.
+    """
+    try:
+        handler = _AuditFile(path)
+    except OSError as error:
+        raise OperatingError(
+            f"the audit file {path} can't be written: {error.strerror};"
+            " check that its folder exists, and that the user that the node runs as may write it"
+        ) from None
+    handler.setFormatter(_LineFormatter(node_id))
+    audit = logging.getLogger("receptor.audit")
+    audit.addHandler(handler)
+    audit.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        audit.setLevel(logging.NOTSET)
+        audit.removeHandler(handler)
+        with suppress(OSError):  # What could not be written was told when it came.
+            handler.close()

@@ -7,7 +7,6 @@ from receptor.config.keys import keys_of
 from receptor.config.kinds import Right
 from receptor.config.protection import AccessRule, Limits
 from receptor.config.written import WrittenAction, WrittenValue, read_action
-from receptor.control.limits import ControlLimits
 from receptor.netceptor.limits import MeshLimits
 from receptor.workceptor.limits import WorkLimits
 
@@ -34,14 +33,14 @@ def test_a_rule_as_people_write_it() -> None:
 
 def test_limits_that_are_not_set_are_those_of_the_parts() -> None:
     limits = Limits()
-    assert (limits.work, limits.control, limits.mesh) == (WorkLimits(), ControlLimits(), MeshLimits())
+    assert (limits.work, limits.mesh) == (WorkLimits(), MeshLimits())
 
 
 def test_every_limit_that_is_set_reaches_its_part() -> None:
-    names = [key.attribute for key in keys_of(Limits)]
+    names = {key.attribute for key in keys_of(Limits)} - {"clients", "control_line"}
     limits = Limits(**{name: number for number, name in enumerate(names, start=7)})
-    reached = [getattr(part, one.name) for part in (limits.work, limits.control, limits.mesh) for one in fields(part)]
-    assert {*range(7, 7 + len(names))} <= set(reached)
+    reached = {getattr(part, one.name) for part in (limits.work, limits.mesh) for one in fields(part)}
+    assert set(range(7, 7 + len(names))) <= reached
 
 
 def test_limits_as_people_write_them() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,9 +9,12 @@ from pathlib import Path
 import pytest
 from event_loops import EventLoop
 from running_mesh import read_all, running
-from scripted_stream import ScriptedStream
+from scripted_stream import FAR_CLIENT, Script, ScriptedStream
 
-from receptor.control.answers import NodeStatus, PingAnswer, ReloadAnswer
+from receptor.config.kinds import Right
+from receptor.config.protection import AccessRule
+from receptor.control.access import AccessPolicy
+from receptor.control.answers import NodeStatus, PingAnswer, ReloadAnswer, SubmitAnswer
 from receptor.control.commands import (
     Command,
     Connect,
@@ -27,8 +32,8 @@ from receptor.control.commands import (
 from receptor.control.dispatch import Dispatcher
 from receptor.control.mesh_commands import MeshCommands
 from receptor.control.work_commands import WorkCommands
-from receptor.errors import UnknownUnit, UnknownWorkType
-from receptor.node.byte_stream import ByteStream
+from receptor.errors import NotAllowed, UnknownUnit, UnknownWorkType
+from receptor.node.byte_stream import LOCAL_CLIENT, ByteStream
 from receptor.workceptor.workceptor import Workceptor
 
 REFUSED: dict[type[Command], tuple[Command, type[Exception]]] = {
@@ -38,6 +43,8 @@ REFUSED: dict[type[Command], tuple[Command, type[Exception]]] = {
     WorkCancel: (WorkCancel("nosuch12"), UnknownUnit),
     WorkRelease: (WorkRelease("nosuch12"), UnknownUnit),
 }
+NOBODY = AccessRule(frozenset(), frozenset({"*"}))
+OWN_UNITS = AccessRule(frozenset({Right.ALL}), frozenset({"*"}), work_types=frozenset({"remote"}))
 ANSWERED: dict[type[Command], Command] = {
     ShowStatus: ShowStatus(),
     Ping: Ping("localhost"),
@@ -59,13 +66,21 @@ async def echo(stream: ByteStream) -> None:
 
 
 @asynccontextmanager
-async def dispatcher(data_folder: Path) -> AsyncIterator[Dispatcher]:
+async def dispatcher(data_folder: Path, *rules: AccessRule) -> AsyncIterator[Dispatcher]:
+    """That of a node foo that hands on work to others only, who are far away."""
     async with running("foo") as mesh:
         mesh.listen("echo", echo)
         workceptor = Workceptor(mesh, data_folder, (), None)
         await workceptor.start()
-        yield Dispatcher(MeshCommands(mesh), WorkCommands("foo", workceptor, None))
+        access = AccessPolicy("foo", rules, workceptor.units)
+        yield Dispatcher(access, MeshCommands(mesh), WorkCommands("foo", workceptor, None))
         await workceptor.close()
+
+
+def audit_of(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Verdict and unit of each line of the audit."""
+    lines = [record for record in caplog.records if record.name == "receptor.audit"]
+    return [(record.getMessage().split()[0], getattr(record, "unit", "")) for record in lines]
 
 
 def test_every_command_is_in_the_table() -> None:
@@ -117,3 +132,74 @@ def test_reload_says_that_it_is_not_there_and_what_to_do(run: EventLoop, tmp_pat
             assert "restart the node" in answer.error
 
     run(main())
+
+
+@pytest.mark.parametrize("command", [*ANSWERED.values(), *(command for command, _ in REFUSED.values())], ids=repr)
+def test_no_handler_is_reached_without_the_right_to_it(
+    run: EventLoop, tmp_path: Path, command: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with dispatcher(tmp_path, NOBODY) as dispatch:
+            stream = ScriptedStream(b"x", origin=FAR_CLIENT)
+            with pytest.raises(NotAllowed):
+                await dispatch(command, stream)
+            assert stream.written == b""
+
+    run(main())
+    assert [verdict for verdict, _ in audit_of(caplog)] == ["refused"]
+
+
+def test_a_list_of_all_units_has_those_of_the_client(run: EventLoop, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dispatcher(tmp_path, OWN_UNITS) as dispatch:
+            elsewhere = WorkSubmit(node="elsewhere", work_type="cat")
+            answers = {
+                origin: await dispatch(elsewhere, ScriptedStream(b"x", origin=origin))
+                for origin in (LOCAL_CLIENT, FAR_CLIENT)
+            }
+            units = {origin: answer.unitid for origin, answer in answers.items() if isinstance(answer, SubmitAnswer)}
+            for origin, expected in ((LOCAL_CLIENT, set(units.values())), (FAR_CLIENT, {units[FAR_CLIENT]})):
+                seen = await dispatch(WorkList(), ScriptedStream(origin=origin))
+                assert isinstance(seen, dict)
+                assert set(seen) == expected
+            with pytest.raises(NotAllowed, match=r"^unknown work unit "):
+                await dispatch(WorkStatus(units[LOCAL_CLIENT]), ScriptedStream(origin=FAR_CLIENT))
+
+    run(main())
+
+
+def test_the_audit_tells_of_what_was_done(run: EventLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "receptor.audit")
+
+    async def main() -> str:
+        async with dispatcher(tmp_path) as dispatch:
+            client = ScriptedStream(b"x", origin=FAR_CLIENT)
+            answer = await dispatch(WorkSubmit(node="elsewhere", work_type="cat"), client)
+            assert isinstance(answer, SubmitAnswer)
+            await dispatch(WorkStatus(answer.unitid), client)
+            await dispatch(WorkCancel(answer.unitid), client)
+            await dispatch(Reload(), client)
+            with pytest.raises(UnknownUnit):
+                await dispatch(WorkRelease("nosuch12"), client)
+            return answer.unitid
+
+    unit_id = run(main())
+    assert audit_of(caplog) == [("allowed", unit_id), ("allowed", unit_id), ("failed", ""), ("failed", "nosuch12")]
+
+
+def test_the_audit_tells_of_a_connection_when_it_begins(
+    run: EventLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "receptor.audit")
+
+    async def main() -> None:
+        async with dispatcher(tmp_path) as dispatch:
+            client = ScriptedStream(Script.SILENCE)
+            session = asyncio.create_task(dispatch(Connect("localhost", "echo"), client))
+            await client.silent.wait()
+            assert audit_of(caplog) == [("allowed", "")]
+            session.cancel()
+            await asyncio.wait([session])
+
+    run(main())
+    assert audit_of(caplog) == [("allowed", "")]

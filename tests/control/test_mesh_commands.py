@@ -124,6 +124,14 @@ def test_traceroute_ends_with_what_went_wrong(run: EventLoop) -> None:
     run(main())
 
 
+def unheard() -> None:
+    """Nobody listens."""
+
+
+def never() -> None:
+    raise AssertionError("there is nothing to be bridged with")
+
+
 @asynccontextmanager
 async def shouting() -> AsyncIterator[MeshNode]:
     """A node foo that is linked with bar, whose service answers in capitals."""
@@ -141,7 +149,9 @@ def test_connect_bridges_the_client_to_a_service(run: EventLoop) -> None:
     async def main() -> None:
         async with shouting() as foo:
             client = ScriptedStream(b"hello ", b"bar")
-            await MeshCommands(foo).connect(Connect("bar", "shout"), client)
+            begun: list[bytes] = []
+            await MeshCommands(foo).connect(Connect("bar", "shout"), client, lambda: begun.append(client.written))
+            assert begun == [b""]
             assert client.written == b"Connecting\nHELLO BAR"
             assert client.is_finished
 
@@ -163,7 +173,7 @@ def test_connect_to_what_is_not_there_leaves_the_client_alone(run: EventLoop, co
         async with shouting() as foo:
             client = ScriptedStream()
             with pytest.raises((CommandError, UnreachableError), match=reason):
-                await MeshCommands(foo).connect(command, client)
+                await MeshCommands(foo).connect(command, client, never)
             assert client.written == b""
             assert not client.is_closed
 
@@ -193,7 +203,7 @@ def test_a_client_that_vanishes_drops_its_connection_to_the_service(run: EventLo
         async with row("foo", "bar") as (foo, bar):
             bar.listen("service", until_dropped)
             try:
-                await MeshCommands(foo).connect(Connect("bar", "service"), client)
+                await MeshCommands(foo).connect(Connect("bar", "service"), client, unheard)
             except ConnectionError:
                 assert client.written == b"Connecting\n"
             await served.wait()
@@ -219,7 +229,7 @@ def test_a_session_dropped_while_its_client_does_not_read_drops_the_connection(r
     async def main() -> None:
         async with row("foo", "bar") as (foo, bar):
             bar.listen("service", until_dropped)
-            session = asyncio.create_task(MeshCommands(foo).connect(Connect("bar", "service"), Stuck()))
+            session = asyncio.create_task(MeshCommands(foo).connect(Connect("bar", "service"), Stuck(), unheard))
             await writing.wait()
             session.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -5,16 +5,20 @@ import json
 from contextlib import suppress
 
 import pytest
-from scripted_stream import Script, ScriptedStream
+from scripted_stream import FAR_CLIENT, Script, ScriptedStream
 
+from receptor.config.protection import Limits
 from receptor.control.answers import NodeStatus
-from receptor.control.commands import LONGEST_LINE, Command, Connect, Ping, ShowStatus, WorkCancel
+from receptor.control.commands import Command, Connect, Ping, ShowStatus, WorkCancel
 from receptor.control.service import Answer, ControlService
 from receptor.errors import CommandError, UnreachableError
-from receptor.node.byte_stream import ByteStream
+from receptor.node.byte_stream import LOCAL_CLIENT, ByteStream, Carrier, Origin
 
 GREETING = "Receptor Control, node foo"
 STATUS = '{"NodeID":"foo"}'
+DEFAULT_LIMITS = Limits()
+LONGEST = DEFAULT_LIMITS.control_line
+TCP_CLIENT = Origin(Carrier.TCP, "192.0.2.7", "192.0.2.7:4711")
 
 
 async def dispatch(command: Command, stream: ByteStream) -> Answer | None:
@@ -35,9 +39,9 @@ async def dispatch(command: Command, stream: ByteStream) -> Answer | None:
     raise CommandError("this node does not know that")
 
 
-def session(stream: ScriptedStream) -> ScriptedStream:
+def session(stream: ScriptedStream, limits: Limits = DEFAULT_LIMITS) -> ScriptedStream:
     """Play a session to its end."""
-    asyncio.run(ControlService("foo", dispatch).serve(stream))
+    asyncio.run(ControlService("foo", dispatch, limits).serve(stream))
     return stream
 
 
@@ -81,7 +85,7 @@ def test_a_command_that_uses_up_the_stream_ends_the_session() -> None:
     assert stream.is_finished
 
 
-@pytest.mark.parametrize("pieces", [[b"x" * 65536] * 17, [b"x" * (LONGEST_LINE + 1) + b"\nstatus\n"]])
+@pytest.mark.parametrize("pieces", [[b"x" * 65536] * 17, [b"x" * (LONGEST + 1) + b"\nstatus\n"]])
 def test_a_line_too_long_is_refused_and_ends_the_session(pieces: list[bytes]) -> None:
     stream = session(ScriptedStream(*pieces, Script.SILENCE))
     assert stream.lines == [GREETING, "ERROR: a line is longer than 1048576 bytes"]
@@ -89,10 +93,44 @@ def test_a_line_too_long_is_refused_and_ends_the_session(pieces: list[bytes]) ->
 
 
 def test_the_longest_line_is_taken() -> None:
-    target = "x" * (LONGEST_LINE - len('{"command":"status","x":""}\n'))
+    target = "x" * (LONGEST - len('{"command":"status","x":""}\n'))
     line = json.dumps({"command": "status", "x": target}, separators=(",", ":")).encode() + b"\n"
-    assert len(line) == LONGEST_LINE
+    assert len(line) == LONGEST
     assert session(ScriptedStream(line)).lines == [GREETING, STATUS]
+
+
+def test_how_long_a_line_may_be_can_be_set() -> None:
+    limits = Limits(control_line=len(b"status\n"))
+    assert session(ScriptedStream(b"status\n"), limits).lines == [GREETING, STATUS]
+    assert session(ScriptedStream(b"status \n"), limits).lines == [GREETING, "ERROR: a line is longer than 7 bytes"]
+
+
+def test_when_there_are_too_many_sessions_the_next_is_turned_away_and_nobody_else() -> None:
+    async def main() -> None:
+        service = ControlService("foo", dispatch, Limits(clients=2))
+
+        async def newcomer(origin: Origin) -> list[str]:
+            stream = ScriptedStream(b"status\n", origin=origin)
+            await service.serve(stream)
+            assert stream.is_finished
+            return stream.lines
+
+        holders = [ScriptedStream(Script.SILENCE, origin=FAR_CLIENT) for _ in range(2)]
+        sessions = [asyncio.create_task(service.serve(holder)) for holder in holders]
+        for holder in holders:
+            await holder.silent.wait()
+        (refusal,) = await newcomer(FAR_CLIENT)
+        assert refusal.startswith("ERROR: this node has as many control sessions as its limits allow")
+        assert (await newcomer(TCP_CLIENT))[0].startswith("ERROR: ")
+        # Strangers can't lock out the operator.
+        assert await newcomer(LOCAL_CLIENT) == [GREETING, STATUS]
+        sessions[0].cancel()
+        await asyncio.wait(sessions[:1])
+        assert await newcomer(FAR_CLIENT) == [GREETING, STATUS]
+        assert [holder.lines for holder in holders] == [[GREETING]] * 2
+        await service.stop()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

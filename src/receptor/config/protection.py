@@ -8,7 +8,6 @@ from pathlib import Path
 from receptor.config import kinds
 from receptor.config.keys import About, Action, written
 from receptor.config.kinds import Network, Right
-from receptor.control.limits import ControlLimits
 from receptor.netceptor.limits import MeshLimits
 from receptor.workceptor.limits import WorkLimits
 
@@ -66,14 +65,17 @@ class Audit(Action):
     )
 
 
-_CONTROL = ControlLimits()
 _WORK = WorkLimits()
 _MESH = MeshLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits(Action):
-    """How much of a node others may take; what the keys mean is told by the parts' own limits."""
+    """How much of a node others may take, in numbers and bytes.
+
+    Local clients and others are counted apart in ``clients``, so that no stranger locks out the operator. A node that
+    follows one of its units here has two sessions.
+    """
 
     about = About(
         "limits",
@@ -95,11 +97,11 @@ class Limits(Action):
         metadata=written("payload", kinds.SIZE, "Bytes of a unit's payload."),
     )
     clients: int = field(
-        default=_CONTROL.clients,
+        default=20_000,
         metadata=written("clients", kinds.COUNT, "Control sessions at once over mesh and TCP; as many local ones."),
     )
     control_line: int = field(
-        default=_CONTROL.line,
+        default=1024 * 1024,
         metadata=written("controlline", kinds.SIZE, "Bytes of a command and its parameters."),
     )
     sessions: int = field(
@@ -127,11 +129,6 @@ class Limits(Action):
     def work(self) -> WorkLimits:
         """The limits of units of work."""
         return WorkLimits(units=self.units, running=self.running, payload=self.payload)
-
-    @property
-    def control(self) -> ControlLimits:
-        """The limits of the control service."""
-        return ControlLimits(line=self.control_line, clients=self.clients)
 
     @property
     def mesh(self) -> MeshLimits:

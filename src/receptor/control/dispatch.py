@@ -1,8 +1,10 @@
-"""The table of control commands: which command is carried out by whom."""
+"""The table of control commands: which command is carried out by whom, after it was checked, and on record."""
 
 from __future__ import annotations
 
+from receptor.control.access import AccessPolicy
 from receptor.control.answers import ReloadAnswer
+from receptor.control.audit import Entry, audited
 from receptor.control.commands import (
     Command,
     Connect,
@@ -26,12 +28,20 @@ from receptor.node.byte_stream import ByteStream
 class Dispatcher:
     """Carries out commands for the sessions of a control service."""
 
-    def __init__(self, mesh: MeshCommands, work: WorkCommands) -> None:
+    def __init__(self, access: AccessPolicy, mesh: MeshCommands, work: WorkCommands) -> None:
+        self._access = access
         self._mesh = mesh
         self._work = work
 
     async def __call__(self, command: Command, stream: ByteStream) -> Answer | None:
         """The answer to a command; None if the stream was used otherwise. Raises ReceptorError if it is refused."""
+        with audited(command, stream.origin) as entry:
+            self._access.check(command, stream.origin)
+            answer = await self._carry_out(command, stream, entry)
+            entry.answered(answer)
+            return answer
+
+    async def _carry_out(self, command: Command, stream: ByteStream, entry: Entry) -> Answer | None:
         match command:
             case ShowStatus():
                 return self._mesh.status(command)
@@ -40,14 +50,15 @@ class Dispatcher:
             case Traceroute():
                 return await self._mesh.traceroute(command)
             case Connect():
-                await self._mesh.connect(command, stream)
+                await self._mesh.connect(command, stream, entry.allowed)
                 return None
             case Reload():
                 return ReloadAnswer(False, "reload is not supported by this version; restart the node instead")
             case WorkSubmit():
                 return await self._work.submit(command, stream)
             case WorkList():
-                return await self._work.list(command)
+                units = await self._work.list(command)
+                return {unit: status for unit, status in units.items() if self._access.may_see(unit, stream.origin)}
             case WorkStatus():
                 return await self._work.status(command)
             case WorkResults():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 import receptor
 from receptor.control.answers import Connection, Hop, NodeStatus, PingAnswer, PingFailure
@@ -62,13 +63,14 @@ class MeshCommands:
                 break
         return hops
 
-    async def connect(self, command: Connect, stream: ByteStream) -> None:
-        """Bridge the client to a service."""
+    async def connect(self, command: Connect, stream: ByteStream, on_bridge: Callable[[], None]) -> None:
+        """Bridge the client to a service; ``on_bridge`` is called when that begins."""
         if command.tls_client:
             raise CommandError(f"unknown TLS client {command.tls_client}")
         if not is_service_name(command.service):
             raise CommandError(f"{command.service!r} can't be a service: its name must have 1 to 8 bytes")
         far = await self._mesh.dial(command.node, command.service)
+        on_bridge()
         try:
             await stream.write(b"Connecting\n")
         except (ConnectionError, asyncio.CancelledError):

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from receptor.control.commands import LONGEST_LINE, Command, parse
+from receptor.config.protection import Limits
+from receptor.control.commands import Command, parse
 from receptor.errors import ReceptorError
-from receptor.node.byte_stream import ByteStream, LineTooLong
+from receptor.node.byte_stream import ByteStream, LineTooLong, Origin
 
 logger = logging.getLogger("receptor.control")
 
@@ -19,13 +20,17 @@ Dispatch = Callable[[Command, ByteStream], Awaitable[Answer | None]]
 """Carries out a command. None instead of an answer: the stream was used otherwise, and the session ends."""
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class ControlService:
     """Serves control sessions, each in the task that calls ``serve``."""
 
-    def __init__(self, node_id: str, dispatch: Dispatch) -> None:
+    def __init__(self, node_id: str, dispatch: Dispatch, limits: Limits = DEFAULT_LIMITS) -> None:
         self._greeting = f"Receptor Control, node {node_id}\n".encode()
         self._dispatch = dispatch
-        self._sessions: set[asyncio.Task[object]] = set()
+        self._limits = limits
+        self._sessions: dict[asyncio.Task[object], Origin] = {}
 
     async def stop(self) -> None:
         """Drop all sessions."""
@@ -39,9 +44,13 @@ class ControlService:
         logger.debug("client connected: %s", stream.origin)
         session = asyncio.current_task()
         assert session is not None
-        self._sessions.add(session)
+        is_one_too_many = self._is_full_for(stream.origin)
+        self._sessions[session] = stream.origin
         try:
-            await self._converse(stream)
+            if is_one_too_many:
+                await self._turn_away(stream)
+            else:
+                await self._converse(stream)
             await stream.finish()
         except ConnectionError as error:
             logger.debug("client lost: %s: %s", stream.origin, error)
@@ -50,13 +59,22 @@ class ControlService:
             stream.close()
             raise
         finally:
-            self._sessions.discard(session)
+            del self._sessions[session]
             logger.debug("client gone: %s", stream.origin)
+
+    def _is_full_for(self, newcomer: Origin) -> bool:
+        """Whether there are as many sessions as there may be. Local ones count apart, lest others lock them out."""
+        alike = sum(origin.is_local == newcomer.is_local for origin in self._sessions.values())
+        return alike >= self._limits.clients
+
+    async def _turn_away(self, stream: ByteStream) -> None:
+        logger.info("turned away %s: there are %d control sessions already", stream.origin, self._limits.clients)
+        await stream.write(b"ERROR: this node has as many control sessions as its limits allow; try again later\n")
 
     async def _converse(self, stream: ByteStream) -> None:
         await stream.write(self._greeting)
         try:
-            while (line := await stream.readline(LONGEST_LINE)) and await self._command(line, stream):
+            while (line := await stream.readline(self._limits.control_line)) and await self._command(line, stream):
                 pass
         except LineTooLong as error:
             await stream.write(f"ERROR: {error}\n".encode())
