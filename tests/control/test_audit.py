@@ -76,6 +76,8 @@ def carry_out(command: Command, result: object, origin: Origin = BAR) -> None:
     with audited(command, origin) as entry:
         if isinstance(result, BaseException):
             raise result
+        if isinstance(result, SubmitAnswer):
+            entry.unit_made(result.unitid)
         entry.answered(result)
 
 
@@ -131,7 +133,7 @@ def test_a_reload_that_does_not_succeed_has_failed(log: Log) -> None:
 def test_a_submission_that_fails_names_its_unit_if_there_is_one(log: Log) -> None:
     def break_off() -> None:
         with audited(SUBMIT, BAR) as entry:
-            entry.unit_id = "u7"
+            entry.unit_made("u7")
             raise ConnectionResetError("gone")
 
     with pytest.raises(ConnectionResetError):

@@ -33,6 +33,7 @@ from receptor.control.dispatch import Dispatcher
 from receptor.control.mesh_commands import MeshCommands
 from receptor.control.work_commands import WorkCommands
 from receptor.errors import NotAllowed, UnknownUnit, UnknownWorkType
+from receptor.identifiers import is_unit_id
 from receptor.node.byte_stream import LOCAL_CLIENT, ByteStream
 from receptor.workceptor.workceptor import Workceptor
 
@@ -178,13 +179,20 @@ def test_the_audit_tells_of_what_was_done(run: EventLoop, tmp_path: Path, caplog
             assert isinstance(answer, SubmitAnswer)
             await dispatch(WorkStatus(answer.unitid), client)
             await dispatch(WorkCancel(answer.unitid), client)
+            with pytest.raises(ConnectionResetError):
+                await dispatch(WorkSubmit(node="elsewhere", work_type="cat"), ScriptedStream(Script.BREAK))
             await dispatch(Reload(), client)
             with pytest.raises(UnknownUnit):
                 await dispatch(WorkRelease("nosuch12"), client)
             return answer.unitid
 
     unit_id = run(main())
-    assert audit_of(caplog) == [("allowed", unit_id), ("allowed", unit_id), ("failed", ""), ("failed", "nosuch12")]
+    submitted, cancelled, broken, reloaded, released = audit_of(caplog)
+    assert submitted == cancelled == ("allowed", unit_id)
+    assert broken[0] == "failed"
+    assert is_unit_id(broken[1])
+    assert broken[1] != unit_id
+    assert (reloaded, released) == (("failed", ""), ("failed", "nosuch12"))
 
 
 def test_the_audit_tells_of_a_connection_when_it_begins(

@@ -59,6 +59,10 @@ def data_folder(tmp_path: Path) -> Iterator[Path]:
                 pass
 
 
+def unheard(unit_id: str) -> None:
+    """Nobody listens."""
+
+
 class Node:
     """The work commands of a node foo that nobody is linked with."""
 
@@ -78,7 +82,7 @@ class Node:
         """Submit, check what the client is told, and return the unit's id."""
         stream = ScriptedStream(payload, origin=origin)
         command = WorkSubmit(node="localhost", work_type=work_type, signature=signature, parameters=parameters)
-        answer = await self.commands.submit(command, stream)
+        answer = await self.commands.submit(command, stream, unheard)
         assert stream.lines == [f"Work unit created with ID {answer.unitid}. Send stdin data and EOF."]
         assert answer.result == "Job Started"
         return answer.unitid
@@ -236,7 +240,7 @@ def test_what_is_refused_leaves_no_unit(run: EventLoop, data_folder: Path, comma
         async with node(data_folder) as foo:
             stream = ScriptedStream(b"payload")
             with pytest.raises(CommandError, match=reason) as refusal:
-                await foo.commands.submit(command, stream)
+                await foo.commands.submit(command, stream, unheard)
             assert "hush" not in str(refusal.value)
             assert stream.written == b""
             assert foo.workceptor.units == {}
@@ -249,7 +253,7 @@ def test_a_payload_that_breaks_off_fails_the_unit_which_never_runs(run: EventLoo
         async with node(data_folder) as foo:
             for stream in (ScriptedStream(b"half", Script.BREAK), ScriptedStream(b"all", breaks_after=0)):
                 with pytest.raises(ConnectionError):
-                    await foo.commands.submit(WorkSubmit(node="localhost", work_type="cat"), stream)
+                    await foo.commands.submit(WorkSubmit(node="localhost", work_type="cat"), stream, unheard)
             for unit_id in foo.workceptor.units:
                 state, detail = await foo.state(unit_id)
                 assert state is State.FAILED
@@ -263,7 +267,9 @@ def test_a_unit_is_pending_while_its_payload_comes(run: EventLoop, data_folder: 
     async def main() -> None:
         async with node(data_folder) as foo:
             stream = ScriptedStream(b"some", Script.SILENCE)
-            submitting = asyncio.create_task(foo.commands.submit(WorkSubmit(node="localhost", work_type="cat"), stream))
+            submitting = asyncio.create_task(
+                foo.commands.submit(WorkSubmit(node="localhost", work_type="cat"), stream, unheard)
+            )
             await stream.silent.wait()
             (unit_id,) = foo.workceptor.units
             assert await foo.state(unit_id) == (State.PENDING, "Waiting for Input Data")
@@ -289,7 +295,7 @@ def test_work_for_a_node_out_of_reach_waits(run: EventLoop, data_folder: Path) -
         async with node(data_folder) as foo:
             stream = ScriptedStream(b"payload")
             submit = WorkSubmit(node="bar", work_type="cat", ttl="1h", parameters={"params": "x"})
-            answer = await foo.commands.submit(submit, stream)
+            answer = await foo.commands.submit(submit, stream, unheard)
             assert answer.result == "Job Submitted"
             status = msgspec.to_builtins(await foo.commands.status(WorkStatus(answer.unitid)))
             assert status["StateName"] == "Pending"
@@ -317,9 +323,9 @@ def keyed(work_type: str = "cat", key: str = "k1", **parameters: str) -> WorkSub
 def test_the_same_key_again_is_the_same_unit(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:
-            first = await foo.commands.submit(keyed(), ScriptedStream(b"payload"))
+            first = await foo.commands.submit(keyed(), ScriptedStream(b"payload"), unheard)
             again = ScriptedStream(b"what comes now ", b"does not count")
-            assert await foo.commands.submit(keyed(), again) == first
+            assert await foo.commands.submit(keyed(), again, unheard) == first
             assert again.lines == [f"Work unit created with ID {first.unitid}. Send stdin data and EOF."]
             assert await foo.results(first.unitid) == b"payload"
             status = await foo.commands.status(WorkStatus(first.unitid))
@@ -332,13 +338,13 @@ def test_the_same_key_again_is_the_same_unit(run: EventLoop, data_folder: Path) 
 def test_a_key_is_each_submitters_own_and_stands_for_one_work(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:
-            ours = await foo.commands.submit(keyed(), ScriptedStream())
-            theirs = await foo.commands.submit(keyed(), ScriptedStream(origin=FAR_CLIENT))
+            ours = await foo.commands.submit(keyed(), ScriptedStream(), unheard)
+            theirs = await foo.commands.submit(keyed(), ScriptedStream(origin=FAR_CLIENT), unheard)
             assert ours.unitid != theirs.unitid
             with pytest.raises(
                 CommandError, match=f"the idempotency key was used for other work, in unit {ours.unitid}"
             ):
-                await foo.commands.submit(keyed("fail"), ScriptedStream())
+                await foo.commands.submit(keyed("fail"), ScriptedStream(), unheard)
             assert len(foo.workceptor.units) == 2
 
     run(main())
@@ -349,8 +355,8 @@ def test_a_payload_that_broke_off_is_sent_again_under_the_same_key(run: EventLoo
         async with node(data_folder) as foo:
             for origin in (LOCAL_CLIENT, FAR_CLIENT):
                 with pytest.raises(ConnectionError):
-                    await foo.commands.submit(keyed(), ScriptedStream(b"half", Script.BREAK, origin=origin))
-                answer = await foo.commands.submit(keyed(), ScriptedStream(b"whole", origin=origin))
+                    await foo.commands.submit(keyed(), ScriptedStream(b"half", Script.BREAK, origin=origin), unheard)
+                answer = await foo.commands.submit(keyed(), ScriptedStream(b"whole", origin=origin), unheard)
                 assert await foo.results(answer.unitid) == b"whole"
             assert len(foo.workceptor.units) == 2, "nothing is left of what broke off"
 
@@ -361,9 +367,9 @@ def test_a_submission_whose_client_is_silent_is_taken_over_by_the_next(run: Even
     async def main() -> None:
         async with node(data_folder) as foo:
             silent = ScriptedStream(b"much longer than what counts", Script.SILENCE, origin=FAR_CLIENT)
-            first = asyncio.create_task(foo.commands.submit(keyed(), silent))
+            first = asyncio.create_task(foo.commands.submit(keyed(), silent, unheard))
             await silent.silent.wait()
-            answer = await foo.commands.submit(keyed(), ScriptedStream(b"whole", origin=FAR_CLIENT))
+            answer = await foo.commands.submit(keyed(), ScriptedStream(b"whole", origin=FAR_CLIENT), unheard)
             with pytest.raises(asyncio.CancelledError):
                 await first
             assert silent.lines == [f"Work unit created with ID {answer.unitid}. Send stdin data and EOF."]
@@ -382,7 +388,7 @@ def test_a_payload_beyond_the_limit_is_refused_and_never_run(run: EventLoop, dat
             assert await foo.results(await foo.submit("cat", b"0123456789")) == b"0123456789"
             stream = ScriptedStream(b"01234", b"56789", b"x")
             with pytest.raises(CommandError, match="the payload has 11 bytes, more than the 10"):
-                await foo.commands.submit(WorkSubmit(node="foo", work_type="cat"), stream)
+                await foo.commands.submit(WorkSubmit(node="foo", work_type="cat"), stream, unheard)
             unit = list(foo.workceptor.units)[-1]
             state, detail = await foo.state(unit)
             assert (state, detail[:24]) == (State.FAILED, "Error reading input data")
@@ -528,7 +534,7 @@ def test_this_node_signs_for_nobody_who_is_not_local(run: EventLoop, data_folder
             commands = WorkCommands("foo", workceptor, None)
             submit = WorkSubmit(node="bar", work_type="cat", sign_work=True)
             with pytest.raises(CommandError, match="signs work for clients of its Unix socket only"):
-                await commands.submit(submit, ScriptedStream(origin=FAR_CLIENT))
+                await commands.submit(submit, ScriptedStream(origin=FAR_CLIENT), unheard)
             assert workceptor.units == {}
             await workceptor.close()
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from receptor.control.access import unit_of
-from receptor.control.answers import ReloadAnswer, SubmitAnswer
+from receptor.control.answers import ReloadAnswer
 from receptor.control.commands import (
     Command,
     Connect,
@@ -52,10 +52,14 @@ class Entry:
     """The line of one command, until it is written."""
 
     def __init__(self, command: Command, origin: Origin) -> None:
-        self.unit_id = unit_of(command) or ""
+        self._unit_id = unit_of(command) or ""
         self._command = command
         self._origin = origin
         self._is_written = False
+
+    def unit_made(self, unit_id: str) -> None:
+        """The command has made that unit; the line is to name it, whatever becomes of it."""
+        self._unit_id = unit_id
 
     def allowed(self) -> None:
         """The command is being carried out; whatever becomes of it is not told any more."""
@@ -64,9 +68,6 @@ class Entry:
     def answered(self, answer: object) -> None:
         """The command was carried out, and this is its answer."""
         match answer:
-            case SubmitAnswer():
-                self.unit_id = answer.unitid
-                self._write(Verdict.ALLOWED)
             case ReloadAnswer(success=False):
                 self._write(Verdict.FAILED, answer.error)
             case _:
@@ -92,7 +93,7 @@ class Entry:
             "%s %s",
             verdict,
             " ".join(f"{key}={_quoted(value)}" for key, value in fields.items() if value),
-            extra={"unit": self.unit_id},
+            extra={"unit": self._unit_id},
         )
 
 

@@ -13,9 +13,6 @@ import msgspec
 from receptor.errors import CommandError
 from receptor.identifiers import is_unit_id
 
-LONGEST_LINE = 1024 * 1024
-"""Bytes of the longest control line that is read."""
-
 LONGEST_KEY = 128
 """Characters of the longest idempotency key."""
 

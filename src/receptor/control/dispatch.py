@@ -55,7 +55,7 @@ class Dispatcher:
             case Reload():
                 return ReloadAnswer(False, "reload is not supported by this version; restart the node instead")
             case WorkSubmit():
-                return await self._work.submit(command, stream)
+                return await self._work.submit(command, stream, entry.unit_made)
             case WorkList():
                 units = await self._work.list(command)
                 return {unit: status for unit, status in units.items() if self._access.may_see(unit, stream.origin)}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from receptor.control.answers import SubmitAnswer
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
-from receptor.errors import CommandError
+from receptor.errors import CommandError, NotAllowed
 from receptor.identifiers import is_localhost
 from receptor.node.byte_stream import ByteStream, Origin
 from receptor.workceptor.results import follow
@@ -29,9 +29,10 @@ class WorkCommands:
         self._workceptor = workceptor
         self._verifier = verifier
 
-    async def submit(self, command: WorkSubmit, stream: ByteStream) -> SubmitAnswer:
-        """Make a unit, take its payload, and begin the work."""
+    async def submit(self, command: WorkSubmit, stream: ByteStream, on_unit: Callable[[str], None]) -> SubmitAnswer:
+        """Make a unit, take its payload, and begin the work. ``on_unit`` hears the unit's id before the client does."""
         unit, payload_digest = await self._make(command, stream.origin)
+        on_unit(unit.unit_id)
         payload = _payload(stream, unit.unit_id, self._workceptor.limits.payload, payload_digest)
         if unit.has_payload:
             # It was submitted before with the same key; the client can't know how far that came.
@@ -86,7 +87,7 @@ class WorkCommands:
             work: Work = CommandWork(work_type=command.work_type, parameters=command.parameters)
             return await self._workceptor.make_unit(work, origin.who, command.idempotency_key), payload_digest
         if command.sign_work and not origin.is_local:
-            raise CommandError("this node signs work for clients of its Unix socket only")
+            raise NotAllowed("this node signs work for clients of its Unix socket only")
         work = RemoteWork(
             node=command.node,
             work_type=command.work_type,
@@ -117,7 +118,7 @@ class WorkCommands:
         if not is_asked or origin.is_local:
             return None
         if self._verifier is None:
-            raise CommandError("could not verify signature: this node has no work-verification key")
+            raise NotAllowed("could not verify signature: this node has no work-verification key")
         payload_digest = self._verifier.verify(signature, time.time(), deed)
         await asyncio.to_thread(self._verifier.used.save)
         return payload_digest
@@ -143,4 +144,4 @@ async def _payload(stream: ByteStream, unit_id: str, largest: int, digest: str |
     if size > largest:
         raise CommandError(f"the payload has {size} bytes, more than the {largest} that the limits of this node allow")
     if hashed and hashed.hexdigest() != digest:
-        raise CommandError("the signature is for another payload; submit the work again")
+        raise NotAllowed("the signature is for another payload; submit the work again")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from receptor.errors import CommandError
+from receptor.errors import NotAllowed
 from receptor.workceptor.folder import operating_errors
 from receptor.workceptor.used_tokens import TOKEN_ID, UsedTokens
 
@@ -121,7 +121,7 @@ class Verifier:
         self._accept_unbound = accept_unbound
 
     def verify(self, token: str, now: float, deed: Deed) -> str | None:
-        """Accept the token for that deed or raise CommandError; ``now`` is in unix seconds.
+        """Accept the token for that deed or raise NotAllowed; ``now`` is in unix seconds.
 
         Returns the SHA-256 in hex that the payload must turn out to have, which a bound token for a submit always
         says; None if there is nothing to check. The error says why, holds the word ``signature`` and nothing of the
@@ -137,7 +137,7 @@ class Verifier:
         if _BINDING in claims:
             return self._use(_bound(claims), expires, now, deed)
         if not self._accept_unbound:
-            raise CommandError(
+            raise NotAllowed(
                 "the signature is not bound to the command, as this node demands (acceptunbound: false);"
                 " sign with a node that does it"
             )
@@ -145,11 +145,11 @@ class Verifier:
 
     def _use(self, bound: _Bound, expires: float, now: float, deed: Deed) -> str | None:
         if bound.receptor.command != deed.digest():
-            raise CommandError("the signature is for another command, work type, unit or other parameters; sign again")
+            raise NotAllowed("the signature is for another command, work type, unit or other parameters; sign again")
         if deed.command == "submit" and bound.receptor.payload is None:
-            raise CommandError("the signature is for work without saying for which payload; sign again")
+            raise NotAllowed("the signature is for work without saying for which payload; sign again")
         if expires > now + LONGEST_LIFE + _CLOCKS_APART:
-            raise CommandError(
+            raise NotAllowed(
                 f"the signature is good for more than {LONGEST_LIFE / 86400:.0f} days, too long to remember it;"
                 " lower tokenexpiration, and compare the nodes' clocks"
             )
@@ -161,9 +161,9 @@ class Verifier:
         import jwt
 
         if not token:
-            raise CommandError("this work needs a signature, and the command has none; submit it with --signwork")
+            raise NotAllowed("this work needs a signature, and the command has none; submit it with --signwork")
         if len(token) > LARGEST_TOKEN or not token.isascii():
-            raise CommandError(f"the signature is not a token of at most {LARGEST_TOKEN} ASCII characters")
+            raise NotAllowed(f"the signature is not a token of at most {LARGEST_TOKEN} ASCII characters")
         # PyJWT reads the wall clock for the claims of time, so these are left to ``verify``. Deep nesting in
         # the header, which comes before any check of the key, ends in RecursionError.
         options: jwt.types.Options = {
@@ -175,24 +175,24 @@ class Verifier:
         try:
             return jwt.decode(token, self._key, algorithms=[ALGORITHM], audience=self._node_id, options=options)
         except jwt.InvalidAlgorithmError as error:
-            raise CommandError(f"the signature is not of the algorithm {ALGORITHM}") from error
+            raise NotAllowed(f"the signature is not of the algorithm {ALGORITHM}") from error
         except jwt.InvalidSignatureError as error:
-            raise CommandError("the signature was not made with the key that this node trusts") from error
+            raise NotAllowed("the signature was not made with the key that this node trusts") from error
         except jwt.MissingRequiredClaimError as error:
-            raise CommandError(f"the signature lacks the claim {error.claim}") from error
+            raise NotAllowed(f"the signature lacks the claim {error.claim}") from error
         except jwt.InvalidAudienceError as error:
-            raise CommandError(f"the signature is not meant for the node {self._node_id}") from error
+            raise NotAllowed(f"the signature is not meant for the node {self._node_id}") from error
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise CommandError("the signature is not a well-formed token") from error
+            raise NotAllowed("the signature is not a well-formed token") from error
 
 
 def _expiry(claims: dict[str, object], now: float) -> float:
     """Until when the token is good, in unix seconds."""
     expires = claims.get("exp")
     if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not 0 <= expires <= _LATEST:
-        raise CommandError("the signature does not say until when it is good")
+        raise NotAllowed("the signature does not say until when it is good")
     if expires <= now:
-        raise CommandError(
+        raise NotAllowed(
             f"the signature expired {int(now - expires)} seconds ago; sign again, and compare the nodes' clocks"
         )
     return expires
@@ -202,4 +202,4 @@ def _bound(claims: dict[str, object]) -> _Bound:
     try:
         return msgspec.convert(claims, _Bound)
     except msgspec.ValidationError as error:
-        raise CommandError("the signature is bound to a command in a form that this node does not know") from error
+        raise NotAllowed("the signature is bound to a command in a form that this node does not know") from error

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from receptor.errors import CommandError, OperatingError
+from receptor.errors import NotAllowed, OperatingError
 from receptor.workceptor.folder import operating_errors
 
 MOST_USED = 200_000
@@ -73,14 +73,14 @@ class UsedTokens:
     def reserve(self, token_id: str, expires: float, now: float) -> None:
         """Count the token as used from now on. Times are in unix seconds. Reads and writes no file.
 
-        ``token_id`` has the form TOKEN_ID. Raises CommandError if the token was used before, or none can be
+        ``token_id`` has the form TOKEN_ID. Raises NotAllowed if the token was used before, or none can be
         remembered until others expire.
         """
         self._forget_expired(now)
         if token_id in self._expires:
-            raise CommandError("the signature was used before, and each is good for one command; sign again")
+            raise NotAllowed("the signature was used before, and each is good for one command; sign again")
         if len(self._expires) >= self._most:
-            raise CommandError(
+            raise NotAllowed(
                 f"the signature can't be accepted now: {self._most} that were used have not expired yet;"
                 " lower tokenexpiration where they are made"
             )
