@@ -2,13 +2,14 @@
 # PYTHON=/path/to/python chooses the Python that .venv is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean setup
+.PHONY: help demo test fuzz lint format lock clean setup
 
 bin := .venv/bin
 
 help:
 	@echo 'make demo     start two nodes and watch them work for each other'
 	@echo 'make test     run the tests and the style and type checks'
+	@echo 'make fuzz     look for inputs that break what must hold: SECONDS=60 TARGET=frames SEED=1, each if wanted'
 	@echo 'make lint     run only the style and type checks'
 	@echo 'make format   put the source into the one style'
 	@echo 'make lock     choose versions of the packages anew, as pyproject.toml allows (needs uv)'
@@ -20,6 +21,10 @@ demo: setup
 # Both parts run in any case; the summary of the tests comes last.
 test: setup
 	@failed=0; $(MAKE) --no-print-directory lint || failed=1; $(bin)/pytest || failed=1; exit $$failed
+
+fuzz: setup
+	@PYTHONPATH=tests $(bin)/python -m fuzz \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED))
 
 lint: setup
 	@$(bin)/ruff check
