@@ -11,6 +11,7 @@ from event_loops import EventLoop
 from running_mesh import read_all, running
 from scripted_stream import FAR_CLIENT, Script, ScriptedStream
 
+from receptor.config.actions import WorkCommand
 from receptor.config.kinds import Right
 from receptor.config.protection import AccessRule
 from receptor.control.access import AccessPolicy
@@ -44,6 +45,7 @@ REFUSED: dict[type[Command], tuple[Command, type[Exception]]] = {
     WorkCancel: (WorkCancel("nosuch12"), UnknownUnit),
     WorkRelease: (WorkRelease("nosuch12"), UnknownUnit),
 }
+SEALED = WorkCommand("sealed", "cat", verify_signature=True)
 NOBODY = AccessRule(frozenset(), frozenset({"*"}))
 OWN_UNITS = AccessRule(frozenset({Right.ALL}), frozenset({"*"}), work_types=frozenset({"remote"}))
 ANSWERED: dict[type[Command], Command] = {
@@ -71,7 +73,7 @@ async def dispatcher(data_folder: Path, *rules: AccessRule) -> AsyncIterator[Dis
     """That of a node foo that hands on work to others only, who are far away."""
     async with running("foo") as mesh:
         mesh.listen("echo", echo)
-        workceptor = Workceptor(mesh, data_folder, (), None)
+        workceptor = Workceptor(mesh, data_folder, (SEALED,), None)
         await workceptor.start()
         access = AccessPolicy("foo", rules, workceptor.units)
         yield Dispatcher(access, MeshCommands(mesh), WorkCommands("foo", workceptor, None))
@@ -193,6 +195,18 @@ def test_the_audit_tells_of_what_was_done(run: EventLoop, tmp_path: Path, caplog
     assert is_unit_id(broken[1])
     assert broken[1] != unit_id
     assert (reloaded, released) == (("failed", ""), ("failed", "nosuch12"))
+
+
+def test_the_audit_calls_it_a_refusal_if_the_signature_is_missing(
+    run: EventLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with dispatcher(tmp_path) as dispatch:
+            with pytest.raises(NotAllowed, match="signature"):
+                await dispatch(WorkSubmit(node="foo", work_type="sealed"), ScriptedStream(origin=FAR_CLIENT))
+
+    run(main())
+    assert audit_of(caplog) == [("refused", "")]
 
 
 def test_the_audit_tells_of_a_connection_when_it_begins(
