@@ -24,11 +24,12 @@ Address = tuple[str, int]
 class Kept:
     """A session as its owner knows it, and what has come from it."""
 
-    def __init__(self, number: int, session: Session, terms: LinkTerms, peer: str) -> None:
+    def __init__(self, number: int, session: Session, terms: LinkTerms, peer: str, dialled: bool) -> None:
         self.number = number
         self.session = session
         self.terms = terms
         self.peer = peer
+        self.dialled = dialled
         self.packets: asyncio.Queue[bytes] = asyncio.Queue()
         self.over = asyncio.Event()
         self.was_dropped = False
@@ -65,8 +66,8 @@ class FakeOwner:
 
     # As backends see it
 
-    def session_opened(self, session: Session, terms: LinkTerms, peer: str) -> int:
-        kept = Kept(100 + len(self.sessions), session, terms, peer)
+    def session_opened(self, session: Session, terms: LinkTerms, peer: str, dialled: bool) -> int:
+        kept = Kept(100 + len(self.sessions), session, terms, peer, dialled)
         self.sessions.append(kept)
         self._waiting.put_nowait(kept)
         return kept.number

@@ -23,6 +23,7 @@ from receptor.netceptor.effects import (
     Send,
 )
 from receptor.netceptor.highwayhash import name_hash
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, Identity
 from receptor.netceptor.messages import (
@@ -53,11 +54,10 @@ OUR_EPOCH = 1000
 class Bench:
     """The node ``us`` and its clock."""
 
-    def __init__(self, idle_timeout: float = SHORTEST_IDLE_TIMEOUT) -> None:
+    def __init__(self, idle_timeout: float = SHORTEST_IDLE_TIMEOUT, limits: MeshLimits = DEFAULT_LIMITS) -> None:
         self.now = 0.0
-        self.node = Netceptor(
-            Identity("us", OUR_EPOCH, UNIX_TIME, idle_timeout), credentials(), random.Random(1), self.now
-        )
+        identity = Identity("us", OUR_EPOCH, UNIX_TIME, idle_timeout)
+        self.node = Netceptor(identity, credentials(), random.Random(1), self.now, limits)
         self.notices: list[str] = []
         self.reasons: list[str] = []
         self.names = {name_hash(name): name for name in ("us", "near", "far", "other")}

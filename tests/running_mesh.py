@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 
 from receptor.backends.tcp import TcpDialer, TcpListener
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.node.byte_stream import ByteStream
 from receptor.node.mesh_node import MeshNode
@@ -20,8 +21,10 @@ def never_a_duplicate(reason: str) -> None:
 
 
 @asynccontextmanager
-async def running(node_id: str, on_duplicate: Callable[[str], None] = never_a_duplicate) -> AsyncIterator[MeshNode]:
-    node = MeshNode(node_id, IDLE_TIMEOUT, on_duplicate)
+async def running(
+    node_id: str, on_duplicate: Callable[[str], None] = never_a_duplicate, limits: MeshLimits = DEFAULT_LIMITS
+) -> AsyncIterator[MeshNode]:
+    node = MeshNode(node_id, IDLE_TIMEOUT, on_duplicate, limits)
     try:
         yield node
     finally:

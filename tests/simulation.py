@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from receptor.netceptor.effects import Disconnect, Duplicate, Effect, Send
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, Identity
 from receptor.netceptor.netceptor import Netceptor
@@ -59,11 +60,13 @@ class Simulation:
         self._wake_at: dict[str, float] = {}
         self._count = 0
 
-    def add(self, name: str, node_id: str | None = None, epoch: int | None = None) -> Netceptor:
+    def add(
+        self, name: str, node_id: str | None = None, epoch: int | None = None, limits: MeshLimits = DEFAULT_LIMITS
+    ) -> Netceptor:
         """Start a node, and know it by a name that may differ from its id."""
         epoch = epoch if epoch is not None else int(UNIX_TIME + self.now) << 24 | self.rng.getrandbits(24)
         identity = Identity(node_id or name, epoch, UNIX_TIME, SHORTEST_IDLE_TIMEOUT)
-        node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now)
+        node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now, limits)
         self.nodes[name] = node
         self.told[name] = []
         self.settle(name)

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import msgspec
+from contextlib import suppress
 
-from receptor.netceptor.advertisements import MOST_SERVICES_OF_A_NODE, Advertisements
+import msgspec
+import pytest
+
+from receptor.errors import PeerError
+from receptor.netceptor.advertisements import RENEWAL, Advertisements
+from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import Advertisement, format_time
 
 
@@ -65,13 +70,56 @@ def test_a_service_of_ours_that_is_withdrawn_is_gone() -> None:
     assert table.own == ()
 
 
+# Limits: what isn't kept must not be passed on either, and so is refused
+
+
 def test_a_node_has_no_more_services_than_we_care_to_keep() -> None:
-    table = Advertisements("us")
-    for number in range(MOST_SERVICES_OF_A_NODE):
+    table = Advertisements("us", MeshLimits(services_of_a_node=3))
+    for number in range(3):
         assert table.receive(service_of("far", str(number)), 0.0)
-    assert not table.receive(service_of("far", "one more"), 0.0), "what isn't kept must not be passed on either"
+    with pytest.raises(PeerError, match="far offers more than 3 services"):
+        table.receive(service_of("far", "one more"), 0.0)
     assert table.receive(service_of("far", "0", made_at=2.0), 0.0)
     assert table.receive(service_of("other"), 0.0)
+
+
+def test_there_are_no_more_nodes_with_services_than_we_care_to_keep() -> None:
+    table = Advertisements("us", MeshLimits(nodes=3))
+    for name in "xyz":
+        assert table.receive(service_of(name), 0.0)
+    with pytest.raises(PeerError, match="more services in the mesh than"):
+        table.receive(service_of("one more"), 0.0)
+    for name in "xy":
+        assert table.receive(service_of(name, made_at=2.0), RENEWAL / 2), "who is known stays known"
+    assert table.receive(service_of("one more", made_at=2.0), RENEWAL), "the place of z, which was not renewed"
+    assert {advertisement.node_id for advertisement in table.everything()} == {"x", "y", "one more"}
+
+
+def test_all_services_together_take_no_more_memory_than_we_care_to_give() -> None:
+    limit = 1_000_000
+    table = Advertisements("us", MeshLimits(advertised_bytes=limit, services_of_a_node=10**6, nodes=10**6))
+    taken = 0
+    with suppress(PeerError):
+        while table.receive(service_of(f"n{taken}"), 0.0):
+            taken += 1
+    assert 100 < taken < 2000
+    assert table.bytes <= limit
+    with pytest.raises(PeerError):
+        table.receive(with_tags("n1", 5000), 1.0)
+    assert table.receive(service_of("n1", made_at=2.0), 1.0), "it takes no more than before"
+    table.forget_stale(heard_before=1.0)
+    assert table.bytes == 0
+
+
+def with_tags(node: str, count: int) -> Advertisement:
+    """A small packet that takes much memory when it is read."""
+    return msgspec.structs.replace(service_of(node, made_at=2.0), tags={str(number): "" for number in range(count)})
+
+
+def test_many_small_tags_count_for_the_memory_that_they_take() -> None:
+    table = Advertisements("us")
+    table.receive(with_tags("far", 5000), 0.0)
+    assert table.bytes > 1_000_000
 
 
 def test_what_is_not_advertised_again_is_forgotten() -> None:

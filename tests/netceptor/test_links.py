@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 from mesh_bench import Bench, Neighbour, join
 
@@ -180,21 +182,39 @@ def test_the_link_ends_when_the_other_side_refuses_it() -> None:
 
 # Garbage
 
-GARBAGE = {
+UPDATE_OF_FAR = (
+    b'\x01{"NodeID":"far","UpdateID":"a","UpdateEpoch":%b,"UpdateSequence":1,"Connections":{"near":%b},'
+    b'"ForwardingNode":"near","SuspectedDuplicate":0}'
+)
+OWN_GARBAGE = {
     "an empty packet": b"",
     "a short data packet": b"\0" * 35,
+    "an unknown type": b"\x09hello",
+    "noise of an unknown type": b"\xff" + random.Random(1).randbytes(65_534),
+}
+FLOODED_GARBAGE = {
     "an update without a body": b"\x01",
     "an update that is null": b"\x01null",
+    "an update that is a list": b"\x01[]",
+    "an empty update": b"\x01{}",
     "an update of wrong types": b'\x01{"NodeID":7,"Connections":"x"}',
     "an update that is not UTF-8": b"\x01\xff\xfe",
+    "an update with a cost of nothing": UPDATE_OF_FAR % (b"1", b"0"),
+    "an update with a cost beyond all numbers": UPDATE_OF_FAR % (b"1", b"1e999"),
+    "an update with an epoch beyond 64 bits": UPDATE_OF_FAR % (b"99999999999999999999", b"1"),
+    "an update nested without end": b"\x01" + b"[" * 30_000,
+    "an update of noise": b"\x01" + random.Random(1).randbytes(65_534),
+    "an update of spaces": b"\x01" + b" " * 65_534,
     "an empty advertisement": b"\x02{}",
-    "an unknown type": b"\x09hello",
-    "the largest frame": b"\x01" + b" " * 65_534,
+    "an advertisement that is null": b"\x02null",
+    "an advertisement of wrong types": b'\x02{"NodeID":{},"Time":1}',
+    "an advertisement of no time": b'\x02{"NodeID":"far","Service":"svc","Time":"yesterday","ConnType":0}',
+    "an advertisement of noise": b"\x02" + random.Random(1).randbytes(65_534),
 }
 
 
-@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
-def test_garbage_ends_the_link_that_it_came_over_and_nothing_else(garbage: bytes) -> None:
+@pytest.mark.parametrize("garbage", OWN_GARBAGE.values(), ids=OWN_GARBAGE.keys())
+def test_what_only_a_neighbour_itself_can_have_made_up_ends_its_link_and_nothing_else(garbage: bytes) -> None:
     bench = Bench()
     near, other = join(bench, 1), join(bench, 2, "other")
     near.say(garbage, garbage)
@@ -202,6 +222,38 @@ def test_garbage_ends_the_link_that_it_came_over_and_nothing_else(garbage: bytes
     assert bench.reasons[0].startswith("link closed: ")
     other.update({"us": 1.0})
     assert bench.did() == []
+
+
+@pytest.mark.parametrize("garbage", FLOODED_GARBAGE.values(), ids=FLOODED_GARBAGE.keys())
+def test_what_a_neighbour_may_have_passed_on_in_good_faith_is_dropped_and_ends_no_link(garbage: bytes) -> None:
+    bench = Bench()
+    near = join(bench, 1)
+    join(bench, 2, "other")
+    bench.notices.clear()
+    near.say(garbage)
+    near.update({"near": 1.0}, of="far")
+    assert bench.did() == ["2: update of far via us (near at 1)"]
+    (notice,) = bench.notices
+    assert notice.startswith("a message that near passed on was dropped: ")
+
+
+def test_a_flood_of_garbage_is_told_once_a_minute_and_link() -> None:
+    bench = Bench()
+    neighbours = (join(bench, 1), join(bench, 2, "other"))
+    bench.notices.clear()
+    for _ in range(100):
+        for neighbour in neighbours:
+            neighbour.say(*[b"\x01null", b"\x02{}"] * 10)
+    assert [notice[:30] for notice in bench.notices] == [
+        "a message that near passed on ",
+        "a message that other passed on",
+    ]
+    bench.notices.clear()
+    for _ in range(12):
+        bench.wait(10.0)
+        for neighbour in neighbours:
+            neighbour.update({"us": 1.0})
+    assert [notice.split(":")[0] for notice in bench.notices] == ["1999 more notices like this"] * 2
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\x01null", b"\x09"])

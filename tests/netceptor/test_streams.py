@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 from simulation import Cable, Simulation, line_of_nodes
 
+from receptor.errors import UnreachableError
 from receptor.netceptor.effects import (
     DatagramArrived,
     Notice,
@@ -16,11 +17,12 @@ from receptor.netceptor.effects import (
     StreamOpened,
     StreamWritable,
 )
+from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import MESSAGE_EXPIRED, Unreachable, encode_unreachable
 from receptor.netceptor.packets import Address
 from receptor.netceptor.qh3_connection import STREAM_WINDOW
 from receptor.netceptor.quic import StreamConnection
-from receptor.netceptor.streams import MOST_UNOPENED, WRITE_LIMIT, Streams
+from receptor.netceptor.streams import WRITE_LIMIT, Streams
 
 BLOB = random.Random(7).randbytes(3 * 1024 * 1024)
 
@@ -504,27 +506,59 @@ def first_datagram(simulation: Simulation) -> bytes:
     return simulation.told_of("b", DatagramArrived)[0].datagram.payload
 
 
+@pytest.fixture
+def limited() -> Simulation:
+    """The node b accepts 4 streams, 3 of them not yet opened, and dials 2."""
+    simulation = Simulation()
+    simulation.add("a")
+    simulation.add("b", limits=MeshLimits(accepted_streams=4, unopened_streams=3, dialled_streams=2))
+    simulation.plug("a", "b")
+    simulation.run(1.0)
+    simulation.nodes["a"].streams.listen("svc")
+    simulation.nodes["b"].streams.listen("svc")
+    return simulation
+
+
+def refusals(simulation: Simulation) -> list[str]:
+    return [notice.text for notice in simulation.told_of("b", Notice) if "stream was refused" in notice.text]
+
+
 @pytest.mark.parametrize("damaged_byte", [-1, 4], ids=["can't be decrypted", "unknown version"])
-def test_streams_that_never_begin_are_limited_and_forgotten(simulation: Simulation, damaged_byte: int) -> None:
-    damaged = bytearray(first_datagram(simulation))
+def test_streams_that_never_begin_are_limited_and_forgotten(limited: Simulation, damaged_byte: int) -> None:
+    damaged = bytearray(first_datagram(limited))
     damaged[damaged_byte] ^= 2
+    node = limited.nodes["b"].streams
 
     def knock(count: int) -> None:
         for number in range(count):
-            simulation.nodes["a"].send_datagram(f"s{number}", Address("b", "svc"), bytes(damaged), simulation.now)
-        simulation.settle("a")
-        simulation.run(1.0)
+            limited.nodes["a"].send_datagram(f"s{number}", Address("b", "svc"), bytes(damaged), limited.now)
+        limited.settle("a")
+        limited.run(1.0)
 
-    def dropped() -> int:
-        return sum("too many streams" in notice.text for notice in simulation.told_of("b", Notice))
+    knock(3)
+    assert refusals(limited) == []
+    knock(100)
+    assert refusals(limited) == [
+        "a stream was refused: 3 streams that others have begun to open wait for their handshake"
+    ]
+    limited.run(20.0)
+    assert limited.told_of("b", StreamOpened) == []
+    assert limited.told_of("b", StreamClosed) == []
+    assert node.timers.deadline() is None
+    stream_between(limited, "a", "b")
 
-    knock(MOST_UNOPENED + 3)
-    assert dropped() == 3
-    simulation.run(20.0)
-    knock(MOST_UNOPENED)
-    assert dropped() == 3
-    simulation.run(20.0)
-    assert simulation.told_of("b", StreamOpened) == []
-    assert simulation.told_of("b", StreamClosed) == []
-    assert simulation.nodes["b"].streams.timers.deadline() is None
-    stream_between(simulation, "a", "b")
+
+def test_streams_that_others_open_are_limited_and_those_that_we_dial_separately(limited: Simulation) -> None:
+    accepted = [stream_between(limited, "a", "b")[0] for _ in range(4)]
+    late = dial(limited, "a", "b", "svc")
+    limited.run(16.0)
+    assert late.closed == ["no answer to the handshake in 15 s"]
+    assert refusals(limited) == ["a stream was refused: others have opened 4 streams to this node"]
+    dialled = [stream_between(limited, "b", "a")[0] for _ in range(2)]
+    with pytest.raises(UnreachableError, match="this node has opened 2 streams already"):
+        limited.nodes["b"].streams.dial("a", "svc", limited.now)
+    accepted[0].close()
+    dialled[0].close()
+    limited.run(1.0)
+    stream_between(limited, "a", "b")
+    stream_between(limited, "b", "a")

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from itertools import permutations
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from routes import assert_shortest
 
+from receptor.errors import PeerError
+from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import RoutingUpdate
-from receptor.netceptor.topology import MEMORY, MOST_SEEN_UPDATES, SEEN_UPDATE_MEMORY, Topology
+from receptor.netceptor.topology import MEMORY, SEEN_UPDATE_MEMORY, SILENCE, Topology
 
 node_names = st.sampled_from("abcdefgh")
 cost_tables = st.dictionaries(
@@ -28,11 +33,22 @@ def update_of(
 
 
 @given(cost_tables)
-def test_routes_are_those_of_least_cost(costs: dict[str, dict[str, float]]) -> None:
+def test_routes_are_those_of_least_cost_over_edges_that_both_ends_list(costs: dict[str, dict[str, float]]) -> None:
+    costs = {"a": {}, **costs}
     topology = Topology("a")
-    topology.costs = costs
+    for neighbour, cost in costs["a"].items():
+        topology.connect(neighbour, cost)
+    for node, connections in costs.items():
+        if node != "a":
+            topology.apply(update_of(node, connections), now=0.0)
     topology.compute_routes()
-    assert_shortest({"a": {}, **costs}, "a", topology.routes)
+    agreed = {
+        node: {
+            other: cost for other, cost in edges.items() if node == "a" or other not in costs or node in costs[other]
+        }
+        for node, edges in costs.items()
+    }
+    assert_shortest(agreed, "a", topology.routes)
 
 
 def test_a_detour_over_cheap_links_wins() -> None:
@@ -53,6 +69,31 @@ def test_a_node_that_no_longer_lists_another_ends_the_edge_from_there_too() -> N
     assert topology.apply(update_of("c", {}, sequence=2), now=1.0)
     topology.compute_routes()
     assert topology.routes == {"b": "b"}
+
+
+def test_an_edge_that_one_end_claims_leads_nowhere_in_whatever_order_they_speak() -> None:
+    of_b, of_c, of_thief = (
+        update_of("b", {"a": 1.0}),
+        update_of("c", {"b": 1.0}),
+        update_of("thief", {"a": 0.1, "c": 0.1}),
+    )
+    for updates in permutations((of_b, of_c, of_thief)):
+        topology = Topology("a")
+        topology.connect("b", 1.0)
+        for update in updates:
+            topology.apply(update, now=0.0)
+        topology.compute_routes()
+        assert topology.routes == {"b": "b"}
+
+
+def test_the_edges_of_a_new_link_are_shown_in_both_directions() -> None:
+    topology = Topology("a")
+    assert topology.costs == {}
+    topology.connect("b", 2.0)
+    assert topology.costs == {"a": {"b": 2.0}, "b": {"a": 2.0}}
+    topology.apply(update_of("b", {"a": 2.0, "c": 1.0, "d": 1.0}), now=0.0)
+    topology.apply(update_of("c", {}), now=0.0)
+    assert topology.costs == {"a": {"b": 2.0}, "b": {"a": 2.0, "d": 1.0}, "c": {}}
 
 
 def test_what_others_say_does_not_end_a_link_of_ours() -> None:
@@ -104,8 +145,8 @@ def test_an_update_is_seen_for_the_first_time_once() -> None:
 
 
 def test_the_memory_of_seen_updates_is_bounded_however_many_come() -> None:
-    topology = Topology("a")
-    for number in range(MOST_SEEN_UPDATES + 10):
+    topology = Topology("a", MeshLimits(seen_updates=1000))
+    for number in range(1010):
         assert topology.first_sight(str(number), 0.0)
     assert not topology.first_sight("10", 0.0), "the newest are kept"
     assert topology.first_sight("9", 0.0), "the oldest are forgotten"
@@ -122,6 +163,84 @@ def test_a_node_out_of_reach_is_forgotten_ten_minutes_after_its_last_update() ->
     topology.disconnect("b")
     topology.compute_routes()
     assert sorted(topology.forget_stale(50.0 + MEMORY)) == ["b", "c"]
-    assert topology.costs == {"a": {}, "d": {}}
+    assert topology.costs == {"d": {"c": 1.0}}
     assert topology.forget_stale(100.0 + MEMORY) == ["d"]
     assert topology.nodes == {}
+
+
+def full(size: int = 5) -> Topology:
+    """A node with the neighbour b, behind which are others: n0, n1 and so on, as many as may be remembered."""
+    topology = Topology("a", MeshLimits(nodes=size))
+    topology.connect("b", 1.0)
+    others = [f"n{number}" for number in range(size - 1)]
+    topology.apply(update_of("b", {"a": 1.0, **dict.fromkeys(others, 1.0)}), now=0.0)
+    for number, name in enumerate(others):
+        topology.apply(update_of(name, {"b": 1.0}), now=float(number))
+    topology.compute_routes()
+    return topology
+
+
+def test_who_is_known_stays_known_when_there_are_more_nodes_than_we_care_to_keep() -> None:
+    topology = full()
+    with pytest.raises(PeerError, match="more than 5 nodes"):
+        topology.make_room(10.0)
+    assert topology.nodes.keys() == {"b", "n0", "n1", "n2", "n3"}
+
+
+def test_a_node_out_of_reach_makes_room_for_another() -> None:
+    topology = full()
+    topology.apply(update_of("b", {"a": 1.0, "n0": 1.0, "n3": 1.0}, sequence=2), now=10.0)
+    topology.compute_routes()
+    assert topology.make_room(10.0) == ["n1"], "heard of before n2"
+    assert topology.nodes.keys() == {"b", "n0", "n2", "n3"}
+    assert topology.make_room(10.0) == [], "there is room now"
+
+
+def test_a_node_within_reach_that_has_fallen_silent_makes_room_but_no_neighbour_does() -> None:
+    topology = full()
+    assert topology.make_room(SILENCE) == ["n0"]
+    topology.apply(update_of("x", {"a": 1.0}), now=SILENCE + 1.5)
+    with pytest.raises(PeerError):
+        topology.make_room(SILENCE + 0.5)
+    assert topology.make_room(SILENCE + 2.0) == ["n1"]
+    assert "b" in topology.nodes
+
+
+def test_room_is_made_for_some_at_once_and_not_searched_for_each() -> None:
+    topology = full(1000)
+    topology.disconnect("b")
+    topology.compute_routes()
+    assert len(topology.make_room(2000.0)) == 63
+
+
+def test_the_search_for_room_is_not_repeated_at_once() -> None:
+    topology = full()
+    with pytest.raises(PeerError):
+        topology.make_room(SILENCE - 0.1)
+    with pytest.raises(PeerError):
+        topology.make_room(SILENCE)
+    assert topology.make_room(SILENCE + 1.0) == ["n0"]
+
+
+def test_there_are_no_more_edges_than_we_care_to_keep() -> None:
+    topology = Topology("a", MeshLimits(edges=10))
+    topology.apply(update_of("b", dict.fromkeys("123456", 1.0)), now=0.0)
+    with pytest.raises(PeerError, match="name more than 10 neighbours together"):
+        topology.apply(update_of("c", dict.fromkeys("12345", 1.0)), now=0.0)
+    topology.apply(update_of("c", dict.fromkeys("1234", 1.0)), now=0.0)
+    topology.apply(update_of("b", dict.fromkeys("654321", 2.0), sequence=2), now=1.0)
+    topology.apply(update_of("b", {"1": 1.0}, sequence=3), now=2.0)
+    topology.apply(update_of("d", dict.fromkeys("12345", 1.0)), now=3.0)
+    assert topology.edges == 10
+
+
+@given(st.lists(st.tuples(node_names, st.dictionaries(node_names, st.just(1.0), max_size=5) | st.none())))
+def test_edges_are_counted_right_whatever_happens(events: list[tuple[str, dict[str, float] | None]]) -> None:
+    topology = Topology("us")
+    topology.connect("a", 1.0)
+    for sequence, (node, connections) in enumerate(events):
+        if connections is not None:
+            topology.apply(update_of(node, connections, sequence=sequence), now=0.0)
+        elif node in topology.nodes:
+            topology.forget(node)
+        assert topology.edges == sum(map(len, topology.claims.values())) - 1

@@ -13,11 +13,12 @@ from running_mesh import dialling, joined_streams, listening, read_all, routes, 
 
 from receptor.backends import tcp
 from receptor.errors import UnreachableError
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.messages import MESSAGE_EXPIRED, RoutingUpdate, WorkCommand, encode_routing_update
 from receptor.netceptor.packets import DATA, LARGEST_PACKET, REJECT, ROUTING_UPDATE, Address
 from receptor.node.byte_stream import ByteStream
-from receptor.node.mesh_node import LINK_QUEUE_LIMIT, MeshNode
+from receptor.node.mesh_node import MeshNode
 
 
 async def echo(stream: ByteStream) -> None:
@@ -327,17 +328,56 @@ def test_data_for_a_link_that_lags_is_dropped_and_routing_is_not(run: EventLoop)
         async with running("foo") as foo:
             _, lagging = join(foo, "bar")
             lagging.sent.clear()
-            lagging.queued = LINK_QUEUE_LIMIT + 1
+            lagging.queued = DEFAULT_LIMITS.link_backlog // 2 + 1
             foo.core.send_datagram("one", Address("bar", "service"), b"data", 0.0)
             foo.pump()
             foo.advertise("service", {}, None)
             foo.pump()
             assert DATA not in lagging.kinds
             assert len(lagging.kinds) == 1
-            lagging.queued = LINK_QUEUE_LIMIT
+            lagging.queued -= 1
             foo.core.send_datagram("one", Address("bar", "service"), b"data", 0.0)
             foo.pump()
             assert lagging.kinds[-1] == DATA
+
+    run(main())
+
+
+def test_a_neighbour_that_does_not_read_loses_its_link_and_no_other(
+    run: EventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with running("foo", limits=MeshLimits(link_backlog=1000)) as foo:
+            _, stuck = join(foo, "bar")
+            _, other = join(foo, "baz")
+            stuck.queued = 1001
+            foo.advertise("service", {}, None)
+            await routes(foo, {"baz"})
+            assert stuck.is_closed
+            assert not other.is_closed
+            assert "link closed: the neighbour reads too slowly, 1001 bytes wait for it" in caplog.text
+
+    run(main())
+
+
+def test_a_stranger_s_session_too_many_is_closed_at_once_and_ours_are_opened_all_the_same(
+    run: EventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with running("foo", limits=MeshLimits(unlinked_sessions=2)) as foo:
+            sessions = [FakeSession() for _ in range(10)]
+            numbers = [foo.session_opened(session, LinkTerms(), "a test") for session in sessions]
+            assert [session.is_closed for session in sessions] == [False] * 2 + [True] * 8
+            assert sessions[-1].sent == []
+            assert await foo.link_ended(numbers[-1]) is False
+            ours = FakeSession()
+            foo.session_opened(ours, LinkTerms(), "a test", dialled=True)
+            assert not ours.is_closed
+            refusal = "a session was refused: 2 sessions that others have opened wait for their link to be set up"
+            assert caplog.text.count(refusal) == 1
+            foo.packets_received(numbers[0], [update("bar")])
+            join(foo, "baz")
+            assert foo.core.mesh.neighbours.keys() == {"bar", "baz"}
 
     run(main())
 

@@ -25,8 +25,11 @@ class Session(Protocol):
 class SessionOwner(Protocol):
     """The mesh, as backends see it."""
 
-    def session_opened(self, session: Session, terms: LinkTerms, peer: str) -> int:
-        """A new session, with a text for logs that says where it leads; its number."""
+    def session_opened(self, session: Session, terms: LinkTerms, peer: str, dialled: bool) -> int:
+        """A new session, with a text for logs that says where it leads; its number.
+
+        ``dialled`` says that it leads to a peer of the operator's choice. Others may be closed at once.
+        """
 
     def packets_received(self, number: int, packets: list[bytes]) -> None:
         """Packets have arrived on a session."""

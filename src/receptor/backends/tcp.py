@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import cast
 
+from receptor.backends.accepting import Acceptor, tcp_sockets
 from receptor.backends.session import SessionOwner
 from receptor.errors import OperatingError
 from receptor.netceptor.framing import Framer, frames
@@ -26,9 +29,10 @@ logger = logging.getLogger("receptor.backends")
 class TcpSession(asyncio.Protocol):
     """One TCP connection as a session of the mesh."""
 
-    def __init__(self, owner: SessionOwner, terms: LinkTerms) -> None:
+    def __init__(self, owner: SessionOwner, terms: LinkTerms, dialled: bool) -> None:
         self._owner = owner
         self._terms = terms
+        self._dialled = dialled
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
         self._is_closed = False
@@ -38,7 +42,7 @@ class TcpSession(asyncio.Protocol):
         """The connection is up: hand it to the mesh."""
         # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        self.number = self._owner.session_opened(self, self._terms, _peer_name(transport))
+        self.number = self._owner.session_opened(self, self._terms, _peer_name(transport), self._dialled)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived; pass on the packets that are whole."""
@@ -62,8 +66,16 @@ class TcpSession(asyncio.Protocol):
         assert self._transport is not None
         self._is_closed = True
         if self.queued:
-            asyncio.get_running_loop().call_later(CLOSE_TIME, self._transport.abort)
+            asyncio.get_running_loop().call_later(CLOSE_TIME, self._abort)
         self._transport.close()
+
+    def _abort(self) -> None:
+        """Leave nothing to the system either: what waits there for a far end that does not read is dropped."""
+        assert self._transport is not None
+        own_socket = self._transport.get_extra_info("socket")
+        if own_socket is not None and own_socket.fileno() >= 0:
+            own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     @property
     def queued(self) -> int:
@@ -80,33 +92,37 @@ class TcpListener:
         self._address = address
         self._port = port
         self._terms = terms
-        self._server: asyncio.Server | None = None
+        self._sockets: list[socket.socket] = []
+        self._acceptor: Acceptor | None = None
 
     async def start(self) -> None:
         """Listen. Raises OperatingError if the port can't be had."""
-        loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                lambda: TcpSession(self._owner, self._terms), self._address, self._port
-            )
+            self._sockets = await tcp_sockets(self._address, self._port)
         except OSError as error:
             raise OperatingError(
                 f"tcp-listener can't listen on {self._address}:{self._port}: {error.strerror or error};"
                 " choose another port or bindaddr, or stop what uses it"
             ) from None
+        name = f"tcp-listener {self._address}:{self.port}"
+        self._acceptor = Acceptor(name, self._sockets, self._accepted)
         logger.info("listening for neighbours on TCP %s:%d", self._address, self.port)
 
     @property
     def port(self) -> int:
         """The port that is listened on; the chosen one if the configured port is 0."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
+        port: int = self._sockets[0].getsockname()[1]
         return port
 
     async def stop(self) -> None:
         """Accept no more."""
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None:
+            await self._acceptor.stop()
+
+    async def _accepted(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: TcpSession(self._owner, self._terms, dialled=False), connection)
 
 
 class TcpDialer:
@@ -155,7 +171,7 @@ class TcpDialer:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 _, session = await loop.create_connection(
-                    lambda: TcpSession(self._owner, self._terms), self._host, self._port
+                    lambda: TcpSession(self._owner, self._terms, dialled=True), self._host, self._port
                 )
         except TimeoutError:
             logger.warning("tcp-peer %s:%d does not answer", self._host, self._port)

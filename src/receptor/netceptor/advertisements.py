@@ -4,40 +4,60 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from receptor.errors import PeerError
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.messages import Advertisement
 
-MOST_SERVICES_OF_A_NODE = 1_000
+RENEWAL = 150.0
+"""Seconds after which a service that was not advertised again, as it should be every minute, makes room for others."""
+
+ROOM_INTERVAL = 1.0
+"""Seconds for which the search for room is not repeated."""
+
+_ENTRY_BYTES = 1_000
+_ITEM_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     advertisement: Advertisement
     heard_at: float
+    bytes: int
 
 
 class Advertisements:
     """The newest advertisement of each service of each other node, and those of this node."""
 
-    def __init__(self, node_id: str) -> None:
+    def __init__(self, node_id: str, limits: MeshLimits = DEFAULT_LIMITS) -> None:
         self.node_id = node_id
+        self.bytes = 0
+        self._limits = limits
+        self._full_until = float("-inf")
         self._others: dict[str, dict[str, _Entry]] = {}
         self._own: dict[str, Advertisement] = {}
 
     def receive(self, advertisement: Advertisement, now: float) -> bool:
         """Take in what another node advertises; True if it is news, to be passed on.
 
-        Nobody else speaks for our own services. What isn't kept isn't passed on, and the end of a service is kept
-        like its beginning: else it would be news each time that it comes round a loop of links, without end.
+        Raises PeerError if that were more than this node may remember; what isn't kept isn't passed on. Nobody else
+        speaks for our own services. The end of a service is kept like its beginning: else it would be news each time
+        that it comes round a loop of links, without end.
         """
         if advertisement.node_id == self.node_id:
             return False
-        services = self._others.setdefault(advertisement.node_id, {})
+        services = self._others.get(advertisement.node_id, {})
         known = services.get(advertisement.service)
-        if known is None and len(services) >= MOST_SERVICES_OF_A_NODE:
-            return False
         if known is not None and advertisement.nanoseconds <= known.advertisement.nanoseconds:
             return False
-        services[advertisement.service] = _Entry(advertisement, now)
+        if known is None and len(services) >= self._limits.services_of_a_node:
+            raise PeerError(f"{advertisement.node_id} offers more than {self._limits.services_of_a_node} services")
+        entry = _Entry(advertisement, now, _bytes(advertisement))
+        if not self._fits(entry, known):
+            self._make_room(now)
+            if not self._fits(entry, known):
+                raise PeerError("there are more services in the mesh than this node may remember")
+        self._others.setdefault(advertisement.node_id, {})[advertisement.service] = entry
+        self.bytes += entry.bytes - (known.bytes if known is not None else 0)
         return True
 
     def offer(self, advertisement: Advertisement) -> None:
@@ -61,8 +81,34 @@ class Advertisements:
     def forget_stale(self, heard_before: float) -> None:
         """Drop what was last heard of before that time: its node has gone, or no longer knows of the service."""
         for node, services in list(self._others.items()):
-            fresh = {name: entry for name, entry in services.items() if entry.heard_at > heard_before}
-            if fresh:
-                self._others[node] = fresh
-            else:
+            for name, entry in list(services.items()):
+                if entry.heard_at <= heard_before:
+                    del services[name]
+                    self.bytes -= entry.bytes
+            if not services:
                 del self._others[node]
+
+    def _fits(self, entry: _Entry, known: _Entry | None) -> bool:
+        if known is not None and entry.bytes <= known.bytes:
+            return True
+        is_new_node = entry.advertisement.node_id not in self._others
+        used = self.bytes - (known.bytes if known is not None else 0)
+        return (
+            used + entry.bytes <= self._limits.advertised_bytes
+            and len(self._others) + is_new_node <= self._limits.nodes
+        )
+
+    def _make_room(self, now: float) -> None:
+        """Who is known stays known: a flood of invented services shuts out only new ones."""
+        if self._full_until <= now:
+            self._full_until = now + ROOM_INTERVAL
+            self.forget_stale(now - RENEWAL)
+
+
+def _bytes(advertisement: Advertisement) -> int:
+    """About how much memory it takes."""
+    texts = [advertisement.node_id, advertisement.service]
+    for key, value in (advertisement.tags or {}).items():
+        texts += (key, value)
+    texts += (command.work_type for command in advertisement.work_commands or ())
+    return _ENTRY_BYTES + sum(_ITEM_BYTES + len(text) for text in texts)

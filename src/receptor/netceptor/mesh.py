@@ -6,7 +6,7 @@ Source: mesh protocol, sections 3 (joining, flooding, routes) and 5 (advertiseme
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -14,17 +14,18 @@ import msgspec
 from receptor.errors import PeerError
 from receptor.identifiers import random_name
 from receptor.netceptor.advertisements import Advertisements
+from receptor.netceptor.complaints import Complaints
 from receptor.netceptor.effects import (
     Disconnect,
     Duplicate,
     Effect,
     LinkUp,
-    Notice,
     RoutesChanged,
     Send,
     Severity,
 )
 from receptor.netceptor.highwayhash import name_hash
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import SETUP_ATTEMPTS, SETUP_INTERVAL, Link, LinkRefused, LinkTerms
 from receptor.netceptor.messages import (
     Advertisement,
@@ -36,7 +37,7 @@ from receptor.netceptor.messages import (
     encode_routing_update,
     format_time,
 )
-from receptor.netceptor.packets import ADVERTISEMENT, REJECT, REJECT_PACKET, ROUTING_UPDATE
+from receptor.netceptor.packets import ADVERTISEMENT, LARGEST_PACKET, REJECT, REJECT_PACKET, ROUTING_UPDATE
 from receptor.netceptor.timers import Timers
 from receptor.netceptor.topology import MEMORY, Topology
 
@@ -48,6 +49,8 @@ FLOOD_DELAY = 0.1
 that join together say N times as much."""
 SHORTEST_IDLE_TIMEOUT = 21.0
 SWEEP_INTERVAL = 60.0
+LINK_NOTICES = 200
+"""Beginnings and ends of links that are told in a minute; strangers can cause any number."""
 DUPLICATE_NOTICE_ACCEPTED = 60.0
 """Seconds after our start in which we believe an older node that says we took its id."""
 
@@ -72,38 +75,65 @@ _SWEEP = "forget the stale"
 class Mesh:
     """Links, flooding, routes and advertisements of one node."""
 
-    def __init__(self, identity: Identity, rng: random.Random, now: float, emit: Callable[[Effect], None]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        rng: random.Random,
+        now: float,
+        emit: Callable[[Effect], None],
+        limits: MeshLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.identity = identity
-        self.topology = Topology(identity.node_id)
-        self.advertisements = Advertisements(identity.node_id)
+        self.topology = Topology(identity.node_id, limits)
+        self.advertisements = Advertisements(identity.node_id, limits)
+        self.complaints = Complaints(emit)
         self.neighbours: dict[str, Link] = {}
         self.names = {name_hash(identity.node_id): identity.node_id}
         self.timers: Timers[str | tuple[str, int]] = Timers()
+        self._limits = limits
         self._rng = rng
         self._emit = emit
         self._started = now
         self._sequence = 0
         self._links: dict[int, Link] = {}
+        self._strangers: set[int] = set()
         self.timers.set(_SWEEP, now + SWEEP_INTERVAL)
 
     # Sessions and links
 
-    def session_opened(self, session: int, terms: LinkTerms, now: float) -> None:
-        """A backend has a new session: set up a link on it."""
+    def session_opened(self, session: int, terms: LinkTerms, now: float, dialled: bool = False) -> None:
+        """A backend has a new session: set up a link on it. One that we have not dialled may be one too many."""
+        if not dialled:
+            problem = self._too_many_sessions()
+            if problem is not None:
+                self.complaints.say("too many sessions", f"a session was refused: {problem}", now)
+                self._emit(Disconnect(session, problem))
+                return
+            self._strangers.add(session)
         self._links[session] = Link(session, terms, now)
         self._send_setup(session, now)
+
+    def _too_many_sessions(self) -> str | None:
+        if len(self._strangers) >= self._limits.unlinked_sessions:
+            return f"{len(self._strangers)} sessions that others have opened wait for their link to be set up"
+        if len(self._links) >= self._limits.sessions:
+            return f"{len(self._links)} sessions are open"
+        return None
 
     def session_closed(self, session: int, now: float) -> None:
         """A session is gone, whoever ended it."""
         link = self._links.pop(session, None)
         if link is None:
             return
+        self._strangers.discard(session)
         self.timers.cancel(("setup", session))
         self.timers.cancel(("idle", session))
         if link.neighbour is not None and self.neighbours.get(link.neighbour) is link:
             del self.neighbours[link.neighbour]
             self.topology.disconnect(link.neighbour)
-            self._notice(Severity.INFO, f"link with {link.neighbour} ended", link.neighbour)
+            if link.neighbour not in self.topology.nodes:
+                self._unlearn([link.neighbour])
+            self._say_of_link(f"link with {link.neighbour} ended", now, link.neighbour)
             self.timers.set(_FLOOD, now)
             self.timers.set(_ROUTES, now)
 
@@ -135,44 +165,70 @@ class Mesh:
         """Close a session of ours and say why."""
         link = self._links.get(session)
         if link is not None:
-            self._notice(Severity.WARNING, reason, link.neighbour or "")
+            self._say_of_link(reason, now, link.neighbour or "", Severity.WARNING)
             self._emit(Disconnect(session, reason))
             self.session_closed(session, now)
 
     def _receive(self, link: Link, packet: bytes, now: float) -> None:
         kind = packet[0]
-        if kind == ROUTING_UPDATE:
-            update = decode_routing_update(packet)
-            if link.neighbour is None:
-                self._establish(link, update, now)
-            elif link.check_update(update, self.identity.node_id):
-                self._process_update(update, link, now)
+        if kind == ROUTING_UPDATE and link.neighbour is None:
+            self._establish(link, decode_routing_update(packet), now)
+        elif kind == ROUTING_UPDATE:
+            self._receive_update(link, packet, now)
+        elif kind == ADVERTISEMENT and link.neighbour is not None:
+            self._receive_advertisement(link, packet, now)
         elif kind == REJECT:
             raise PeerError("the other end refused it; its log says why")
-        elif kind == ADVERTISEMENT and link.neighbour is not None:
-            if self.advertisements.receive(decode_advertisement(packet), now):
-                self._flood(packet, but=link)
         elif kind != ADVERTISEMENT:
             raise PeerError(f"packet of unknown type {kind}")
+
+    # What is flooded may come from far away, by neighbours who see nothing wrong with it: existing nodes pass on
+    # whatever Go's JSON decoder takes. So what can't be read or is refused is dropped, and the link stays.
+
+    def _receive_update(self, link: Link, packet: bytes, now: float) -> None:
+        try:
+            update = decode_routing_update(packet)
+        except PeerError as error:
+            self._drop(link, error, now)
+            return
+        if link.check_update(update, self.identity.node_id):
+            try:
+                self._process_update(update, link, now)
+            except PeerError as error:
+                self._drop(link, error, now)
+
+    def _receive_advertisement(self, link: Link, packet: bytes, now: float) -> None:
+        try:
+            is_news = self.advertisements.receive(decode_advertisement(packet), now)
+        except PeerError as error:
+            self._drop(link, error, now)
+            return
+        if is_news:
+            self._flood(packet, now, but=link)
+
+    def _drop(self, link: Link, problem: PeerError, now: float) -> None:
+        text = f"a message that {link.neighbour} passed on was dropped: {problem}"
+        self.complaints.say(("dropped", link.session), text, now, link.neighbour or "")
 
     def _establish(self, link: Link, update: RoutingUpdate, now: float) -> None:
         node = link.check_newcomer(update, self.identity.node_id, self.neighbours)
         link.establish(node)
+        self._strangers.discard(link.session)
         self.timers.cancel(("setup", link.session))
         self.timers.set(("idle", link.session), now + self.identity.idle_timeout)
         self.neighbours[node] = link
         self._learn(node)
         self.topology.connect(node, link.cost)
         self._emit(LinkUp(link.session, node))
-        self._notice(Severity.INFO, f"link with {node} established at cost {link.cost:g}", node)
+        self._say_of_link(f"link with {node} established at cost {link.cost:g}", now, node)
         self._flood_own_update(now)
         self._compute_routes()
         for advertisement in self.advertisements.everything():
-            self._emit(Send(link.session, encode_advertisement(advertisement), may_drop=False))
+            self._send(link.session, encode_advertisement(advertisement), now)
         if update.node_id == node:
-            self._tell_of_later_run(link, node, update.epoch)
+            self._tell_of_later_run(link, node, update.epoch, now)
 
-    def _tell_of_later_run(self, link: Link, node: str, epoch: int) -> None:
+    def _tell_of_later_run(self, link: Link, node: str, epoch: int, now: float) -> None:
         """Show a neighbour whose clock was set back before its start that the mesh knows a later run of it.
 
         Everybody would drop its updates as old. Ours it takes for those of a namesake, and then tells the mesh to
@@ -188,7 +244,7 @@ class Mesh:
                 connections={},
                 forwarding_node=self.identity.node_id,
             )
-            self._emit(Send(link.session, encode_routing_update(later_run), may_drop=False))
+            self._send(link.session, encode_routing_update(later_run), now)
 
     def _send_setup(self, session: int, now: float) -> None:
         link = self._links.get(session)
@@ -198,7 +254,7 @@ class Mesh:
             self.end_session(session, f"link given up: no routing update in {SETUP_ATTEMPTS} s", now)
             return
         link.setup_attempts += 1
-        self._emit(Send(session, encode_routing_update(self._own_update()), may_drop=False))
+        self._send(session, encode_routing_update(self._own_update()), now)
         self.timers.set(("setup", session), now + SETUP_INTERVAL)
 
     def _check_idle(self, session: int, now: float) -> None:
@@ -227,7 +283,7 @@ class Mesh:
 
     def _flood_own_update(self, now: float) -> None:
         if self.neighbours:
-            self._flood(encode_routing_update(self._own_update()))
+            self._flood(encode_routing_update(self._own_update()), now)
             self.timers.set(_FLOOD, now + UPDATE_INTERVAL)
 
     def _process_update(self, update: RoutingUpdate, link: Link, now: float) -> None:
@@ -248,14 +304,18 @@ class Mesh:
         else:
             self._apply(update, now)
         forwarded = msgspec.structs.replace(update, forwarding_node=self.identity.node_id)
-        self._flood(encode_routing_update(forwarded), but=link)
+        self._flood(encode_routing_update(forwarded), now, but=link)
 
     def _apply(self, update: RoutingUpdate, now: float) -> None:
-        if update.node_id not in self.topology.nodes:
-            self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
-            self._learn(update.node_id)
+        """Take in an update. Raises PeerError if there are too many nodes or edges for it."""
+        is_new = update.node_id not in self.topology.nodes
+        if is_new:
+            self._unlearn(self.topology.make_room(now))
         if self.topology.apply(update, now):
             self.timers.set_earlier(_ROUTES, now + ROUTE_DELAY)
+        if is_new:
+            self._learn(update.node_id)
+            self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
 
     def _process_namesake(self, update: RoutingUpdate, now: float) -> None:
         """Somebody else sends updates in our name, or tells us that we do in theirs."""
@@ -267,11 +327,12 @@ class Mesh:
             if now - self._started <= DUPLICATE_NOTICE_ACCEPTED:
                 self._emit(Duplicate(text))
             else:
-                self._notice(Severity.ERROR, f"{text}; this node has run too long to be the newcomer and stays")
+                text = f"{text}; this node has run too long to be the newcomer and stays"
+                self.complaints.say("older namesake", text, now, severity=Severity.ERROR)
         elif update.epoch > own.epoch:
             text = f"a node started later uses our id {own.node_id}, or did before our clock was set back"
-            self._notice(Severity.ERROR, f"{text}; telling it to end")
-            self._flood(encode_routing_update(self._own_update(suspected_duplicate=update.epoch)))
+            self.complaints.say("later namesake", f"{text}; telling it to end", now, severity=Severity.ERROR)
+            self._flood(encode_routing_update(self._own_update(suspected_duplicate=update.epoch)), now)
             # Those who had followed the other to its neighbours come back to ours.
             self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
 
@@ -299,7 +360,8 @@ class Mesh:
                 connection_type=connection_type,
                 tags=tags,
                 work_commands=work_commands,
-            )
+            ),
+            now,
         )
         self.timers.set_earlier(_ADVERTISE, now + ADVERTISE_INTERVAL)
 
@@ -308,15 +370,15 @@ class Mesh:
         advertisement = self.advertisements.withdraw(service)
         if advertisement is not None:
             gone = msgspec.structs.replace(advertisement, time=self._wall_time(now), cancel=True)
-            self._flood(encode_advertisement(gone))
+            self._flood(encode_advertisement(gone), now)
 
-    def _announce(self, advertisement: Advertisement) -> None:
+    def _announce(self, advertisement: Advertisement, now: float) -> None:
         self.advertisements.offer(advertisement)
-        self._flood(encode_advertisement(advertisement))
+        self._flood(encode_advertisement(advertisement), now)
 
     def _advertise_all(self, now: float) -> None:
         for advertisement in self.advertisements.own:
-            self._announce(msgspec.structs.replace(advertisement, time=self._wall_time(now)))
+            self._announce(msgspec.structs.replace(advertisement, time=self._wall_time(now)), now)
         if self.advertisements.own:
             self.timers.set(_ADVERTISE, now + ADVERTISE_INTERVAL)
 
@@ -343,9 +405,9 @@ class Mesh:
                     self._sweep(now)
 
     def _sweep(self, now: float) -> None:
-        for node in self.topology.forget_stale(now):
-            self.names.pop(name_hash(node), None)
+        self._unlearn(self.topology.forget_stale(now))
         self.advertisements.forget_stale(heard_before=now - MEMORY)
+        self.complaints.sweep(now)
         self.timers.set(_SWEEP, now + SWEEP_INTERVAL)
 
     # Helpers
@@ -353,10 +415,22 @@ class Mesh:
     def _learn(self, node: str) -> None:
         self.names.setdefault(name_hash(node), node)
 
-    def _flood(self, packet: bytes, but: Link | None = None) -> None:
+    def _unlearn(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            if self.names.get(name_hash(node)) == node:
+                del self.names[name_hash(node)]
+
+    def _flood(self, packet: bytes, now: float, but: Link | None = None) -> None:
         for link in self.neighbours.values():
             if link is not but:
-                self._emit(Send(link.session, packet, may_drop=False))
+                self._send(link.session, packet, now)
 
-    def _notice(self, severity: Severity, text: str, peer: str = "") -> None:
-        self._emit(Notice(severity, text, peer))
+    def _send(self, session: int, packet: bytes, now: float) -> None:
+        if len(packet) > LARGEST_PACKET:
+            text = f"a packet of {len(packet)} bytes was dropped: links carry {LARGEST_PACKET}"
+            self.complaints.say("large packet", text, now)
+        else:
+            self._emit(Send(session, packet, may_drop=False))
+
+    def _say_of_link(self, text: str, now: float, peer: str, severity: Severity = Severity.INFO) -> None:
+        self.complaints.say("links", text, now, peer, severity, most=LINK_NOTICES)

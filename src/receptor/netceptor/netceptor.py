@@ -35,17 +35,16 @@ class Netceptor:
         now: float,
         limits: MeshLimits = DEFAULT_LIMITS,
     ) -> None:
-        self.limits = limits
         self._effects: list[Effect] = []
         emit = self._emit
-        self.mesh = Mesh(identity, rng, now, emit)
+        self.mesh = Mesh(identity, rng, now, emit, limits)
         self.switch = Switch(self.mesh, emit)
-        self.pings = Pings(identity.node_id, self.switch, rng, emit)
-        self.streams = Streams(identity.node_id, self.switch, credentials, rng, emit)
+        self.pings = Pings(identity.node_id, self.switch, rng, emit, limits)
+        self.streams = Streams(identity.node_id, self.switch, credentials, rng, self.mesh.complaints, emit, limits)
 
-    def session_opened(self, session: int, terms: LinkTerms, now: float) -> None:
-        """A backend has a new session, numbered by the shell."""
-        self.mesh.session_opened(session, terms, now)
+    def session_opened(self, session: int, terms: LinkTerms, now: float, dialled: bool = False) -> None:
+        """A backend has a new session, numbered by the shell; ``dialled`` if it leads to a peer of our choice."""
+        self.mesh.session_opened(session, terms, now, dialled)
 
     def session_closed(self, session: int, now: float) -> None:
         """A session has ended, unless we asked for it by Disconnect."""

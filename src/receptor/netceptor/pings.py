@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from receptor.errors import UnreachableError
 from receptor.identifiers import random_name
 from receptor.netceptor.effects import Effect, PingEnded
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.messages import Unreachable
 from receptor.netceptor.packets import MOST_HOPS, Address, Datagram
 from receptor.netceptor.switch import PING, Switch
@@ -27,12 +28,20 @@ class _Pending:
 class Pings:
     """The pings that wait for their end; each has an ephemeral service of its own."""
 
-    def __init__(self, own_id: str, switch: Switch, rng: random.Random, emit: Callable[[Effect], None]) -> None:
+    def __init__(
+        self,
+        own_id: str,
+        switch: Switch,
+        rng: random.Random,
+        emit: Callable[[Effect], None],
+        limits: MeshLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.timers: Timers[str] = Timers()
         self._own_id = own_id
         self._switch = switch
         self._rng = rng
         self._emit = emit
+        self._most = limits.pings
         self._pending: dict[str, _Pending] = {}
         self._count = 0
         switch.on_unreachable(self._unreachable)
@@ -40,6 +49,9 @@ class Pings:
     def start(self, target: str, now: float, hops: int = MOST_HOPS) -> int:
         """Ping a node; the number of the ping, for which one PingEnded follows."""
         self._count += 1
+        if len(self._pending) >= self._most:
+            self._emit(PingEnded(self._count, self._own_id, 0.0, f"{self._most} pings of this node wait for an answer"))
+            return self._count
         service = random_name(self._rng)
         self._switch.open(service, self._answered)
         self._pending[service] = _Pending(self._count, service, now)

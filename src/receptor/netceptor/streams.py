@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 from receptor.errors import UnreachableError
 from receptor.identifiers import is_localhost, random_name
+from receptor.netceptor.complaints import Complaints
 from receptor.netceptor.effects import (
     Effect,
-    Notice,
-    Severity,
     StreamClosed,
     StreamData,
     StreamEnded,
     StreamOpened,
     StreamWritable,
 )
+from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.messages import SERVICE_UNKNOWN, Unreachable
 from receptor.netceptor.packets import Address, Datagram
 from receptor.netceptor.qh3_connection import first_destination_id
@@ -39,7 +39,6 @@ WRITE_LIMIT = 1024 * 1024
 """Unsent bytes above which a writer has to wait for StreamWritable."""
 
 WRITE_RESUME = WRITE_LIMIT // 4
-MOST_UNOPENED = 1_000
 
 
 @dataclass(slots=True)
@@ -64,18 +63,23 @@ class Streams:
         switch: Switch,
         credentials: StreamCredentials,
         rng: random.Random,
+        complaints: Complaints,
         emit: Callable[[Effect], None],
+        limits: MeshLimits = DEFAULT_LIMITS,
     ) -> None:
         self.timers: Timers[int] = Timers()
         self._own = own_id
         self._switch = switch
         self._credentials = credentials
         self._rng = rng
+        self._complaints = complaints
         self._emit = emit
+        self._limits = limits
         self._streams: dict[int, _Stream] = {}
         self._by_address: dict[tuple[str, Address], _Stream] = {}
         self._touched: dict[int, _Stream] = {}
         self._count = 0
+        self._dialled = 0
         self._unopened = 0
         switch.on_unreachable(self._unreachable)
 
@@ -86,7 +90,14 @@ class Streams:
         self._switch.open(service, self._datagram_for_listener)
 
     def dial(self, node: str, service: str, now: float) -> int:
-        """Begin a stream to a service; StreamOpened or StreamClosed follows for its number."""
+        """Begin a stream to a service; StreamOpened or StreamClosed follows for its number.
+
+        Raises UnreachableError if this node has as many streams as it may.
+        """
+        if self._dialled >= self._limits.dialled_streams:
+            raise UnreachableError(
+                f"this node has opened {self._dialled} streams already; end some, or raise the limit"
+            )
         remote = Address(self._own if is_localhost(node) else node, service)
         local = Address(self._own, random_name(self._rng))
         self._switch.open(local.service, self._datagram_for_open_stream)
@@ -218,11 +229,20 @@ class Streams:
             if stream is not None:
                 self._feed(stream, datagram)
             return
-        if self._unopened >= MOST_UNOPENED:
-            self._emit(Notice(Severity.WARNING, "too many streams wait for their set-up; a new one was dropped"))
+        problem = self._too_many_accepted()
+        if problem is not None:
+            self._complaints.say("too many streams", f"a stream was refused: {problem}", now, datagram.source.node)
             return
         connection = StreamConnection.accept(self._credentials, destination_id, now)
         self._feed(self._add(connection, datagram.destination, datagram.source, is_dialer=False), datagram)
+
+    def _too_many_accepted(self) -> str | None:
+        if self._unopened >= self._limits.unopened_streams:
+            return f"{self._unopened} streams that others have begun to open wait for their handshake"
+        accepted = len(self._streams) - self._dialled
+        if accepted >= self._limits.accepted_streams:
+            return f"others have opened {accepted} streams to this node"
+        return None
 
     def _datagram_for_open_stream(self, datagram: Datagram, _now: float) -> None:
         stream = self._by_address.get((datagram.destination.service, datagram.source))
@@ -247,6 +267,7 @@ class Streams:
         self._streams[stream.number] = stream
         self._by_address[local.service, remote] = stream
         self._touched[stream.number] = stream
+        self._dialled += is_dialer
         self._unopened += not is_dialer
         return stream
 
@@ -259,7 +280,8 @@ class Streams:
         self._tell_closed(stream, stream.connection.problem)
         self._count_opened(stream)
         self.timers.cancel(stream.number)
-        self._streams.pop(stream.number, None)
+        if self._streams.pop(stream.number, None) is not None:
+            self._dialled -= stream.is_dialer
         self._touched.pop(stream.number, None)
         key = (stream.local.service, stream.remote)
         if self._by_address.get(key) is stream:

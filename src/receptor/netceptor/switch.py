@@ -138,7 +138,7 @@ class Switch:
         try:
             message = decode_unreachable(datagram.payload)
         except PeerError as error:
-            self._emit(Notice(Severity.WARNING, str(error), datagram.source.node))
+            self._mesh.complaints.say("bad report", str(error), now, datagram.source.node)
             return
         for handler in self._unreachable_handlers:
             handler(message, datagram.source.node, now)

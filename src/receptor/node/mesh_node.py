@@ -36,13 +36,12 @@ from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import Identity
 from receptor.netceptor.messages import STREAM_SERVICE, WorkCommand
 from receptor.netceptor.netceptor import Netceptor
-from receptor.netceptor.packets import LARGEST_PACKET, MOST_HOPS
+from receptor.netceptor.packets import MOST_HOPS
 from receptor.node.byte_stream import ByteStream
 from receptor.node.credentials import insecure_credentials
 from receptor.node.mesh_stream import MeshStream
 
-LINK_QUEUE_LIMIT = 8 * 1024 * 1024
-"""Bytes waiting on a link above which data packets are dropped; QUIC sends them again at the link's pace."""
+MOST_ROUTES_IN_LOG = 50
 
 logger = logging.getLogger("receptor.netceptor")
 
@@ -80,6 +79,7 @@ class MeshNode:
         identity = Identity(node_id, epoch, unix_time - now, idle_timeout)
         self.node_id = node_id
         self.core = Netceptor(identity, insecure_credentials(), rng, now, limits)
+        self._link_backlog = limits.link_backlog
         self._on_duplicate = on_duplicate
         self._sessions: dict[int, _OpenSession] = {}
         self._session_count = 0
@@ -94,13 +94,13 @@ class MeshNode:
 
     # Backends
 
-    def session_opened(self, session: Session, terms: LinkTerms, peer: str) -> int:
-        """A backend has a new session; its number."""
+    def session_opened(self, session: Session, terms: LinkTerms, peer: str, dialled: bool = False) -> int:
+        """A backend has a new session; its number. One too many is closed at once, unless we have dialled it."""
         self._session_count += 1
         number = self._session_count
         self._sessions[number] = _OpenSession(session)
         logger.debug("session %d with %s opened", number, peer)
-        self.core.session_opened(number, terms, time.monotonic())
+        self.core.session_opened(number, terms, time.monotonic(), dialled)
         self.pump()
         return number
 
@@ -221,10 +221,16 @@ class MeshNode:
             self._timer = self._loop.call_later(wait, self.pump)
 
     def _queue(self, effect: Send, outgoing: dict[int, list[bytes]]) -> None:
+        """Send a packet, if the neighbour keeps up. QUIC sends data that is dropped again, at the link's pace."""
         entry = self._sessions.get(effect.session)
-        if len(effect.packet) > LARGEST_PACKET:
-            logger.warning("a packet of %d bytes was dropped: links carry %d", len(effect.packet), LARGEST_PACKET)
-        elif entry is not None and not (effect.may_drop and entry.session.queued > LINK_QUEUE_LIMIT):
+        if entry is None:
+            return
+        queued = entry.session.queued
+        if queued > self._link_backlog:
+            reason = f"link closed: the neighbour reads too slowly, {queued} bytes wait for it"
+            self.core.mesh.end_session(effect.session, reason, time.monotonic())
+            self._pump_soon()
+        elif not (effect.may_drop and queued > self._link_backlog // 2):
             outgoing.setdefault(effect.session, []).append(effect.packet)
 
     def _flush(self, outgoing: dict[int, list[bytes]]) -> None:
@@ -300,8 +306,11 @@ class MeshNode:
             waiting.set_result(effect)
 
     def _routes_changed(self, routes: dict[str, str]) -> None:
-        table = ", ".join(f"{node} via {hop}" for node, hop in sorted(routes.items()))
-        logger.info("routes: %s", table or "none")
+        if len(routes) > MOST_ROUTES_IN_LOG:
+            logger.info("routes: to %d nodes", len(routes))
+        else:
+            table = ", ".join(f"{node} via {hop}" for node, hop in sorted(routes.items()))
+            logger.info("routes: %s", table or "none")
         for watcher in self._route_watchers:
             watcher(routes)
 
