@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 import pytest
 from scripted_stream import Script, ScriptedStream
 
-from receptor.errors import PeerError
+from receptor.errors import PeerError, UnreachableError
 from receptor.node.byte_stream import ByteStream
 from receptor.workceptor import conversations
 from receptor.workceptor.conversations import LONGEST_TEXT, Refused, never_got_its_payload
@@ -100,6 +100,10 @@ class TestGreeting:
     def test_of_somebody_else(self, greeting: bytes) -> None:
         with pytest.raises(PeerError, match="expected the control service of bar"):
             asyncio.run(greet(ScriptedStream(greeting)))
+
+    def test_of_a_node_that_has_no_session_to_spare(self) -> None:
+        with pytest.raises(UnreachableError, match="bar takes no commands now: try again later"):
+            asyncio.run(greet(ScriptedStream(b"ERROR: try again later\n")))
 
 
 class TestSubmit:
@@ -303,7 +307,7 @@ class TestStreamsThatFail:
         with pytest.raises(PeerError, match="a line is longer than"):
             asyncio.run(hold(ScriptedStream(*[b"x" * 1_000_000] * 20)))
 
-    @EVERY_CONVERSATION
+    @pytest.mark.parametrize("hold", [submit, ask_status, fetch, cancel, release])
     def test_an_error_of_any_length(self, hold: Conversation) -> None:
         with pytest.raises(Refused) as refused:
             asyncio.run(hold(ScriptedStream(b"ERROR: " + b"no" * 1_000_000 + b"\n")))

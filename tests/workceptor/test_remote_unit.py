@@ -273,9 +273,10 @@ class TestOutOfReach:
 
         play(story)
 
-    def test_somebody_else_greets(self, play: Play) -> None:
+    @pytest.mark.parametrize("greeting", ["Receptor Control, node barbara", "ERROR: too many sessions, try again"])
+    def test_somebody_else_greets_or_the_node_is_busy(self, play: Play, greeting: str) -> None:
         async def story(here: Here) -> None:
-            here.other.greeting = "Receptor Control, node barbara"
+            here.other.greeting = greeting
             assert await here.submit() == "Job Submitted"
             assert here.other.commands == []
             here.other.greeting = "Receptor Control, node bar"

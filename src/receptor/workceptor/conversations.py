@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from receptor.errors import CommandError, PeerError
+from receptor.errors import CommandError, PeerError, UnreachableError
 from receptor.identifiers import is_unit_id
 from receptor.workceptor.status import RemoteExtra, Report, State, Status, decode_report
 
@@ -52,8 +52,11 @@ class Refused(CommandError):
 
 
 async def greet(stream: ControlStream, node: str) -> None:
-    """Read the greeting and check that it is that node's."""
-    line = await _line(stream)
+    """Read the greeting and check that it is that node's. Raises UnreachableError if it has no session to spare."""
+    try:
+        line = await _line(stream)
+    except Refused as error:
+        raise UnreachableError(f"{node} takes no commands now: {error}") from None
     if line != f"Receptor Control, node {node}":
         raise PeerError(f"expected the control service of {node}, which does not greet like that: {line[:80]!r}")
 
