@@ -4,8 +4,10 @@ import asyncio
 import logging
 import stat
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,11 +16,11 @@ import pytest
 from played_keeper import PlayedKeeper
 from virtual_time import run_in_virtual_time
 
-from receptor.errors import OperatingError
+from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import UnitFolder
-from receptor.workceptor.records import Submission
+from receptor.workceptor.records import LOCAL, Submission
 from receptor.workceptor.status import LARGEST_STATUS, State, Status, decode_status
-from receptor.workceptor.unit import CREATED, Unit
+from receptor.workceptor.unit import CREATED, LONGEST_SAVE_PAUSE, WAITING_FOR_PAYLOAD, Unit
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -37,6 +39,8 @@ class SlowDisk(Executor):
         done: Future[T] = Future()
 
         def do() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 done.set_result(work(*args, **kwargs))
             except (OperatingError, OSError) as error:
@@ -81,13 +85,41 @@ class PlainUnit(Unit):
         raise NotImplementedError
 
 
+class FullingFolder(UnitFolder):
+    """A folder on a disk that is full at times."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.saves_at: list[float] = []
+        """When it was tried to save the status."""
+
+    def write_status(self, raw: bytes) -> None:
+        self.saves_at.append(asyncio.get_running_loop().time())
+        super().write_status(raw)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """The disk takes no new status."""
+        draft = self.path / "status.new"
+        draft.symlink_to("/dev/full")
+        try:
+            yield
+        finally:
+            draft.unlink(missing_ok=True)
+
+
 class Fixture:
     def __init__(self, data_folder: Path) -> None:
         self.disk = SlowDisk()
-        self.folder = UnitFolder(data_folder / "unit0001")
+        self.folder = FullingFolder(data_folder / "unit0001")
         self.folder.create(b"")
         self.keeper = PlayedKeeper()
-        self.unit = PlainUnit(self.folder, PENDING, self.disk, self.keeper, Submission())
+        self.unit = self.new_unit()
+
+    def new_unit(self, submitter: str = LOCAL, idempotency_key: str = "") -> PlainUnit:
+        submission = Submission(submitter=submitter, idempotency_key=idempotency_key)
+        self.unit = PlainUnit(self.folder, PENDING, self.disk, self.keeper, submission)
+        return self.unit
 
     @property
     def on_disk(self) -> Status:
@@ -278,6 +310,97 @@ class TestSaving:
         play(story)
 
 
+class TestAFullDisk:
+    """Nothing that happens to the unit waits for the disk, and the disk gets it as soon as it takes it."""
+
+    def test_the_status_is_saved_again_after_a_pause(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
+        async def story(it: Fixture) -> None:
+            with it.folder.full():
+                await it.unit.save(running(7))
+                assert it.unit.shown == running(7)
+                assert "No space left on device; free some space" in str(it.unit.save_problem)
+            version = it.unit.version
+            await it.unit.changed_since(version)
+            assert it.folder.saves_at == [0.0, 1.0]
+            assert it.on_disk == it.unit.shown == running(7)
+            assert it.unit.save_problem is None
+            await asyncio.sleep(1000)
+            assert it.folder.saves_at == [0.0, 1.0], "once it is there it is not written again"
+
+        play(story)
+        assert caplog.text.count("the status can't be saved") == 1
+
+    def test_the_pauses_grow_to_a_minute(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
+        async def story(it: Fixture) -> None:
+            with it.folder.full():
+                await it.unit.save(running(7))
+                await asyncio.sleep(600)
+            assert it.folder.saves_at[:7] == [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0]
+            assert {later - earlier for earlier, later in pairwise(it.folder.saves_at[6:])} == {LONGEST_SAVE_PAUSE}
+            await asyncio.sleep(LONGEST_SAVE_PAUSE)
+            assert it.on_disk == running(7)
+
+        play(story)
+        assert caplog.text.count("the status can't be saved") == 1
+
+    def test_the_next_time_the_pauses_begin_anew(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
+        async def story(it: Fixture) -> None:
+            with it.folder.full():
+                await it.unit.save(running(1))
+                await asyncio.sleep(30)
+            await it.unit.save(running(2))
+            assert it.unit.save_problem is None
+            it.folder.saves_at.clear()
+            with it.folder.full():
+                await it.unit.save(running(3))
+            await asyncio.sleep(1000)
+            assert it.folder.saves_at == [30.0, 31.0]
+            assert it.on_disk == running(3)
+
+        play(story)
+        assert caplog.text.count("the status can't be saved") == 2
+
+    def test_the_unit_goes_on_to_its_end(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            waiting = asyncio.create_task(it.unit.final())
+            with it.folder.full():
+                await it.unit.save(running(7))
+                await it.unit.update(state=State.SUCCEEDED, detail="exit status 0")
+                await waiting
+                assert it.keeper.ended == ["unit0001"]
+                assert it.folder.read_status() == b""
+            await asyncio.sleep(10)
+            assert it.on_disk == it.unit.shown == it.unit.status
+            assert it.on_disk.state is State.SUCCEEDED
+            assert it.unit.save_problem is None
+
+        play(story)
+
+    def test_a_newer_status_that_it_takes_ends_the_pause(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            with it.folder.full():
+                await it.unit.save(running(1))
+            await it.unit.save(running(2))
+            assert it.unit.save_problem is None
+            await asyncio.sleep(1000)
+            assert it.folder.saves_at == [0.0, 0.0]
+            assert it.on_disk == running(2)
+
+        play(story)
+
+    @pytest.mark.parametrize("last", ["close", "remove"])
+    def test_after_the_end_nothing_is_tried_any_more(self, play: Play, last: str) -> None:
+        async def story(it: Fixture) -> None:
+            with it.folder.full():
+                await it.unit.save(running(7))
+                await asyncio.sleep(2)
+                await (it.unit.close() if last == "close" else it.unit.remove())
+                await asyncio.sleep(1000)
+                assert it.folder.saves_at == [0.0, 1.0]
+
+        play(story)
+
+
 class TestRemoving:
     def test_leaves_nothing(self, play: Play) -> None:
         async def story(it: Fixture) -> None:
@@ -417,5 +540,173 @@ class TestPayload:
             await it.unit.payload_is_cut_off("the node ended before it was complete")
             assert it.on_disk.state is State.FAILED
             assert it.on_disk.detail == "Error reading input data: the node ended before it was complete"
+
+        play(story)
+
+    def test_that_is_refused_fails_the_unit(self, play: Play) -> None:
+        """Such as one that is too large, or another than the one that was signed."""
+
+        async def story(it: Fixture) -> None:
+            with pytest.raises(CommandError, match="another payload"):
+                await it.unit.receive_payload(payload(b"x", CommandError("the signature is for another payload")))
+            assert it.on_disk.state is State.FAILED
+            assert it.on_disk.detail == "Error reading input data: the signature is for another payload"
+            assert it.unit.lacks_payload
+
+        play(story)
+
+    def test_that_is_stored_but_nobody_could_know_after_a_restart(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            disk = ExitStack()
+
+            async def filling_payload() -> AsyncIterator[bytes]:
+                yield b"the last that fits"
+                disk.enter_context(it.folder.full())
+
+            with pytest.raises(OperatingError, match=r"status: No space left on device; free some space"):
+                await it.unit.receive_payload(filling_payload())
+            assert it.unit.shown.state is State.FAILED
+            assert it.on_disk.detail == WAITING_FOR_PAYLOAD
+            disk.close()
+            await asyncio.sleep(10)
+            assert it.on_disk == it.unit.shown
+            assert "No space left" in it.on_disk.detail
+            assert it.unit.lacks_payload
+
+        play(story)
+
+
+OF_A_NODE = {"submitter": "node foo", "idempotency_key": "key-1"}
+
+
+class TestPayloadOfAKeyedUnit:
+    """Who gave a key submits the same once more."""
+
+    def test_of_another_node_that_breaks_off_leaves_nothing(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            it.new_unit(**OF_A_NODE)
+            with pytest.raises(ConnectionResetError):
+                await it.unit.receive_payload(payload(b"half", ConnectionResetError("the link was cut")))
+            assert it.keeper.forgotten == ["unit0001"]
+            assert not it.folder.path.exists()
+
+        play(story)
+
+    @pytest.mark.parametrize(
+        "submission",
+        [
+            {"submitter": LOCAL, "idempotency_key": "key-1"},
+            {"submitter": "tcp 192.0.2.7", "idempotency_key": "key-1"},
+            {"submitter": "node foo"},
+        ],
+        ids=str,
+    )
+    def test_of_all_others_fails_the_unit(self, play: Play, submission: dict[str, str]) -> None:
+        async def story(it: Fixture) -> None:
+            it.new_unit(**submission)
+            with pytest.raises(ConnectionResetError):
+                await it.unit.receive_payload(payload(b"half", ConnectionResetError("the client has left")))
+            assert it.on_disk.state is State.FAILED
+            assert it.unit.lacks_payload
+            assert it.keeper.forgotten == []
+
+        play(story)
+
+    def test_that_can_not_even_be_removed(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
+        """That must not hide what happened, nor harm whoever looks after it."""
+
+        async def story(it: Fixture) -> None:
+            it.new_unit(**OF_A_NODE)
+            in_the_way = it.folder.path.with_name(".removed-unit0001")
+            in_the_way.write_text("x")
+            with pytest.raises(ConnectionResetError):
+                await it.unit.receive_payload(payload(b"half", ConnectionResetError("the link was cut")))
+            await it.unit.payload_is_cut_off("the node ended before it was complete")
+            assert it.keeper.forgotten == []
+            in_the_way.unlink()
+
+        play(story)
+        assert "unit0001" in caplog.text
+        assert max(record.levelno for record in caplog.records) == logging.ERROR
+
+
+class TestReceivingAnew:
+    @staticmethod
+    async def begun(it: Fixture, *parts: bytes) -> asyncio.Task[None]:
+        """A reception that has got some parts, and gets no more."""
+
+        async def slow_payload() -> AsyncIterator[bytes]:
+            for part in parts:
+                yield part
+            await asyncio.Event().wait()
+
+        receiving = asyncio.create_task(it.unit.receive_payload(slow_payload()))
+        await settle()
+        assert it.folder.stdin_file.read_bytes() == b"".join(parts)
+        return receiving
+
+    def test_nothing_fails_and_nothing_is_left_of_what_came_before(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            receiving = await self.begun(it, b"a long ", b"payload")
+            await it.unit.stop_receiving()
+            assert receiving.cancelled()
+            assert (it.on_disk.state, it.on_disk.detail) == (State.PENDING, WAITING_FOR_PAYLOAD)
+            assert not it.unit.has_payload
+            assert not it.unit.lacks_payload
+            await it.unit.receive_payload(payload(b"short"))
+            assert it.folder.stdin_file.read_bytes() == b"short"
+            assert (it.on_disk.state, it.on_disk.detail) == (State.PENDING, "Starting Worker")
+
+        play(story)
+
+    def test_what_the_disk_still_takes_of_the_first_comes_before_the_second(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            more = asyncio.Event()
+
+            async def slow_payload() -> AsyncGenerator[bytes, None]:
+                yield b"first"
+                await more.wait()
+                yield b"and more of the first"
+
+            coming = slow_payload()
+            receiving = asyncio.create_task(it.unit.receive_payload(coming))
+            await settle()
+            it.disk.hold()
+            more.set()
+            await settle()
+            stopping = asyncio.create_task(it.unit.stop_receiving())
+            await settle()
+            assert not stopping.done(), "its file is still open"
+            it.disk.go_on()
+            await stopping
+            assert receiving.cancelled()
+            await it.unit.receive_payload(payload(b"second"))
+            assert it.folder.stdin_file.read_bytes() == b"second"
+            await coming.aclose()
+
+        play(story)
+
+    def test_what_is_not_being_received_is_not_stopped(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            await it.unit.stop_receiving()
+            await it.unit.receive_payload(payload(b"whole"))
+            await it.unit.stop_receiving()
+            assert it.unit.has_payload
+            assert it.folder.stdin_file.read_bytes() == b"whole"
+
+        play(story)
+
+    def test_the_receiver_may_go_on_with_its_own_business_once_the_payload_is_there(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            async def client() -> str:
+                await it.unit.receive_payload(payload(b"whole"))
+                await asyncio.sleep(1)
+                return "started"
+
+            serving = asyncio.create_task(client())
+            await settle()
+            assert it.unit.has_payload
+            await it.unit.stop_receiving()
+            assert await serving == "started"
 
         play(story)

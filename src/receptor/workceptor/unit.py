@@ -165,7 +165,10 @@ class Unit(ABC):
         """
         if self.submission.idempotency_key and self.submission.is_of_node:
             logger.info("removed, as its payload broke off: %s", reason, extra={"unit": self.unit_id})
-            await self.remove()
+            try:
+                await self.remove()
+            except OperatingError as error:
+                logger.error("%s", error, extra={"unit": self.unit_id})
         else:
             await self.update(state=State.FAILED, detail=f"{PAYLOAD_ERROR}: {reason}")
 
