@@ -124,6 +124,18 @@ class Limits(Action):
         default=_MESH.edges,
         metadata=written("edges", kinds.COUNT, "Links of the whole mesh, each counted at both of its ends."),
     )
+    dialled_streams: int = field(
+        default=_MESH.dialled_streams,
+        metadata=written("dialledstreams", kinds.COUNT, "Streams over the mesh that this node has begun."),
+    )
+    accepted_streams: int = field(
+        default=_MESH.accepted_streams,
+        metadata=written("acceptedstreams", kinds.COUNT, "Streams over the mesh that others have begun to us."),
+    )
+    unopened_streams: int = field(
+        default=_MESH.unopened_streams,
+        metadata=written("unopenedstreams", kinds.COUNT, "Those of them that are not set up yet."),
+    )
 
     @property
     def work(self) -> WorkLimits:
@@ -139,4 +151,7 @@ class Limits(Action):
             link_backlog=self.link_backlog,
             nodes=self.nodes,
             edges=self.edges,
+            dialled_streams=self.dialled_streams,
+            accepted_streams=self.accepted_streams,
+            unopened_streams=self.unopened_streams,
         )
