@@ -61,11 +61,12 @@ class Simulation:
         self._count = 0
 
     def add(
-        self, name: str, node_id: str | None = None, epoch: int | None = None, limits: MeshLimits = DEFAULT_LIMITS
+        self, name: str, node_id: str | None = None, clock_error: float = 0.0, limits: MeshLimits = DEFAULT_LIMITS
     ) -> Netceptor:
-        """Start a node, and know it by a name that may differ from its id."""
-        epoch = epoch if epoch is not None else int(UNIX_TIME + self.now) << 24 | self.rng.getrandbits(24)
-        identity = Identity(node_id or name, epoch, UNIX_TIME, SHORTEST_IDLE_TIMEOUT)
+        """Start a node, and know it by a name that may differ from its id. Its clock is ahead by ``clock_error``."""
+        unix_time = UNIX_TIME + clock_error
+        epoch = int(unix_time + self.now) << 24 | self.rng.getrandbits(24)
+        identity = Identity(node_id or name, epoch, unix_time, SHORTEST_IDLE_TIMEOUT)
         node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now, limits)
         self.nodes[name] = node
         self.told[name] = []

@@ -208,13 +208,32 @@ def test_a_node_whose_clock_was_set_back_is_heard_again() -> None:
     simulation = line_of_nodes("a", "b", "c")
     simulation.kill("b")
     simulation.run(1.0)
-    simulation.add("b", epoch=1)
+    simulation.add("b", clock_error=-1e9)
     simulation.add("d")
     for neighbour in "adc":
         simulation.plug("b", neighbour)
     simulation.run(5.0)
     assert_converged(simulation)
     assert simulation.routes("c") == {"a": "b", "b": "b", "d": "b"}
+
+
+def test_services_of_a_node_whose_clock_was_set_back_are_known_everywhere() -> None:
+    """Though it said farewell at a time that is still to come for it."""
+    simulation = line_of_nodes("a", "b", "c", "d")
+    simulation.nodes["b"].mesh.advertise("svc", 1, {}, None, simulation.now)
+    simulation.settle("b")
+    simulation.run(5.0)
+    simulation.nodes["b"].mesh.withdraw("svc", simulation.now)
+    simulation.settle("b")
+    simulation.run(1.0)
+    simulation.kill("b")
+    simulation.add("b", clock_error=-1e6)
+    simulation.nodes["b"].mesh.advertise("svc", 1, {}, None, simulation.now)
+    simulation.plug("a", "b")
+    simulation.plug("b", "c")
+    simulation.run(5.0)
+    for node in "abcd":
+        assert advertised(simulation, node) == ["service svc of b"]
 
 
 # Memory

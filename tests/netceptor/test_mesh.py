@@ -183,6 +183,12 @@ def test_a_node_that_has_run_for_a_while_is_not_ended_by_a_forged_notice(bench: 
     assert "this node has run too long to be the newcomer and stays" in bench.notices[-1]
 
 
+def test_a_forged_notice_of_a_later_run_does_not_end_a_node_even_at_its_start(bench: Bench, near: Neighbour) -> None:
+    """A true one is always of an earlier run, since only that finds the other too late."""
+    near.update({"far": 1.0}, of="us", epoch=OUR_EPOCH + 5, suspects=OUR_EPOCH)
+    assert bench.did() == [f"1: update of us (near at 1) suspects {OUR_EPOCH + 5}"]
+
+
 def test_third_nodes_pass_the_notice_on_and_follow_the_older(bench: Bench, near: Neighbour, other: Neighbour) -> None:
     other.update({"us": 1.0, "far": 1.0})
     near.update({"near": 1.0}, of="far", epoch=9)
@@ -207,6 +213,36 @@ def test_a_neighbour_whose_clock_was_set_back_is_told_of_its_run_before(bench: B
         "routes near=near",
         "3: update of near via us (no neighbours)",
     ]
+
+
+def test_services_of_a_node_whose_clock_was_set_back_are_taken_for_news(
+    bench: Bench, near: Neighbour, other: Neighbour
+) -> None:
+    near.advertise("svc", of="near", made_at=5.0, cancel=True)
+    other.advertise("svc", of="far", made_at=5.0)
+    other.update({"other": 1.0}, of="far", epoch=9)
+    bench.close(1)
+    bench.open(3)
+    restarted = Neighbour(bench, 3, "near", epoch=2)
+    restarted.update({})
+    bench.did()
+    restarted.advertise("svc", of="near", made_at=2.0)
+    assert bench.did() == ["2: service svc of near"]
+    other.advertise("svc", of="far", made_at=2.0)
+    assert bench.did() == []
+    other.update({"other": 1.0}, of="far", epoch=5, suspects=9)
+    bench.did()
+    other.advertise("svc", of="far", made_at=2.0)
+    assert bench.did() == ["3: service svc of far"]
+
+
+def test_after_a_dispute_over_our_id_our_services_are_told_again(bench: Bench, near: Neighbour) -> None:
+    bench.node.mesh.advertise("svc", 1, {}, None, bench.now)
+    bench.poll()
+    bench.did()
+    near.update({"far": 1.0}, of="us", epoch=OUR_EPOCH + 5)
+    bench.wait(0.2)
+    assert "1: service svc of us" in bench.did()
 
 
 # Services

@@ -78,6 +78,11 @@ class Advertisements:
         others = (entry.advertisement for services in self._others.values() for entry in services.values())
         return (*self._own.values(), *(advertisement for advertisement in others if not advertisement.cancel))
 
+    def forget(self, node: str) -> None:
+        """Drop what another node has advertised, so that it may begin anew, with whatever its clock says now."""
+        for entry in self._others.pop(node, {}).values():
+            self.bytes -= entry.bytes
+
     def forget_stale(self, heard_before: float) -> None:
         """Drop what was last heard of before that time: its node has gone, or no longer knows of the service."""
         for node, services in list(self._others.items()):

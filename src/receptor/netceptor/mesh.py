@@ -236,6 +236,7 @@ class Mesh:
         """
         known = self.topology.nodes.get(node)
         if known is not None and known.epoch > epoch:
+            self.advertisements.forget(node)
             later_run = RoutingUpdate(
                 node_id=node,
                 update_id=random_name(self._rng),
@@ -295,7 +296,8 @@ class Mesh:
         if not self.topology.first_sight(update.update_id, now):
             return
         if update.suspected_duplicate:
-            self.topology.adopt_run(update)
+            if self.topology.adopt_run(update):
+                self.advertisements.forget(update.node_id)
             if update.node_id in self.neighbours:
                 # The namesake's updates have cost us our edge to it everywhere.
                 self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
@@ -322,7 +324,7 @@ class Mesh:
         own = self.identity
         if update.epoch == own.epoch:
             return
-        if update.suspected_duplicate == own.epoch:
+        if update.suspected_duplicate == own.epoch and update.epoch < own.epoch:
             text = f"another node, started earlier, has the id {own.node_id}; give each node an id of its own"
             if now - self._started <= DUPLICATE_NOTICE_ACCEPTED:
                 self._emit(Duplicate(text))
@@ -335,6 +337,8 @@ class Mesh:
             self._flood(encode_routing_update(self._own_update(suspected_duplicate=update.epoch)), now)
             # Those who had followed the other to its neighbours come back to ours.
             self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
+            # And they have forgotten our services, lest ours count for older than the other's.
+            self.timers.set_earlier(_ADVERTISE, now + FLOOD_DELAY)
 
     def _compute_routes(self) -> None:
         self.timers.cancel(_ROUTES)

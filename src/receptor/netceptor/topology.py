@@ -57,11 +57,16 @@ class Topology:
             del self._seen[next(iter(self._seen))]
         return True
 
-    def adopt_run(self, update: RoutingUpdate) -> None:
-        """Follow the older of two nodes that share an id, after it has named the other's epoch as a duplicate."""
+    def adopt_run(self, update: RoutingUpdate) -> bool:
+        """Follow the older of two nodes that share an id, after it has named the other's epoch as a duplicate.
+
+        True if that is the run that we had followed.
+        """
         known = self.nodes.get(update.node_id)
-        if known is not None and known.epoch == update.suspected_duplicate:
-            known.epoch, known.sequence = update.epoch, update.sequence
+        if known is None or known.epoch != update.suspected_duplicate:
+            return False
+        known.epoch, known.sequence = update.epoch, update.sequence
+        return True
 
     def is_news(self, update: RoutingUpdate) -> bool:
         """Whether the update is newer than what we have of its node."""
