@@ -19,8 +19,8 @@ from receptor.workceptor import command_unit
 from receptor.workceptor.command_unit import ANSWER_TIME, CommandUnit
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
-from receptor.workceptor.processes import ProcessTable
-from receptor.workceptor.records import ExitRecord, StartRecord, Submission
+from receptor.workceptor.processes import GRACE, ProcessTable
+from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.results import follow
 from receptor.workceptor.runner_client import RunnerClient, Vanished
 from receptor.workceptor.status import CommandExtra, State, Status, decode_status
@@ -391,6 +391,78 @@ class TestRelease:
         play(story)
 
 
+class TestOrders:
+    """What a user has ordered is on disk while it takes time, so that it outlives the daemon."""
+
+    def test_are_on_disk_until_they_are_carried_out(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            assert it.folder.read_order() is None
+            assert not await it.unit.cancel()
+            assert it.folder.read_order() is Order.CANCEL
+            await it.unit.command_ended(end(None, signal.SIGKILL))
+            assert it.outcome == (State.CANCELED, "Canceled")
+
+        play(story)
+
+    def test_a_release_stays_one(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            assert not await it.unit.cancel()
+            assert not await it.unit.release(force=False)
+            assert it.folder.read_order() is Order.RELEASE
+            assert not await it.unit.cancel()
+            assert it.folder.read_order() is Order.RELEASE
+
+        play(story)
+
+    @pytest.mark.parametrize("releases_first", [False, True])
+    def test_both_at_once(self, play: Play, releases_first: bool) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            asks = [it.unit.cancel(), it.unit.release(force=False)]
+            await asyncio.gather(*(reversed(asks) if releases_first else asks))
+            assert it.folder.read_order() is Order.RELEASE
+
+        play(story)
+
+    def test_for_what_has_ended_leave_nothing(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            await it.unit.command_ended(end(0))
+            assert await it.unit.cancel()
+            assert it.folder.read_order() is None
+
+        play(story)
+
+    @pytest.mark.parametrize("order", Order)
+    def test_that_the_disk_does_not_take_are_carried_out_all_the_same(
+        self, play: Play, order: Order, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            it.folder.path.joinpath("order.new").symlink_to("/dev/full")
+            asked = asyncio.create_task(it.unit.cancel() if order is Order.CANCEL else it.unit.release(force=False))
+            await asyncio.sleep(1)
+            await it.unit.command_ended(end(None, signal.SIGINT))
+            assert await asked
+            assert it.unit.shown.state is State.CANCELED
+            assert it.unit.is_removed is (order is Order.RELEASE)
+
+        play(story)
+        assert f"a restart would forget the order to {order}: " in caplog.text
+        assert "No space left on device" in caplog.text
+
+    def test_recalled_after_a_restart_they_say_why_the_command_ended(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            it.unit.recall_order()
+            await it.unit.running(START)
+            await it.unit.command_ended(end(None, signal.SIGTERM))
+            assert it.outcome == (State.CANCELED, "Canceled")
+
+        play(story)
+
+
 class TestWhatCanNotBeKilled:
     """A process that hangs in the kernel can't be made by a test."""
 
@@ -450,12 +522,12 @@ class Real:
         self._disk = ThreadPoolExecutor(1)
         self._ends: set[asyncio.Task[None]] = set()
 
-    def bash(self, script: str) -> CommandUnit:
+    def bash(self, script: str, grace: float = GRACE) -> CommandUnit:
         unit_id = f"unit{len(self.units):04}"
         folder = UnitFolder(self._data_folder / unit_id)
         folder.create(b"")
         params = "-c '" + script.replace("'", "'\\''") + "'"
-        unit = CommandUnit(folder, status(params), self._disk, self, Submission(), self.runner, "bash")
+        unit = CommandUnit(folder, status(params), self._disk, self, Submission(), self.runner, "bash", grace)
         self.units[unit_id] = unit
         return unit
 
@@ -473,8 +545,8 @@ class Real:
             self._ends.add(task)
             task.add_done_callback(self._ends.discard)
 
-    async def run(self, script: str, payload: bytes = b"") -> CommandUnit:
-        unit = self.bash(script)
+    async def run(self, script: str, payload: bytes = b"", grace: float = GRACE) -> CommandUnit:
+        unit = self.bash(script, grace)
         await unit.receive_payload(parts(payload))
         assert await unit.start() == "Job Started"
         return unit
@@ -617,6 +689,32 @@ class TestStoppingRealCommands:
             assert outcome(unit) == (State.CANCELED, "Canceled")
             assert unit.folder.stdout_file.read_bytes() == b"on\ncleaned\n"
             assert unit.shown.stdout_size == 11
+
+        real(story)
+
+    def test_one_that_needs_the_second_signal(self, real: Run) -> None:
+        """It comes after the grace of the work type: the usual one would let the cancel be pending."""
+
+        async def story(units: Real) -> None:
+            script = "trap 'echo INT' INT; trap 'echo TERM; exit' TERM; echo on; while :; do sleep 0.01; done"
+            unit = await units.run(f"exec 2>/dev/null; {script}", grace=0.1)
+            await has_output(unit, b"on\n")
+            assert await unit.cancel()
+            assert outcome(unit) == (State.CANCELED, "Canceled")
+            assert unit.folder.stdout_file.read_bytes() == b"on\nINT\nTERM\n"
+
+        real(story)
+
+    @pytest.mark.parametrize("order", Order)
+    def test_the_order_is_on_disk_before_the_first_signal(self, real: Run, tmp_path: Path, order: Order) -> None:
+        told = tmp_path / "told"
+
+        async def story(units: Real) -> None:
+            script = f"trap 'cat $RECEPTOR_UNIT/order > {told}; exit' INT; echo on; while :; do sleep 0.01; done"
+            unit = await units.run(script)
+            await has_output(unit, b"on\n")
+            assert await (unit.cancel() if order is Order.CANCEL else unit.release(force=False))
+            assert told.read_text() == order
 
         real(story)
 
