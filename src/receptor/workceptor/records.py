@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import signal
+from typing import Annotated
 
 import msgspec
 
@@ -11,6 +12,9 @@ from receptor.netceptor.messages import format_time, parse_time
 from receptor.workceptor.status import ProcessAnswer
 
 LOCAL = "local"
+
+UnixTime = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
+"""Seconds; from 1970 to the end of 9999, which is as far as a date goes."""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +51,7 @@ class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Names the time between two boots of the machine; empty where that is unknown."""
     folder: str
     """The unit's folder, which every process of the unit has in its environment as ``RECEPTOR_UNIT``."""
-    started: float
+    started: UnixTime
     """Unix seconds."""
 
 
@@ -55,15 +59,18 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     """How a command ended; either ``exit_code`` or ``signal`` is set."""
 
     exit_code: int | None
-    signal: int | None
-    started: float
-    """Unix seconds, as ``ended``."""
-    ended: float
+    signal: Annotated[int, msgspec.Meta(ge=1, lt=signal.NSIG)] | None
+    started: UnixTime
+    ended: UnixTime
     user_seconds: float
     """Processor time of the command and of those of its children that it waited for, as ``system_seconds``."""
     system_seconds: float
     peak_memory: int
     """Bytes of the largest process among these; never less than the few MiB of the runner that made it."""
+
+    def __post_init__(self) -> None:
+        if (self.exit_code is None) == (self.signal is None):
+            raise ValueError("a command ends with either an exit code or a signal")
 
     @property
     def succeeded(self) -> bool:
@@ -82,8 +89,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
         return ProcessAnswer(
             exit_code=self.exit_code,
             signal=self.signal,
-            started=format_time(int(self.started * 1e9)),
-            ended=format_time(int(self.ended * 1e9)),
+            started=_time_text(self.started),
+            ended=_time_text(self.ended),
             user_seconds=self.user_seconds,
             system_seconds=self.system_seconds,
             peak_memory=self.peak_memory,
@@ -91,13 +98,16 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, answer: ProcessAnswer) -> ExitRecord:
-        """The record of a command of another node. Raises ValueError if a time is none."""
-        return cls(
-            exit_code=answer.exit_code,
-            signal=answer.signal,
-            started=parse_time(answer.started) / 1e9,
-            ended=parse_time(answer.ended) / 1e9,
-            user_seconds=answer.user_seconds,
-            system_seconds=answer.system_seconds,
-            peak_memory=answer.peak_memory,
-        )
+        """The record of a command of another node. Raises ValueError if it can't have ended like that."""
+        fields = msgspec.structs.asdict(answer)
+        for name in ("started", "ended"):
+            fields[name] = parse_time(fields[name]) / 1_000_000_000
+        try:
+            return msgspec.convert(fields, cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from None
+
+
+def _time_text(time: float) -> str:
+    """Microseconds are as fine as the number is, so that a copy of the record shows the same time."""
+    return format_time(round(time * 1e6) * 1000)
