@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import time
@@ -45,6 +46,8 @@ _ADVICE = {
 }
 
 _Record = TypeVar("_Record", StartRecord, ExitRecord, Submission)
+
+logger = logging.getLogger("receptor.workceptor")
 
 
 class Durability(enum.StrEnum):
@@ -271,11 +274,17 @@ def unit_ids(data_folder: Path) -> list[str]:
 
 
 def remove_leftovers(data_folder: Path) -> None:
-    """Finish the removals that a crash interrupted, and undo half-made units. For the start of the node."""
-    with operating_errors(data_folder):
-        for beginning in (_REMOVED, _DRAFT):
-            for doomed in data_folder.glob(f"{beginning}*"):
-                shutil.rmtree(doomed)
+    """Finish the removals that a crash interrupted, and undo half-made units. For the start of the node.
+
+    What can't be removed is logged, and stays: it harms no unit.
+    """
+    for beginning in (_REMOVED, _DRAFT):
+        for doomed in data_folder.glob(f"{beginning}*"):
+            try:
+                with operating_errors(doomed):
+                    shutil.rmtree(doomed)
+            except OperatingError as error:
+                logger.error("the rest of a unit can't be removed: %s", error)
 
 
 def _wait_for_lock(descriptor: int, kind: int) -> None:
