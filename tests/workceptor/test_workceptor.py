@@ -19,6 +19,8 @@ from receptor.config.actions import WorkCommand
 from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWorkType
 from receptor.workceptor import runner
 from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
+from receptor.workceptor.records import Order, Submission
 from receptor.workceptor.remote import expiration_text
 from receptor.workceptor.remote_unit import RemoteWorkUnit
 from receptor.workceptor.results import follow
@@ -68,9 +70,10 @@ class Node:
         self.signer: Signer | None = None
 
     @asynccontextmanager
-    async def up(self, *work_commands: WorkCommand) -> AsyncIterator[Workceptor]:
+    async def up(self, *work_commands: WorkCommand, limits: WorkLimits = DEFAULT_LIMITS) -> AsyncIterator[Workceptor]:
         """The node from its start to its end."""
-        workceptor = Workceptor(self.mesh, self.data_folder, work_commands or (BASH, CAT, NAP), self.signer)
+        commands = work_commands or (BASH, CAT, NAP)
+        workceptor = Workceptor(self.mesh, self.data_folder, commands, self.signer, limits)
         try:
             await workceptor.start()
             yield workceptor
@@ -81,10 +84,12 @@ class Node:
     def folder(self, unit_id: str) -> UnitFolder:
         return UnitFolder(self.data_folder / unit_id)
 
-    def store(self, unit_id: str, status: Status | bytes, output: bytes = b"") -> UnitFolder:
+    def store(
+        self, unit_id: str, status: Status | bytes, output: bytes = b"", submission: Submission | None = None
+    ) -> UnitFolder:
         """Make a unit as an earlier daemon would have left it."""
         folder = self.folder(unit_id)
-        folder.create(status if isinstance(status, bytes) else encode_status(status))
+        folder.create(status if isinstance(status, bytes) else encode_status(status), submission)
         folder.stdout_file.write_bytes(output)
         return folder
 
@@ -155,6 +160,10 @@ def pid_of(unit: Unit) -> int:
     start = unit.folder.read_start()
     assert start is not None
     return start.pid
+
+
+async def has_output(unit: Unit, output: bytes) -> None:
+    await asyncio.to_thread(eventually, lambda: unit.folder.stdout_file.read_bytes() == output)
 
 
 def outcome(unit: Unit) -> tuple[State, str]:
@@ -458,6 +467,134 @@ class TestRestartWithCommands:
         play(story)
 
 
+STUBBORN = """'trap "echo INT" INT; echo on; exec 2>/dev/null; while :; do sleep 0.01; done'"""
+"""It takes no notice of the first signal, but of the second."""
+HASTY = WorkCommand(work_type="bash", command="bash", params="-c", allow_runtime_params=True, grace=0.05)
+"""As BASH, but the second signal follows soon."""
+
+
+class TestRestartWithOrders:
+    """What a user has ordered is carried out, whatever dies before it is done."""
+
+    @staticmethod
+    async def interrupted(node: Node, order: Order) -> UnitFolder:
+        """A stubborn command, whose node ends while it carries out the order."""
+        async with node.up() as workceptor:
+            unit = await submit(workceptor, "bash", STUBBORN)
+            await has_output(unit, b"on\n")
+            asking = asyncio.create_task(unit.cancel() if order is Order.CANCEL else unit.release(force=False))
+            await has_output(unit, b"on\nINT\n")
+        await asyncio.gather(asking, return_exceptions=True)
+        assert unit.folder.read_order() is order
+        return unit.folder
+
+    def test_a_cancel_goes_on(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            folder = await self.interrupted(node, Order.CANCEL)
+            async with node.up(HASTY) as workceptor:
+                unit = workceptor.get(folder.unit_id)
+                assert unit.shown.state is State.RUNNING, "the start does not wait for it"
+                await unit.final()
+                assert outcome(unit) == (State.CANCELED, "Canceled")
+                assert decode_status(folder.read_status()) == unit.shown
+                assert await results(workceptor, folder.unit_id) == b"on\nINT\nINT\n"
+                assert not is_alive(pid_of(unit))
+
+        play(story)
+
+    def test_a_release_goes_on(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            folder = await self.interrupted(node, Order.RELEASE)
+            start = folder.read_start()
+            assert start is not None
+            async with node.up(HASTY) as workceptor:
+                await asyncio.to_thread(eventually, lambda: not folder.path.exists())
+                await asyncio.to_thread(eventually, lambda: not workceptor.units)
+                assert not is_alive(start.pid)
+
+        play(story)
+
+    def test_over_two_restarts(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            folder = await self.interrupted(node, Order.CANCEL)
+            async with node.up():
+                pass
+            async with node.up(HASTY) as workceptor:
+                await workceptor.get(folder.unit_id).final()
+                assert outcome(workceptor.get(folder.unit_id)) == (State.CANCELED, "Canceled")
+
+        play(story)
+
+    @pytest.mark.parametrize("order", Order)
+    def test_a_command_that_the_signal_ended_meanwhile(self, play: Play, order: Order) -> None:
+        async def story(node: Node) -> None:
+            folder = await self.interrupted(node, order)
+            start = folder.read_start()
+            assert start is not None
+            os.kill(start.pid, signal.SIGTERM)
+            await asyncio.to_thread(eventually, folder.read_exit)
+            async with node.up() as workceptor:
+                if order is Order.CANCEL:
+                    assert outcome(workceptor.get(folder.unit_id)) == (State.CANCELED, "Canceled")
+                else:
+                    await asyncio.to_thread(eventually, lambda: not folder.path.exists())
+
+        play(story)
+
+    @pytest.mark.parametrize("order", Order)
+    @pytest.mark.parametrize("detail", ["Waiting for Input Data", "Starting Worker"])
+    def test_what_was_not_begun_never_is(self, play: Play, order: Order, detail: str) -> None:
+        async def story(node: Node) -> None:
+            folder = node.store("unit0001", pending("bash", detail))
+            folder.write_order(order)
+            async with node.up() as workceptor:
+                if order is Order.CANCEL:
+                    await workceptor.get("unit0001").final()
+                    assert outcome(workceptor.get("unit0001")) == (State.CANCELED, "Canceled")
+                    assert not folder.was_begun()
+                else:
+                    await asyncio.to_thread(eventually, lambda: not workceptor.units)
+                    assert not folder.path.exists()
+            assert not (node.data_folder / runner.LOCK).exists(), "no runner was needed"
+
+        play(story)
+
+    def test_a_release_of_what_has_ended_is_finished(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            folder = node.store("unit0001", Status(state=State.CANCELED, detail="x", stdout_size=0, work_type="cat"))
+            folder.write_order(Order.RELEASE)
+            async with node.up() as workceptor:
+                await asyncio.to_thread(eventually, lambda: not workceptor.units)
+                assert not folder.path.exists()
+
+        play(story)
+
+    def test_a_cancel_does_not_change_what_has_ended(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            ended = Status(state=State.SUCCEEDED, detail="exit status 0", stdout_size=0, work_type="cat")
+            node.store("unit0001", ended).write_order(Order.CANCEL)
+            async with node.up() as workceptor:
+                assert workceptor.get("unit0001").shown == ended
+
+        play(story)
+
+    @pytest.mark.parametrize("order", Order)
+    def test_what_runs_though_its_status_was_damaged(self, play: Play, order: Order) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "nap")
+            unit.folder.write_order(order)
+            unit.folder.status_file.write_bytes(b"{")
+            pid = pid_of(unit)
+            async with node.up() as workceptor:
+                await asyncio.to_thread(eventually, lambda: not is_alive(pid))
+                if order is Order.RELEASE:
+                    await asyncio.to_thread(eventually, lambda: not workceptor.units)
+                    assert not unit.folder.path.exists()
+
+        play(story)
+
+
 class TestDamagedStatus:
     @pytest.mark.parametrize(
         "damage",
@@ -680,20 +817,19 @@ class TestTheEnd:
 
         play(story)
 
-    def test_with_a_cancel_under_way(self, play: Play) -> None:
+    def test_with_an_order_under_way(self, play: Play) -> None:
+        """The client that gave it is told nothing, and no signal follows."""
+
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
-                unit = await submit(workceptor, "bash", "'trap \"\" INT; echo on; while :; do sleep 0.01; done'")
-                await asyncio.to_thread(eventually, unit.folder.stdout_size)
-                cancelling = asyncio.create_task(unit.cancel())
-                await asyncio.sleep(0.05)
-                unit_id = unit.unit_id
+                unit = await submit(workceptor, "bash", STUBBORN)
+                await has_output(unit, b"on\n")
+                asking = [asyncio.create_task(unit.cancel()), asyncio.create_task(unit.release(force=True))]
+                await has_output(unit, b"on\nINT\n")
                 await workceptor.close()
-                await asyncio.gather(cancelling, return_exceptions=True)
-            async with node.up() as workceptor:
-                assert workceptor.get(unit_id).shown.state is State.RUNNING
-                os.kill(pid_of(workceptor.get(unit_id)), signal.SIGKILL)
-                await workceptor.get(unit_id).final()
+                assert await asyncio.gather(*asking, return_exceptions=True) != [True, True]
+                assert is_alive(pid_of(unit))
+                assert unit.folder.path.exists()
 
         play(story)
 

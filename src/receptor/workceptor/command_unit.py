@@ -120,7 +120,7 @@ class CommandUnit(Unit):
         """Go on with what a user had ordered before the restart; it goes on after this returns."""
         if order is Order.RELEASE:
             self._begin_to_remove()
-        elif not self.status.state.is_final:
+        elif not self.ended.is_set():
             self._begin_to_stop()
 
     async def cancel(self) -> bool:
