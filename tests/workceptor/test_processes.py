@@ -20,6 +20,7 @@ from receptor.workceptor.processes import (
     SharedTable,
     is_running,
     kill_remains,
+    leave_out,
     stop_process_group,
     this_boot,
 )
@@ -162,8 +163,9 @@ class TestStopping:
             "(setsid bash -c 'echo $$; exec sleep 60' &)",
             "env -i setsid bash -c 'echo $$; exec sleep 60' &",
             "(trap '' INT TERM HUP; exec nohup bash -c 'echo $$; exec sleep 60') &",
+            "(trap '' INT TERM HUP; exec env -i setsid bash -c 'echo $$; exec sleep 60') &",
         ],
-        ids=["own group", "own session", "daemon", "other environment", "deaf"],
+        ids=["own group", "own session", "daemon", "other environment", "deaf", "other environment and deaf"],
     )
     def test_nothing_it_started_survives(self, command: StartCommand, escape: str) -> None:
         tree = command(f"trap '' INT; {escape}\necho $$; while :; do sleep 0.02; done")
@@ -216,6 +218,21 @@ class TestSharedTable:
         table = SharedTable()
         first = table.read_after(time.monotonic())
         assert table.read_after(time.monotonic()) is not first
+
+    def test_commands_that_nobody_stops_are_not_looked_at(self, command: StartCommand) -> None:
+        bystander, stopped = (command("echo $$; exec sleep 60") for _ in range(2))
+        table = SharedTable()
+        table.bystanders.add(bystander.start.pid)
+        seen = table.read_after(time.monotonic())
+        assert not seen.belonging_to({bystander.start.folder}, {bystander.start.pid})
+        assert seen.belonging_to({stopped.start.folder}, set())
+
+    def test_one_that_is_to_be_stopped_is_no_bystander_any_more(self, command: StartCommand) -> None:
+        nap = command("echo $$; exec sleep 60")
+        nap.pids(1)
+        leave_out(nap.start.pid, True)
+        assert asyncio.run(nap.stop(grace=60.0)) < 10
+        assert not is_alive(nap.start.pid)
 
 
 class TestRemains:

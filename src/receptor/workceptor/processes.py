@@ -68,21 +68,26 @@ def is_running(start: StartRecord) -> bool:
 
 
 class ProcessTable:
-    """The living processes, as read from /proc at one time.
+    """The living processes, as read from /proc at one time; ``but`` names some that need not be looked at.
 
     This process is left out, so that a node that a unit of its own started does not stop itself and all units.
     """
 
-    def __init__(self) -> None:
-        others = (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
-        self._processes = [process for pid in others if (process := _look_at(pid))]
+    def __init__(self, but: Collection[int] = ()) -> None:
+        pids = {int(name) for name in os.listdir("/proc") if name.isdigit()} - {os.getpid(), *but}
+        self._processes = [process for pid in pids if (process := _look_at(pid))]
 
-    def belonging_to(self, folders: Collection[str], sessions: Collection[int]) -> dict[int, Process]:
-        """All processes of the units with these folders and sessions, by number."""
+    def belonging_to(
+        self, folders: Collection[str], sessions: Collection[int], seen: Collection[tuple[int, int | None]] = ()
+    ) -> dict[int, Process]:
+        """All processes of the units with these folders and sessions, by number.
+
+        ``seen`` are processes (number and start time) that are known to be theirs from an earlier look.
+        """
         found = {
             process.pid: process
             for process in self._processes
-            if process.unit in folders or process.session in sessions
+            if process.unit in folders or process.session in sessions or (process.pid, process.start_time) in seen
         }
         children: dict[int, list[Process]] = {}
         for process in self._processes:
@@ -104,9 +109,14 @@ class ProcessTable:
 
 
 class SharedTable:
-    """One reading of /proc serves all who asked for it before it began: many units may be stopped at once."""
+    """One reading of /proc serves all who asked for it before it began: many units may be stopped at once.
+
+    ``bystanders`` are the commands of units that nobody is stopping. No other unit can have them, so they aren't looked
+    at: among thousands of units that is most of the work.
+    """
 
     def __init__(self) -> None:
+        self.bystanders: set[int] = set()
         self._lock = threading.Lock()
         self._began = 0.0
         self._table: ProcessTable | None = None
@@ -116,7 +126,7 @@ class SharedTable:
         with self._lock:
             if self._table is None or self._began < asked:
                 self._began = time.monotonic()
-                self._table = ProcessTable()
+                self._table = ProcessTable(tuple(self.bystanders))
             return self._table
 
 
@@ -129,18 +139,31 @@ class _Unit:
     def __init__(self, start: StartRecord) -> None:
         self._start = start
         self._leads_session = False
+        self._seen: set[tuple[int, int | None]] = set()
 
     def members(self, asked: float) -> dict[int, Process]:
-        """All that live now. Once its leader was seen, the session is known to be the unit's until it is empty."""
+        """All that live now. Once its leader was seen, the session is known to be the unit's until it is empty.
+
+        Who was seen once stays known: what tied it to the unit, a parent say, may have died since.
+        """
         start = self._start
         if start.boot_id != this_boot():
             return {}
         if not _PROC.exists():
             return _group_only(start.pid)
         self._leads_session = self._leads_session or is_running(start)
-        return _shared_table.read_after(asked).belonging_to(
-            {start.folder}, {start.pid} if self._leads_session else set()
-        )
+        sessions = {start.pid} if self._leads_session else set()
+        members = _shared_table.read_after(asked).belonging_to({start.folder}, sessions, self._seen)
+        self._seen |= {(member.pid, member.start_time) for member in members.values()}
+        return members
+
+
+def leave_out(leader: int, is_bystander: bool) -> None:
+    """Say whether this process is the command of a unit that nobody is stopping."""
+    if is_bystander:
+        _shared_table.bystanders.add(leader)
+    else:
+        _shared_table.bystanders.discard(leader)
 
 
 async def stop_process_group(
@@ -152,6 +175,7 @@ async def stop_process_group(
     of the unit lives, perhaps before ``ended`` is set, at once if nothing did. If cancelled, it sends no further
     signal. Raises OperatingError if something can't even be killed.
     """
+    leave_out(start.pid, False)
     unit = _Unit(start)
     pause = _FIRST_PAUSE
     for number, patience in ((signal.SIGINT, grace), (signal.SIGTERM, term_grace), (signal.SIGKILL, KILL_PATIENCE)):
@@ -182,6 +206,8 @@ def kill_remains(folders: Collection[str], starts: Iterable[StartRecord]) -> Non
     ``starts`` are the commands of these units, as far as they are known.
     """
     sessions = {start.pid for start in starts if is_running(start)}
+    for session in sessions:
+        leave_out(session, False)
     if not _PROC.exists():
         for session in sessions:
             _signal_all(_group_only(session).values(), session, signal.SIGKILL)

@@ -25,7 +25,7 @@ import msgspec
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.orphans import Orphans
-from receptor.workceptor.processes import kill_remains, stop_process_group
+from receptor.workceptor.processes import kill_remains, leave_out, stop_process_group
 from receptor.workceptor.records import ExitRecord, StartRecord
 from receptor.workceptor.runner_link import (
     ATTEMPTS,
@@ -77,7 +77,8 @@ class RunnerClient:
         self._on_end = on_end
         self._link: RunnerLink | None = None
         self._opening = asyncio.Lock()
-        self._running: set[str] = set()
+        self._running: dict[str, int | None] = {}
+        """The process of each unit that runs, if it is known."""
         self._claimed: set[str] = set()
         self._unclaimed: dict[str, ExitRecord | Vanished] = {}
         self._recoveries: set[asyncio.Task[None]] = set()
@@ -115,7 +116,9 @@ class RunnerClient:
         outcomes: dict[str, Outcome] = {}
         lost: dict[str, Trace] = {}
         for unit_id, trace in traces.items():
-            if unit_id in self._running | self._unclaimed.keys() and trace.start:
+            if unit_id in self._running.keys() | self._unclaimed.keys() and trace.start:
+                if unit_id in self._running:
+                    self._note_running(unit_id, trace.start)
                 outcomes[unit_id] = Running(trace.start)
             elif trace.end:
                 outcomes[unit_id] = trace.end
@@ -132,6 +135,8 @@ class RunnerClient:
     async def close(self) -> None:
         """End the connection. The runner and the commands live on, and no end is told any more."""
         self._claimed.clear()
+        for unit_id in list(self._running):
+            self._forget_running(unit_id)
         if self._link:
             await self._link.close()
             for answer in self._link.starting.values():
@@ -166,22 +171,31 @@ class RunnerClient:
                 link.units.discard(unit_id)
                 self._end(unit_id, record)
             case _:
-                self._running.update(link.units)
+                self._running.update(dict.fromkeys(link.units))
 
     def _begin(self, unit_id: str, start: StartRecord, answer: asyncio.Future[StartRecord] | None) -> None:
-        self._running.add(unit_id)
+        self._note_running(unit_id, start)
         if answer and not answer.done():
             answer.set_result(start)
         else:
             self._claim(unit_id)
 
     def _end(self, unit_id: str, end: ExitRecord | Vanished) -> None:
-        self._running.discard(unit_id)
+        self._forget_running(unit_id)
         if unit_id in self._claimed:
             self._claimed.discard(unit_id)
             asyncio.get_running_loop().call_soon(self._on_end, unit_id, end)
         else:
             self._unclaimed[unit_id] = end
+
+    def _note_running(self, unit_id: str, start: StartRecord) -> None:
+        self._running[unit_id] = start.pid
+        leave_out(start.pid, True)
+
+    def _forget_running(self, unit_id: str) -> None:
+        pid = self._running.pop(unit_id, None)
+        if pid is not None:
+            leave_out(pid, False)
 
     def _claim(self, unit_id: str) -> None:
         """From now on the end is to be told; if it came already, as soon as the present task awaits something."""
