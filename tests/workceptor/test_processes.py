@@ -221,6 +221,8 @@ class TestSharedTable:
 
     def test_commands_that_nobody_stops_are_not_looked_at(self, command: StartCommand) -> None:
         bystander, stopped = (command("echo $$; exec sleep 60") for _ in range(2))
+        for one in (bystander, stopped):
+            one.pids(1)
         table = SharedTable()
         table.bystanders.add(bystander.start.pid)
         seen = table.read_after(time.monotonic())
