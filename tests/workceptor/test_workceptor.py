@@ -36,7 +36,7 @@ from receptor.workceptor.status import (
 )
 from receptor.workceptor.tokens import Signer
 from receptor.workceptor.unit import Unit
-from receptor.workceptor.work import CommandWork, RemoteWork
+from receptor.workceptor.work import CommandWork, RemoteWork, Work
 from receptor.workceptor.workceptor import Workceptor
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
@@ -286,6 +286,300 @@ class TestMaking:
             async with node.up() as workceptor:
                 made = await asyncio.gather(*(workceptor.make_unit(command_work("cat", {})) for _ in range(50)))
                 assert len({unit.unit_id for unit in made}) == len(workceptor.units) == 50
+
+        play(story)
+
+
+KEYED_WORK = [command_work("cat", {}), remote_work({"params": "-n"}, ttl="1h")]
+KINDS = pytest.mark.parametrize("work", KEYED_WORK, ids=["command", "remote"])
+
+
+class TestIdempotencyKeys:
+    @KINDS
+    def test_the_same_again_is_the_same_unit(self, play: Play, work: Work) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(work, "node foo", "key-1")
+                assert await workceptor.make_unit(work, "node foo", "key-1") is unit
+                await unit.receive_payload(parts(b"payload"))
+                await unit.start()
+                assert await workceptor.make_unit(work, "node foo", "key-1") is unit
+                assert unit.has_payload
+                assert list(workceptor.units) == [unit.unit_id]
+
+        play(story)
+
+    @KINDS
+    def test_at_once(self, play: Play, work: Work) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                made = await asyncio.gather(*(workceptor.make_unit(work, "local", "key-1") for _ in range(20)))
+                assert set(made) == set(workceptor.units.values())
+                assert [path.name for path in node.data_folder.iterdir()] == [made[0].unit_id]
+
+        play(story)
+
+    def test_whole_submissions_at_once_run_once(self, play: Play) -> None:
+        """Each takes the place of the one before, whose connection it ends: the last tells how it goes."""
+
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                runs = node.data_folder.with_name("runs")
+                work = command_work("bash", {"params": f"'cat >> {runs}'"})
+
+                async def client() -> str:
+                    unit = await workceptor.make_unit(work, "node foo", "key-1")
+                    if not unit.has_payload:
+                        await unit.receive_payload(parts(b"one ", b"run"))
+                        await unit.start()
+                    return unit.unit_id
+
+                told = await asyncio.gather(*(client() for _ in range(20)), return_exceptions=True)
+                ids = {unit_id for unit_id in told if isinstance(unit_id, str)}
+                assert {type(answer) for answer in told} == {str, asyncio.CancelledError}
+                assert ids == set(workceptor.units)
+                await workceptor.get(ids.pop()).final()
+                assert runs.read_bytes() == b"one run"
+
+        play(story)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            command_work("bash", {}),
+            command_work("cat", {"params": "-n"}),
+            command_work("cat", {"color": "red"}),
+            remote_work(),
+        ],
+        ids=str,
+    )
+    def test_for_other_work_are_refused(self, play: Play, other: Work) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(command_work("cat", {}), "local", "key-1")
+                with pytest.raises(CommandError, match=f"used for other work, in unit {unit.unit_id}; give each"):
+                    await workceptor.make_unit(other, "local", "key-1")
+                assert list(workceptor.units) == [unit.unit_id]
+
+        play(story)
+
+    def test_other_remote_work_is_other_work(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                await workceptor.make_unit(remote_work({"params": "-n"}, ttl="1h"), "local", "key-1")
+                for other in (remote_work({"params": "-n"}), remote_work({"params": "-x"}, ttl="1h")):
+                    with pytest.raises(CommandError, match="used for other work"):
+                        await workceptor.make_unit(other, "local", "key-1")
+
+        play(story)
+
+    def test_are_each_submitters_own(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                submitters = ["local", "node foo", "node bar", "tcp 192.0.2.7", "tcp 192.0.2.8"]
+                work = command_work("cat", {})
+                units = [await workceptor.make_unit(work, submitter, "key-1") for submitter in submitters]
+                assert len({unit.unit_id for unit in units}) == len(submitters)
+                assert [unit.submitter for unit in units] == submitters
+
+        play(story)
+
+    def test_a_refused_submission_does_not_use_up_its_key(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(UnknownWorkType):
+                    await workceptor.make_unit(command_work("nope", {}), "local", "key-1")
+                await workceptor.make_unit(command_work("cat", {}), "local", "key-1")
+
+        play(story)
+
+    @pytest.mark.parametrize("ends", [False, True])
+    def test_are_known_after_a_restart(self, play: Play, ends: bool) -> None:
+        async def story(node: Node) -> None:
+            work = command_work("cat" if ends else "nap", {})
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(work, "node foo", "key-1")
+                await unit.receive_payload(parts(b"payload"))
+                await unit.start()
+                if ends:
+                    await unit.final()
+                unit_id = unit.unit_id
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(work, "node foo", "key-1")
+                assert unit is workceptor.get(unit_id)
+                assert unit.has_payload
+                assert (unit.submitter, unit.start_result) == ("node foo", "Job Started")
+                with pytest.raises(CommandError, match="used for other work"):
+                    await workceptor.make_unit(command_work("bash", {}), "node foo", "key-1")
+
+        play(story)
+
+    @KINDS
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_are_forgotten_with_the_unit(self, play: Play, work: Work, restarts: bool) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(work, "local", "key-1")
+                assert await unit.release(force=False)
+                if not restarts:
+                    assert (await workceptor.make_unit(work, "local", "key-1")).unit_id != unit.unit_id
+            async with node.up() as workceptor:
+                again = await workceptor.make_unit(work, "local", "key-1")
+                assert again.unit_id != unit.unit_id
+                assert not unit.folder.path.exists()
+
+        play(story)
+
+    @KINDS
+    @pytest.mark.parametrize(
+        "problem", [ConnectionResetError("the client has left"), CommandError("too large")], ids=str
+    )
+    def test_a_unit_that_lacks_its_payload_is_replaced(self, play: Play, work: Work, problem: Exception) -> None:
+        async def broken_payload() -> AsyncIterator[bytes]:
+            yield b"half"
+            raise problem
+
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(work, "local", "key-1")
+                with pytest.raises(type(problem)):
+                    await unit.receive_payload(broken_payload())
+                again = await workceptor.make_unit(work, "local", "key-1")
+                assert list(workceptor.units) == [again.unit_id]
+                assert not again.has_payload
+                assert not unit.folder.path.exists()
+
+        play(story)
+
+    @KINDS
+    def test_the_payload_of_a_node_was_still_coming_at_a_restart(self, play: Play, work: Work) -> None:
+        """Nothing is kept of it: the node submits it anew."""
+
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                await workceptor.make_unit(work, "node foo", "key-1")
+                of_a_client = await workceptor.make_unit(work, "local", "key-1")
+            async with node.up() as workceptor:
+                await workceptor.get(of_a_client.unit_id).final()
+                assert workceptor.get(of_a_client.unit_id).lacks_payload
+                await asyncio.to_thread(eventually, lambda: list(workceptor.units) == [of_a_client.unit_id])
+                await workceptor.make_unit(work, "node foo", "key-1")
+
+        play(story)
+
+    def test_one_unit_that_can_not_be_removed_does_not_keep_the_node_from_starting(
+        self, play: Play, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(remote_work(), "node foo", "key-1")
+            unit.folder.path.with_name(f".removed-{unit.unit_id}").write_text("in the way")
+            async with node.up() as workceptor:
+                assert list(workceptor.units) == [unit.unit_id]
+                again = await workceptor.make_unit(remote_work(), "node foo", "key-1")
+                assert again.unit_id != unit.unit_id
+
+        play(story)
+        assert "Not a directory" in caplog.text
+
+    def test_a_payload_on_its_way_is_taken_over(self, play: Play) -> None:
+        """The link was cut, and the node at its other end knows it before this one does."""
+
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                has_begun = asyncio.Event()
+
+                async def endless_payload() -> AsyncIterator[bytes]:
+                    yield b"what came over the first link"
+                    has_begun.set()
+                    await asyncio.Event().wait()
+
+                work = command_work("cat", {})
+                unit = await workceptor.make_unit(work, "node foo", "key-1")
+                first = asyncio.create_task(unit.receive_payload(endless_payload()))
+                await has_begun.wait()
+                assert await workceptor.make_unit(work, "node foo", "key-1") is unit
+                assert first.cancelled()
+                await unit.receive_payload(parts(b"the whole"))
+                await unit.start()
+                assert await results(workceptor, unit.unit_id) == b"the whole"
+                assert outcome(unit) == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+
+
+class TestLimits:
+    def test_of_units(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up(limits=WorkLimits(units=2)) as workceptor:
+                units = [await submit(workceptor, "cat") for _ in range(2)]
+                with pytest.raises(CommandError, match=r"this node has 2 units, .*; release what has ended"):
+                    await workceptor.make_unit(command_work("cat", {}))
+                await units[0].final()
+                with pytest.raises(CommandError, match="this node has 2 units"):
+                    await workceptor.make_unit(remote_work(), "node foo")
+                assert await units[0].release(force=False)
+                await submit(workceptor, "cat")
+
+        play(story)
+
+    @pytest.mark.parametrize("limits", [WorkLimits(units=5), WorkLimits(running=5)], ids=str)
+    def test_are_kept_by_many_at_once(self, play: Play, limits: WorkLimits) -> None:
+        async def story(node: Node) -> None:
+            async with node.up(limits=limits) as workceptor:
+                asked = [workceptor.make_unit(command_work("cat", {})) for _ in range(20)]
+                made = await asyncio.gather(*asked, return_exceptions=True)
+                assert sum(isinstance(unit, Unit) for unit in made) == len(workceptor.units) == 5
+                assert sum(isinstance(unit, CommandError) for unit in made) == 15
+                assert len(list(node.data_folder.iterdir())) == 5
+
+        play(story)
+
+    def test_of_the_unended_units_of_each_submitter(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up(limits=WorkLimits(running=2)) as workceptor:
+                work = command_work("cat", {})
+                ended = await workceptor.make_unit(work, "node foo")
+                released = await workceptor.make_unit(remote_work(), "node foo")
+                with pytest.raises(CommandError, match=r"2 units of node foo have not ended .* wait until some have"):
+                    await workceptor.make_unit(work, "node foo")
+                for submitter in ("local", "node foobar", "tcp 192.0.2.7"):
+                    await workceptor.make_unit(work, submitter)
+                await ended.receive_payload(parts())
+                await ended.start()
+                await ended.final()
+                await workceptor.make_unit(work, "node foo")
+                with pytest.raises(CommandError, match="2 units of node foo"):
+                    await workceptor.make_unit(work, "node foo")
+                assert await released.release(force=False)
+                await workceptor.make_unit(work, "node foo")
+
+        play(story)
+
+    def test_the_same_submission_again_is_not_limited(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up(limits=WorkLimits(units=1, running=1)) as workceptor:
+                unit = await workceptor.make_unit(command_work("cat", {}), "local", "key-1")
+                assert await workceptor.make_unit(command_work("cat", {}), "local", "key-1") is unit
+
+        play(story)
+
+    def test_count_what_an_earlier_daemon_has_left(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            of_foo = Submission(submitter="node foo")
+            node.store("unit0001", Status(state=State.FAILED, detail="x", stdout_size=0, work_type="cat"), b"", of_foo)
+            node.store("unit0002", b"{", b"", of_foo)
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(command_work("nap", {}), "node foo")
+                await unit.receive_payload(parts())
+                await unit.start()
+            async with node.up(limits=WorkLimits(running=1)) as workceptor:
+                with pytest.raises(CommandError, match="1 units of node foo"):
+                    await workceptor.make_unit(command_work("cat", {}), "node foo")
+                await submit(workceptor, "cat")
+                unit = workceptor.get(unit.unit_id)
+                assert await unit.cancel()
+                await workceptor.make_unit(command_work("cat", {}), "node foo")
 
         play(story)
 

@@ -68,7 +68,8 @@ class Workceptor:
         """The units of each submitter that have not ended."""
         self._keyed: dict[tuple[str, str], Unit] = {}
         """By submitter and idempotency key."""
-        self._making_keyed = asyncio.Lock()
+        self._making = asyncio.Lock()
+        """One unit at a time, so that no key makes two and no limit is passed. The disk's one thread is in turn too."""
         self._tasks: set[asyncio.Task[None]] = set()
         mesh.watch_routes(self._routes_changed)
 
@@ -87,10 +88,9 @@ class Workceptor:
         Raises CommandError if the work can't be done as asked, the key stands for other work or a limit is reached,
         and OperatingError if the disk does not take the unit.
         """
-        if not idempotency_key:
-            return await self._make(work, Submission(submitter=submitter))
-        submission = Submission(submitter=submitter, idempotency_key=idempotency_key, request_digest=digest_of(work))
-        async with self._making_keyed:
+        digest = digest_of(work) if idempotency_key else ""
+        submission = Submission(submitter=submitter, idempotency_key=idempotency_key, request_digest=digest)
+        async with self._making:
             return await self._known(submission) or await self._make(work, submission)
 
     async def _known(self, submission: Submission) -> Unit | None:
