@@ -91,8 +91,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
             signal=self.signal,
             started=_time_text(self.started),
             ended=_time_text(self.ended),
-            user_seconds=self.user_seconds,
-            system_seconds=self.system_seconds,
+            user_seconds=round(self.user_seconds, 6),
+            system_seconds=round(self.system_seconds, 6),
             peak_memory=self.peak_memory,
         )
 

@@ -218,7 +218,7 @@ class Unit(ABC):
         """
         if self.is_removed:
             return
-        if status != self.status:
+        if (status.state, status.detail) != (self.status.state, self.status.detail):
             logger.info("%s: %s", status.state.title, status.detail, extra={"unit": self.unit_id})
         has_ended = status.state.is_final and not self.status.state.is_final
         self.status = status
