@@ -132,7 +132,19 @@ class FarUnit:
     stdout: bytes = b""
     runs: int = 0
     is_released: bool = False
+    process: object = None
+    """What it tells of the command when that has ended; existing nodes tell nothing."""
+    receiver: asyncio.Task[None] | None = None
+    """The session by which its payload is coming."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def key(self) -> str:
+        return str(self.command["idempotencykey"])
+
+    @property
+    def has_payload(self) -> bool:
+        return self.detail != WAITING
 
     def begin(self) -> None:
         self.runs += 1
@@ -170,6 +182,8 @@ class OtherNode:
         self.refusals: dict[str, str] = {}
         """By command: the error to answer with."""
         self.begins_at_once = True
+        self.knows_keys = False
+        """Idempotency keys, as our nodes do. To existing ones each submission is a new one."""
         self.never_ends_results_of_cancelled = False
         """As older nodes do."""
         self._sessions: dict[asyncio.Task[None], Far] = {}
@@ -231,7 +245,8 @@ class OtherNode:
     def _trouble(self, place: str) -> bool:
         """Whether it is this place's turn to go wrong.
 
-        Places are ``before``, ``after`` and ``silent`` with a command's name, and those named in ``_submit``.
+        Places are ``before``, ``after`` and ``silent`` with a command's name, and those named in ``_submit`` and
+        ``_receive``.
         """
         if self.troubles[:1] == [place]:
             self.troubles.pop(0)
@@ -241,6 +256,11 @@ class OtherNode:
     def _cut_here(self, place: str) -> None:
         if self._trouble(place):
             raise Cut(place)
+
+    async def _hang_here(self, place: str) -> None:
+        """Go on never, nor notice that the connection is cut."""
+        if self._trouble(place):
+            await asyncio.Event().wait()
 
     def _tell(self) -> None:
         self._happened.set()
@@ -279,19 +299,16 @@ class OtherNode:
             self._order(far, unit, subcommand)
 
     async def _submit(self, far: Far, command: dict[str, str | int]) -> None:
-        unit = FarUnit(f"there{len(self.units) + 1:03}", command)
-        self.units[unit.unit_id] = unit
+        unit = await self._keyed_unit(command) or self._new_unit(command)
+        if unit.has_payload:
+            await self._take_once_more(far, unit)
+            return
         try:
-            self._cut_here("after unit")
-            far.line(f"Work unit created with ID {unit.unit_id}. Send stdin data and EOF.")
-            while data := await far.read():
-                self._cut_here("in payload")
-                if self._trouble("silent payload"):
-                    await asyncio.Event().wait()
-                unit.payload += data
+            await self._receive(far, unit)
         except Cut as error:
             if unit.state is State.PENDING:
                 unit.become(State.FAILED, f"Error reading input data: {error}")
+                unit.is_released = self.knows_keys
             raise
         self._cut_here("with the payload in a queue")
         if unit.state is State.PENDING and not unit.is_released:
@@ -304,6 +321,45 @@ class OtherNode:
             far.line(f"ERROR: {self.refusals['payload']}")
             return
         far.answer(unitid=unit.unit_id, result="Job Started")
+
+    def _new_unit(self, command: dict[str, str | int]) -> FarUnit:
+        unit = FarUnit(f"there{len(self.units) + 1:03}", command)
+        self.units[unit.unit_id] = unit
+        return unit
+
+    async def _keyed_unit(self, command: dict[str, str | int]) -> FarUnit | None:
+        """The unit of the same submission, whose payload comes by no other session any more."""
+        if not self.knows_keys:
+            return None
+        for unit in self.units.values():
+            if unit.key == command["idempotencykey"] and not unit.is_released:
+                if unit.receiver is not None:
+                    unit.receiver.cancel()
+                    await asyncio.wait([unit.receiver])
+                return unit
+        return None
+
+    async def _receive(self, far: Far, unit: FarUnit) -> None:
+        unit.receiver, unit.payload = asyncio.current_task(), b""
+        try:
+            self._cut_here("after unit")
+            await self._hang_here("silent unit")
+            self._say_created(far, unit)
+            while data := await far.read():
+                self._cut_here("in payload")
+                await self._hang_here("silent payload")
+                unit.payload += data
+        finally:
+            unit.receiver = None
+
+    async def _take_once_more(self, far: Far, unit: FarUnit) -> None:
+        self._say_created(far, unit)
+        while await far.read():
+            pass
+        far.answer(unitid=unit.unit_id, result="Job Started")
+
+    def _say_created(self, far: Far, unit: FarUnit) -> None:
+        far.line(f"Work unit created with ID {unit.unit_id}. Send stdin data and EOF.")
 
     async def _results(self, far: Far, unit: FarUnit, position: int) -> None:
         far.line(f"Streaming results for work unit {unit.unit_id}")
@@ -330,6 +386,8 @@ class OtherNode:
                 StdoutSize=len(unit.stdout),
                 WorkType="echo",
                 ExtraData=None,
+                **({"IdempotencyKey": unit.key} if self.knows_keys else {}),
+                **({"Process": unit.process} if unit.state.is_final and unit.process is not None else {}),
             )
         elif subcommand == "cancel":
             if not unit.state.is_final:

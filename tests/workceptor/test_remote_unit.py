@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 import resource
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -18,8 +20,8 @@ from virtual_time import inline_disk, run_in_virtual_time
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
-from receptor.workceptor.records import Submission
-from receptor.workceptor.remote import LOCALLY_CANCELLED, REMOTE_IS_GONE, expiration_text
+from receptor.workceptor.records import ExitRecord, Submission
+from receptor.workceptor.remote import CHECKS, LOCALLY_CANCELLED, REMOTE_IS_GONE, expiration_text
 from receptor.workceptor.remote_unit import ANSWER_TIME, ORDER_TIME, RemoteWorkUnit
 from receptor.workceptor.results import follow
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
@@ -211,6 +213,8 @@ class TestSubmit:
         play(story)
 
     def test_signed(self, play: Play) -> None:
+        """Each token is for one deed on that node: a submit with all that it says, or an order about the unit there."""
+
         async def story(here: Here) -> None:
             here.signer = signer = FakeSigner()
             here.new_unit(sign_work=True)
@@ -219,10 +223,31 @@ class TestSubmit:
             await here.until(lambda: here.output == b"x")
             assert await here.unit.cancel()
             await here.end()
-            assert await here.unit.release(force=False)
+            assert await here.unit.release(force=True)
             signed = [command["subcommand"] for command in here.other.commands if "signature" in command]
             assert sorted(map(str, signed)) == ["cancel", "release", "results", "submit"]
-            assert [audience for audience, _, _ in signer.signed] == ["bar"] * 4
+            submit = Deed("submit", "echo", {"secret_key": SECRET, "idempotencykey": "here0001"})
+            assert signer.signed == [
+                ("bar", submit, hashlib.sha256(PAYLOAD).hexdigest()),
+                ("bar", Deed("results", "there001"), None),
+                ("bar", Deed("cancel", "there001"), None),
+                ("bar", Deed("release", "there001"), None),
+            ]
+
+        play(story)
+
+    def test_signed_once_more_when_it_is_sent_once_more(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.signer = signer = FakeSigner()
+            here.new_unit(sign_work=True)
+            here.other.troubles = ["after unit", "in payload"]
+            await here.submit()
+            await here.run_to_the_end()
+            submits = [command for command in here.other.commands if command["subcommand"] == "submit"]
+            assert len({command["signature"] for command in submits}) == len(submits) == 3
+            deeds = [(deed, digest) for _, deed, digest in signer.signed if deed.command == "submit"]
+            assert deeds == [deeds[0]] * 3
+            assert [deed.subject for _, deed, _ in signer.signed if deed.command == "release"] == ["there002"]
 
         play(story)
 
@@ -297,12 +322,15 @@ class TestOutOfReach:
 
 
 BREAKS = ["before submit", "after unit", "in payload", "after submit"]
+WITH_AND_WITHOUT_KEYS = pytest.mark.parametrize("knows_keys", [False, True], ids=["existing", "ours"])
 
 
 class TestABrokenSubmission:
     @pytest.mark.parametrize("place", BREAKS)
-    def test_is_not_lost_and_does_not_run_twice(self, play: Play, place: str) -> None:
+    @WITH_AND_WITHOUT_KEYS
+    def test_is_not_lost_and_does_not_run_twice(self, play: Play, place: str, knows_keys: bool) -> None:
         async def story(here: Here) -> None:
+            here.other.knows_keys = knows_keys
             here.other.troubles = [place]
             await here.submit()
             await here.run_to_the_end()
@@ -314,8 +342,10 @@ class TestABrokenSubmission:
         play(story)
 
     @pytest.mark.parametrize("place", BREAKS)
-    def test_with_a_restart_right_then(self, play: Play, place: str) -> None:
+    @WITH_AND_WITHOUT_KEYS
+    def test_with_a_restart_right_then(self, play: Play, place: str, knows_keys: bool) -> None:
         async def story(here: Here) -> None:
+            here.other.knows_keys = knows_keys
             here.other.troubles = [place]
             await here.submit()
             await here.restart()
@@ -376,6 +406,188 @@ class TestABrokenSubmission:
             assert now() < 10
 
         play(story)
+
+
+class TestIdempotencyKeys:
+    """A link was cut, and only this node knows it: the other one still waits for the rest of what was sent."""
+
+    @staticmethod
+    async def cut_off(here: Here, place: str) -> None:
+        """The submission is hanging at that place when the link is cut."""
+        here.other.troubles = [place]
+        submitting = asyncio.create_task(here.submit())
+        await here.until(lambda: here.other.troubles == [])
+        await asyncio.sleep(1)
+        here.other.cut_all()
+        assert await submitting == "Job Submitted"
+
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_an_answer_that_was_lost_leads_to_the_same_unit(self, play: Play, restarts: bool) -> None:
+        async def story(here: Here) -> None:
+            here.other.knows_keys = True
+            await self.cut_off(here, "silent unit")
+            assert here.unit.logic.remote.remote_unit_id == ""
+            if restarts:
+                await here.restart()
+            await here.run_to_the_end()
+            assert list(here.other.units) == ["there001"]
+            assert (here.other.runs, here.running.payload) == (1, PAYLOAD)
+            assert [command["idempotencykey"] for command in here.other.commands[:2]] == ["here0001"] * 2
+
+        play(story)
+
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_half_a_payload_is_replaced_in_the_same_unit(self, play: Play, restarts: bool) -> None:
+        async def story(here: Here) -> None:
+            here.other.knows_keys = True
+            await self.cut_off(here, "silent payload")
+            assert here.unit.logic.remote.remote_unit_id == "there001"
+            if restarts:
+                await here.restart()
+            cut = now()
+            await here.run_to_the_end()
+            assert now() - cut <= 2
+            assert list(here.other.units) == ["there001"]
+            assert (here.other.runs, here.running.payload) == (1, PAYLOAD)
+            assert here.other.count("release") == 0
+
+        play(story)
+
+    def test_a_payload_that_arrived_is_not_run_again(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.knows_keys = True
+            here.other.begins_at_once = False
+            here.other.troubles = ["after submit", "before status"]
+            await here.submit()
+            here.other.unit.begin()
+            await here.run_to_the_end()
+            assert (here.other.runs, here.other.count("submit")) == (1, 1)
+
+        play(story)
+
+    def test_a_unit_that_began_after_all_takes_no_second_payload(self, play: Play) -> None:
+        """It was still waiting when it was looked at."""
+
+        async def story(here: Here) -> None:
+            here.other.knows_keys = True
+            here.other.troubles = ["with the payload in a queue"]
+            await here.submit()
+            await here.other.asked("status")
+            assert here.other.count("submit") == 1
+            here.other.unit.begin()
+            await here.run_to_the_end()
+            assert here.other.count("submit") == 2
+            assert (here.other.runs, here.running.payload) == (1, PAYLOAD)
+
+        play(story)
+
+    def test_an_existing_node_gets_a_new_unit(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await self.cut_off(here, "silent payload")
+            await here.run_to_the_end()
+            assert here.other.count("status") >= CHECKS
+            assert here.other.units["there001"].is_released
+            assert here.running.unit_id == "there002"
+            assert (here.other.runs, here.running.payload) == (1, PAYLOAD)
+
+        play(story)
+
+    def test_a_cancelled_unit_is_not_submitted_once_more(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.knows_keys = True
+            await self.cut_off(here, "silent payload")
+            assert await here.unit.cancel()
+            await here.end()
+            assert here.outcome == (State.CANCELED, LOCALLY_CANCELLED)
+            await asyncio.sleep(1000)
+            assert here.other.units["there001"].is_released
+            assert (here.other.runs, here.other.count("submit")) == (0, 1)
+
+        play(story)
+
+
+PROCESS: dict[str, object] = {
+    "ExitCode": 0,
+    "Started": "2026-11-23T12:00:00Z",
+    "Ended": "2026-11-23T12:00:02.5Z",
+    "UserSeconds": 1.5,
+    "SystemSeconds": 0.25,
+    "PeakMemory": 4096,
+}
+EXIT = ExitRecord(
+    exit_code=0,
+    signal=None,
+    started=1795435200.0,
+    ended=1795435202.5,
+    user_seconds=1.5,
+    system_seconds=0.25,
+    peak_memory=4096,
+)
+
+
+class TestHowTheCommandEnded:
+    def test_is_copied_from_the_other_node(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.process = PROCESS
+            await here.run_to_the_end()
+            assert here.unit.end == here.folder.read_exit() == EXIT
+            assert stat.S_IMODE(here.folder.exit_file.stat().st_mode) == 0o600
+
+        play(story)
+
+    def test_is_not_told_by_existing_nodes(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            await here.run_to_the_end()
+            assert here.unit.end is None
+            assert not here.folder.exit_file.exists()
+
+        play(story)
+
+    @pytest.mark.parametrize(
+        "damaged",
+        [
+            {**PROCESS, "Started": "x"},
+            {**PROCESS, "Ended": "0001-01-01T00:00:00Z"},
+            {**PROCESS, "Signal": 9},
+            {**PROCESS, "PeakMemory": "much"},
+            {},
+            5,
+        ],
+        ids=str,
+    )
+    def test_that_can_not_be_understood_ends_the_conversation_only(
+        self, play: Play, damaged: object, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.process = damaged
+            here.running.output(b"output")
+            here.running.succeed()
+            await here.until(lambda: here.output == b"output")
+            await asyncio.sleep(100)
+            assert here.unit.shown.state is not State.FAILED
+            assert "can't be understood" in caplog.text
+            here.running.process = PROCESS
+            await here.end()
+            assert here.outcome == (State.SUCCEEDED, "exit status 0")
+            assert here.folder.read_exit() == EXIT
+
+        play(story)
+
+    def test_that_the_disk_does_not_take(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.folder.exit_file.symlink_to("/dev/full")
+            here.running.process = PROCESS
+            await here.run_to_the_end()
+            assert here.unit.end == EXIT
+            assert here.outcome == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+        assert "how the command ended can't be noted: " in caplog.text
+        assert "No space left on device" in caplog.text
 
 
 class TestFollow:
@@ -555,6 +767,29 @@ class TestAFullDisk:
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             await here.end()
             assert here.output == output
+
+        play(story)
+
+    @WITH_AND_WITHOUT_KEYS
+    def test_that_does_not_take_the_id_of_the_remote_unit(self, play: Play, knows_keys: bool) -> None:
+        """Nothing runs of which this node would know nothing after a restart."""
+
+        async def story(here: Here) -> None:
+            here.other.knows_keys = knows_keys
+            here.other.is_reachable = False
+            await here.submit()
+            draft = here.folder.path / "status.new"
+            draft.symlink_to("/dev/full")
+            here.other.is_reachable = True
+            here.unit.route_found()
+            await here.other.asked("submit", 5)
+            assert {unit.payload for unit in here.other.units.values()} == {b""}
+            assert here.other.runs == 0
+            assert msgspec.structs.replace(here.unit.logic.remote, remote_unit_id="") == here.on_disk.extra
+            draft.unlink()
+            await here.run_to_the_end()
+            assert (here.other.runs, here.running.payload) == (1, PAYLOAD)
+            assert here.on_disk == here.unit.shown
 
         play(story)
 
@@ -957,12 +1192,14 @@ class TestEnd:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_any_order_of_troubles(play: Play, seed: int) -> None:
+@WITH_AND_WITHOUT_KEYS
+def test_any_order_of_troubles(play: Play, seed: int, knows_keys: bool) -> None:
     """Whatever breaks and restarts: it runs once, and every byte of the output arrives once."""
     rng = random.Random(seed)
     places = [*BREAKS, "before status", "before results", "in results", "before release", "after release"]
 
     async def story(here: Here) -> None:
+        here.other.knows_keys = knows_keys
         await here.submit()
         sent = b""
         for _ in range(30):
