@@ -1196,19 +1196,22 @@ class TestEnd:
 def test_any_order_of_troubles(play: Play, seed: int, knows_keys: bool) -> None:
     """Whatever breaks and restarts: it runs once, and every byte of the output arrives once."""
     rng = random.Random(seed)
-    places = [*BREAKS, "before status", "before results", "in results", "before release", "after release"]
+    places = [*BREAKS, "silent unit", "silent payload", "with the payload in a queue"]
+    places += ["before status", "before results", "in results", "before release", "after release"]
 
     async def story(here: Here) -> None:
         here.other.knows_keys = knows_keys
-        await here.submit()
+        here.other.troubles = rng.choices(places, k=3)
+        submitting = asyncio.create_task(here.submit())
         sent = b""
         for _ in range(30):
+            await asyncio.sleep(rng.choice([0, 0.1, 1, 10]))
             here.other.troubles = [rng.choice(places)]
             here.other.is_reachable = rng.random() < 0.7
             match rng.randrange(5):
                 case 0:
                     here.other.cut_all()
-                case 1:
+                case 1 if submitting.done():
                     await here.restart()
                 case 2:
                     here.unit.route_found()
@@ -1217,8 +1220,9 @@ def test_any_order_of_troubles(play: Play, seed: int, knows_keys: bool) -> None:
                     data = rng.randbytes(rng.randrange(200_000))
                     unit.output(data)
                     sent += data
-            await asyncio.sleep(rng.choice([0, 0.1, 1, 10]))
         here.other.troubles, here.other.is_reachable = [], True
+        here.other.cut_all()
+        await submitting
         await here.run_to_the_end(b"end")
         assert here.other.runs == 1
         assert here.running.payload == PAYLOAD
