@@ -34,6 +34,8 @@ async def dispatch(command: Command, stream: ByteStream) -> Answer | None:
             return None
         case Ping("slow"):
             await asyncio.get_running_loop().create_future()
+        case Ping("defect"):
+            raise RuntimeError("nobody has thought of this")
         case Ping(target):
             raise UnreachableError(f"no route\r\nto {target}")
     raise CommandError("this node does not know that")
@@ -197,3 +199,17 @@ def test_stop_from_within_a_session_drops_the_others() -> None:
         assert own.lines == [GREETING, '{"stopped":"yes"}']
 
     asyncio.run(main())
+
+
+def test_a_defect_of_ours_ends_one_session_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        service = ControlService("foo", dispatch, DEFAULT_LIMITS)
+        hit, other = ScriptedStream(b"ping defect\nstatus\n"), ScriptedStream(b"status\n")
+        await asyncio.gather(service.serve(hit), service.serve(other))
+        assert hit.lines == [GREETING]
+        assert hit.is_closed
+        assert other.lines == [GREETING, STATUS]
+
+    asyncio.run(main())
+    assert "a defect of this program, please report it; a local client is cut off" in caplog.text
+    assert "nobody has thought of this" in caplog.text

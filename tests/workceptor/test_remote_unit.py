@@ -18,6 +18,7 @@ from played_keeper import PlayedKeeper
 from virtual_time import inline_disk, run_in_virtual_time
 
 from receptor.errors import CommandError, OperatingError
+from receptor.node.byte_stream import ByteStream
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.records import ExitRecord, Submission
@@ -1228,5 +1229,25 @@ def test_any_order_of_troubles(play: Play, seed: int, knows_keys: bool) -> None:
         assert here.running.payload == PAYLOAD
         assert here.output == sent + b"end"
         assert here.outcome == (State.SUCCEEDED, "exit status 0")
+
+    play(story)
+
+
+def test_a_defect_of_ours_leaves_no_unit_for_ever(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    class Defective(OtherNode):
+        async def dial(self, node: str, service: str) -> ByteStream:
+            if not self.dialled_at:
+                self.dialled_at.append(now())
+                raise RuntimeError("nobody has thought of this")
+            return await super().dial(node, service)
+
+    async def story(here: Here) -> None:
+        here.other = Defective()
+        here.new_unit()
+        assert await here.submit() == "Job Submitted"
+        await here.run_to_the_end()
+        assert here.outcome == (State.SUCCEEDED, "exit status 0")
+        assert "a defect of this program, please report it" in caplog.text
+        assert "nobody has thought of this" in caplog.text
 
     play(story)

@@ -58,6 +58,9 @@ class ControlService:
         except asyncio.CancelledError:
             stream.close()
             raise
+        except Exception:  # The boundary of a session: a defect of ours must not reach anybody else.
+            logger.exception("a defect of this program, please report it; %s is cut off", stream.origin)
+            stream.close()
         finally:
             del self._sessions[session]
             logger.debug("client gone: %s", stream.origin)

@@ -224,6 +224,9 @@ class RemoteWorkUnit(Unit):
             self._refused(talk, error)
         except (UnreachableError, ConnectionError, TimeoutError, PeerError, OperatingError) as error:
             self._failed(talk, str(error) or "no answer in time")
+        except Exception as error:  # The boundary of a conversation: a defect of ours must not leave a unit for ever.
+            logger.exception("a defect of this program, please report it", extra={"unit": self.unit_id})
+            self._failed(talk, f"{type(error).__name__}: {error}")
         finally:
             if self._talks.get(talk) is asyncio.current_task():
                 del self._talks[talk]
