@@ -4,14 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 
+import msgspec
 import pytest
 from scripted_stream import Script, ScriptedStream
 
+from receptor.control.commands import WorkSubmit, parse
 from receptor.errors import PeerError, UnreachableError
 from receptor.node.byte_stream import ByteStream
 from receptor.workceptor import conversations
 from receptor.workceptor.conversations import LONGEST_TEXT, Refused, never_got_its_payload
-from receptor.workceptor.status import RemoteExtra, Report, State, Status
+from receptor.workceptor.status import ProcessAnswer, RemoteExtra, Report, State, Status
+from receptor.workceptor.tokens import submit_deed
 
 MADE = b"Work unit created with ID unit0001. Send stdin data and EOF.\n"
 STARTED = b'{"result":"Job Started","unitid":"unit0001"}\n'
@@ -125,6 +128,15 @@ class TestSubmit:
         assert payload == b"first second"
         assert submission.stream.is_ended
 
+    def test_the_other_node_takes_it_for_the_deed_that_was_signed(self) -> None:
+        submission = Submission(ScriptedStream(MADE, STARTED), signature="t.o.k")
+        asyncio.run(submission.hold())
+        command = parse(submission.stream.lines[0].encode())
+        assert isinstance(command, WorkSubmit)
+        assert (command.signature, command.idempotency_key) == ("t.o.k", "key-1")
+        there = submit_deed(command.work_type, command.parameters, command.idempotency_key)
+        assert there.digest() == submit_deed(WORK.remote_work_type, WORK.remote_params, "key-1").digest()
+
     def test_the_unit_is_told_before_the_payload_is_sent(self) -> None:
         submission = Submission(ScriptedStream(MADE, STARTED), b"payload")
         asyncio.run(submission.hold())
@@ -215,8 +227,35 @@ class TestStatus:
 
         asyncio.run(check())
 
+    def test_with_what_nodes_of_ours_add(self) -> None:
+        process = ProcessAnswer(
+            exit_code=0, started="s", ended="e", user_seconds=1.5, system_seconds=0.25, peak_memory=4096
+        )
+        additions = b',"IdempotencyKey":"key-1","Process":' + msgspec.json.encode(process) + b"}\n"
+        stream = piecewise(STATUS.replace(b"}\n", additions), STATUS)
+
+        async def check() -> None:
+            report = await conversations.ask_status(stream, "unit0001")
+            assert (report.process, report.idempotency_key) == (process, "key-1")
+            report = await conversations.ask_status(stream, "unit0001")
+            assert (report.process, report.idempotency_key) == (None, "")
+
+        asyncio.run(check())
+
     @pytest.mark.parametrize(
-        "answer", [b"{}\n", b"null\n", b"[]\n", b"\n", b"{\n", b"\xff\n", STATUS.replace(b"1", b"9", 1)], ids=repr
+        "answer",
+        [
+            b"{}\n",
+            b"null\n",
+            b"[]\n",
+            b"\n",
+            b"{\n",
+            b"\xff\n",
+            STATUS.replace(b"1", b"9", 1),
+            STATUS.replace(b"}", b',"Process":{"Started":5}}'),
+            STATUS.replace(b"}", b',"IdempotencyKey":5}'),
+        ],
+        ids=repr,
     )
     def test_one_that_can_not_be_understood(self, answer: bytes) -> None:
         with pytest.raises(PeerError, match="status of unit0001 can't be understood"):

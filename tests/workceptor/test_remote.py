@@ -270,6 +270,56 @@ class TestABrokenSubmission:
         assert restarted(unit).wanted() == {Talk.SUBMIT}
 
 
+class TestANodeThatKnowsTheKey:
+    """The same submission made again goes on with the same unit."""
+
+    @pytest.mark.parametrize("found", [WAITING, CUT_OFF], ids=lambda found: found.detail)
+    def test_gets_the_rest_at_once(self, found: Status) -> None:
+        unit = half_submitted()
+        assert unit.checked(found, knows_key=True)
+        assert unit.wanted() == {Talk.SUBMIT}
+        assert unit.remote.remote_unit_id == "there001"
+        unit.remote_unit_made("there001")
+        unit.submitted()
+        assert unit.wanted() == {Talk.FOLLOW, Talk.FETCH}
+
+    def test_is_looked_at_again_when_that_breaks_too(self) -> None:
+        unit = half_submitted()
+        for _ in range(2 * CHECKS):
+            assert unit.checked(WAITING, knows_key=True)
+            unit.submission_broke_off()
+            assert unit.wanted() == {Talk.CHECK}
+
+    def test_may_have_made_a_new_unit_since(self) -> None:
+        unit = half_submitted()
+        unit.checked(CUT_OFF, knows_key=True)
+        unit.remote_unit_made("there002")
+        unit.submission_broke_off()
+        assert restarted(unit).wanted() == {Talk.CHECK}
+        assert unit.remote.remote_unit_id == "there002"
+
+    def test_is_not_sent_anew_what_has_run(self) -> None:
+        unit = half_submitted()
+        assert unit.checked(SUCCEEDED, knows_key=True)
+        assert Talk.SUBMIT not in unit.wanted()
+
+    def test_is_not_sent_anew_what_was_cancelled(self) -> None:
+        unit = half_submitted()
+        unit.cancel()
+        assert unit.checked(WAITING, knows_key=True)
+        assert unit.wanted() == {Talk.DISCARD}
+        unit.discarded()
+        assert outcome(unit) == (State.CANCELED, LOCALLY_CANCELLED)
+
+    def test_is_not_sent_anew_what_has_expired(self) -> None:
+        unit = new_unit(expiration=EXPIRATION)
+        unit.remote_unit_made("there001")
+        unit.submission_broke_off()
+        unit.expire()
+        assert unit.checked(WAITING, knows_key=True)
+        assert unit.wanted() == {Talk.DISCARD}
+
+
 class TestRestart:
     def test_the_same_record_wants_the_same_conversations(self) -> None:
         running, ended, complete = started(), started(), started()

@@ -12,10 +12,13 @@ from receptor.workceptor.status import (
     LARGEST_STATUS,
     CommandExtra,
     Extra,
+    ProcessAnswer,
     RemoteExtra,
+    Report,
     State,
     Status,
     answer,
+    decode_report,
     decode_status,
     encode_status,
     may_follow,
@@ -183,3 +186,76 @@ def test_states_only_move_forward(old: State, new: State) -> None:
         State.RUNNING: set(State) - {State.PENDING},
     }
     assert may_follow(old, new) == (new in allowed.get(old, set()))
+
+
+PROCESS = ProcessAnswer(
+    exit_code=3,
+    started="2026-11-23T12:00:00Z",
+    ended="2026-11-23T12:00:02.5Z",
+    user_seconds=1.5,
+    system_seconds=0.25,
+    peak_memory=4096,
+)
+
+
+class TestReports:
+    """Answers to ``work status`` between nodes."""
+
+    def test_of_an_existing_node(self) -> None:
+        raw = b'{"State":3,"StateName":"Failed","Detail":"d","StdoutSize":4,"WorkType":"w","ExtraData":null}'
+        assert decode_report(raw) == Report(status_of("w", None, State.FAILED, "d"))
+
+    def test_of_ours(self) -> None:
+        failed = status_of("w", None, State.FAILED, "exit status 3")
+        shown = answer(failed, PROCESS, "key-1")
+        assert decode_report(msgspec.json.encode(shown)) == Report(failed, PROCESS, "key-1")
+
+    @given(
+        statuses(texts.filter(lambda text: text != "remote"), st.none() | commands),
+        st.none() | st.just(PROCESS),
+        texts,
+    )
+    def test_whatever_is_shown_is_understood(self, status: Status, process: ProcessAnswer | None, key: str) -> None:
+        assert decode_report(msgspec.json.encode(answer(status, process, key))) == Report(status, process, key)
+
+    def test_what_is_not_known_is_not_shown(self) -> None:
+        shown = msgspec.to_builtins(answer(status_of("w", None)))
+        assert shown.keys() == {"State", "StateName", "Detail", "StdoutSize", "WorkType", "ExtraData"}
+
+    def test_keys_of_the_process(self) -> None:
+        shown = msgspec.to_builtins(answer(status_of("w", None), PROCESS, "key-1"))
+        assert shown["IdempotencyKey"] == "key-1"
+        assert shown["Process"] == {
+            "ExitCode": 3,
+            "Started": "2026-11-23T12:00:00Z",
+            "Ended": "2026-11-23T12:00:02.5Z",
+            "UserSeconds": 1.5,
+            "SystemSeconds": 0.25,
+            "PeakMemory": 4096,
+        }
+
+    @pytest.mark.parametrize(
+        "addition",
+        [
+            b'"Process":5',
+            b'"Process":{}',
+            b'"Process":[]',
+            b'"Process":{"ExitCode":"3"}',
+            b'"IdempotencyKey":5',
+            b'"IdempotencyKey":null',
+            b'"Process":' + b"[" * 100_000,
+        ],
+        ids=lambda addition: addition[:40].decode(),
+    )
+    def test_wrong_types_are_told(self, addition: bytes) -> None:
+        with pytest.raises(ValueError, match="it is "):
+            decode_report(b'{"State":1,"Detail":"d","WorkType":"w",' + addition + b"}")
+
+    @given(st.binary(max_size=200))
+    def test_noise_is_refused_with_a_reason(self, noise: bytes) -> None:
+        with pytest.raises(ValueError, match="it "):
+            decode_report(noise)
+
+    def test_additions_do_not_make_a_status(self) -> None:
+        with pytest.raises(ValueError, match="State"):
+            decode_report(b'{"IdempotencyKey":"key-1"}')
