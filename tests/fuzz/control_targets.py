@@ -33,7 +33,7 @@ from receptor.control.commands import (
     WorkSubmit,
     parse,
 )
-from receptor.errors import CommandError, PeerError, ReceptorError
+from receptor.errors import CommandError, PeerError, ReceptorError, UnreachableError
 from receptor.identifiers import is_unit_id
 from receptor.workceptor import conversations
 from receptor.workceptor.records import ExitRecord
@@ -253,7 +253,7 @@ def node_answers_target(talk: str, script: list[bytes]) -> None:
     stream = ScriptedStream(*(part for part in script if part))
     try:
         _finish(_talk(talk, stream))
-    except (ConnectionError, conversations.Refused, PeerError) as error:
+    except (ConnectionError, conversations.Refused, PeerError, UnreachableError) as error:
         assert len(str(error)) <= conversations.LONGEST_TEXT + 200  # noqa: PT017 (both ways are right)
     for line in stream.lines:
         assert isinstance(json.loads(line), dict)
