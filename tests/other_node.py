@@ -71,6 +71,9 @@ class Near(ByteStream):
     async def end(self) -> None:
         self._there.end()
 
+    async def left(self) -> None:
+        await asyncio.Event().wait()
+
     async def finish(self) -> None:
         self._there.end()
 
