@@ -104,6 +104,11 @@ class Bench:
         done, self._done = self._done, []
         return [(round(when, 6), self._line(effect)) for when, effect in done]
 
+    def sends_of(self, kind: int) -> list[Send]:
+        """The packets of a kind that were sent since the last look."""
+        done, self._done = self._done, []
+        return [effect for _, effect in done if isinstance(effect, Send) and effect.packet[0] == kind]
+
     def sends(self) -> list[Send]:
         """The packets of now, as they are."""
         return [effect for effect in self.node.poll(self.now) if isinstance(effect, Send)]

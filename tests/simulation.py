@@ -6,6 +6,7 @@ Everything follows from the seed: ids, epochs, latencies, losses. Nothing sleeps
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -50,8 +51,10 @@ class Cable:
 class Simulation:
     """Nodes, cables and a clock."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, *, keeps: tuple[type[Effect], ...] | None = None) -> None:
+        """``keeps`` are the effects that ``told`` keeps; if given, no packets are kept either. For large meshes."""
         self.rng = random.Random(seed)
+        self._keeps = keeps
         self.now = 0.0
         self.nodes: dict[str, Netceptor] = {}
         self.told: dict[str, list[Effect]] = {}
@@ -137,7 +140,8 @@ class Simulation:
                     if cable is not None:
                         self._at(self.now + cable.latency, lambda cable=cable: self.unplug(cable))  # type: ignore[misc]
                 case _:
-                    self.told[node_id].append(effect)
+                    if self._keeps is None or isinstance(effect, self._keeps):
+                        self.told[node_id].append(effect)
                     if isinstance(effect, Duplicate):
                         self.kill(node_id)
                         return
@@ -146,7 +150,8 @@ class Simulation:
             self._plan(node_id, max(deadline, self.now))
 
     def _plan(self, node_id: str, when: float) -> None:
-        if self._wake_at.get(node_id) == when:
+        """Let a node settle then. A call too early does no harm, and so a later time replaces none that is planned."""
+        if self._wake_at.get(node_id, math.inf) <= when:
             return
         self._wake_at[node_id] = when
 
@@ -161,7 +166,8 @@ class Simulation:
         cable = self.cables.get((node_id, session))
         if cable is None or cable.cut or self.rng.random() < cable.loss:
             return
-        cable.carried.append((node_id, packet))
+        if self._keeps is None:
+            cable.carried.append((node_id, packet))
         to_node, to_session = cable.far_end(node_id)
         # A link keeps its order, as TCP does.
         when = max(cable.arrival.get(node_id, 0.0), self.now + cable.latency)

@@ -5,7 +5,8 @@ from mesh_bench import OUR_EPOCH, Bench, Neighbour, join
 from recordings import recorded_packets
 
 from receptor.netceptor.links import LinkTerms
-from receptor.netceptor.messages import WorkCommand, decode_routing_update
+from receptor.netceptor.mesh import CORRECTION_DELAY
+from receptor.netceptor.messages import WorkCommand, decode_advertisement, decode_routing_update
 from receptor.netceptor.packets import ADVERTISEMENT
 from receptor.netceptor.topology import MEMORY
 
@@ -215,25 +216,27 @@ def test_a_neighbour_whose_clock_was_set_back_is_told_of_its_run_before(bench: B
     ]
 
 
-def test_services_of_a_node_whose_clock_was_set_back_are_taken_for_news(
-    bench: Bench, near: Neighbour, other: Neighbour
-) -> None:
+def test_a_neighbour_whose_clock_was_set_back_is_shown_what_it_has_to_surpass(bench: Bench, near: Neighbour) -> None:
     near.advertise("svc", of="near", made_at=5.0, cancel=True)
-    other.advertise("svc", of="far", made_at=5.0)
-    other.update({"other": 1.0}, of="far", epoch=9)
     bench.close(1)
     bench.open(3)
-    restarted = Neighbour(bench, 3, "near", epoch=2)
-    restarted.update({})
     bench.did()
-    restarted.advertise("svc", of="near", made_at=2.0)
-    assert bench.did() == ["2: service svc of near"]
+    Neighbour(bench, 3, "near", epoch=2).update({})
+    assert "3: end of service svc of near" in bench.did()
+
+
+def test_services_begin_anew_when_an_older_run_of_their_node_is_followed(
+    bench: Bench, near: Neighbour, other: Neighbour
+) -> None:
+    other.update({"other": 1.0}, of="far", epoch=9)
+    other.advertise("svc", of="far", made_at=5.0, cancel=True)
+    bench.did()
     other.advertise("svc", of="far", made_at=2.0)
     assert bench.did() == []
     other.update({"other": 1.0}, of="far", epoch=5, suspects=9)
     bench.did()
     other.advertise("svc", of="far", made_at=2.0)
-    assert bench.did() == ["3: service svc of far"]
+    assert bench.did() == ["1: service svc of far"]
 
 
 def test_after_a_dispute_over_our_id_our_services_are_told_again(bench: Bench, near: Neighbour) -> None:
@@ -241,8 +244,46 @@ def test_after_a_dispute_over_our_id_our_services_are_told_again(bench: Bench, n
     bench.poll()
     bench.did()
     near.update({"far": 1.0}, of="us", epoch=OUR_EPOCH + 5)
-    bench.wait(0.2)
+    bench.wait(CORRECTION_DELAY)
     assert "1: service svc of us" in bench.did()
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_what_others_tell_of_a_service_of_ours_is_soon_surpassed_and_once_for_all(
+    bench: Bench, near: Neighbour, other: Neighbour, cancel: bool
+) -> None:
+    bench.node.mesh.advertise("svc", 1, {}, None, bench.now)
+    bench.poll()
+    bench.did()
+    for _ in range(100):
+        near.advertise("svc", of="us", made_at=4e9, cancel=cancel)
+    assert bench.did() == []
+    bench.wait(CORRECTION_DELAY)
+    one, another = bench.sends_of(ADVERTISEMENT)
+    assert one.packet == another.packet
+    ours = decode_advertisement(one.packet)
+    assert ours.nanoseconds == 4 * 10**18 + 1
+    assert not ours.cancel
+    near.say(one.packet)
+    bench.wait(5.0)
+    assert bench.sends_of(ADVERTISEMENT) == [], "an echo is no news"
+
+
+def test_a_service_that_others_say_we_have_is_soon_denied(bench: Bench, near: Neighbour) -> None:
+    near.advertise("svc", of="us", made_at=5.0)
+    bench.wait(CORRECTION_DELAY)
+    assert bench.did() == ["1: end of service svc of us"]
+    near.advertise("svc", of="us", made_at=5.0, cancel=True)
+    bench.wait(60.0)
+    assert not [line for line in bench.did() if "service" in line]
+
+
+def test_a_time_at_the_end_of_all_years_is_not_followed(bench: Bench, near: Neighbour) -> None:
+    near.advertise("svc", of="us", made_at=253_402_300_799.0)
+    bench.wait(5.0)
+    bench.node.mesh.advertise("svc", 1, {}, None, bench.now)
+    bench.poll()
+    assert bench.did() == ["1: service svc of us"]
 
 
 # Services
@@ -314,6 +355,8 @@ def test_nobody_else_speaks_for_our_services(bench: Bench, near: Neighbour, othe
     bench.did()
     near.advertise("svc", of="us", made_at=4e9, cancel=True)
     assert bench.did() == []
+    bench.wait(CORRECTION_DELAY)
+    assert bench.did() == ["1: service svc of us", "2: service svc of us"]
     assert [str(one) for one in bench.node.mesh.advertisements.everything()] == ["service svc of us"]
 
 

@@ -10,7 +10,7 @@ from routes import assert_shortest
 from receptor.errors import PeerError
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import RoutingUpdate
-from receptor.netceptor.topology import MEMORY, SEEN_UPDATE_MEMORY, SILENCE, Topology
+from receptor.netceptor.topology import MEMORY, RUN_SILENCE, SEEN_UPDATE_MEMORY, SILENCE, Topology
 
 node_names = st.sampled_from("abcdefgh")
 cost_tables = st.dictionaries(
@@ -111,7 +111,21 @@ def test_news_is_a_later_run_or_a_later_update_of_the_same_run() -> None:
     topology = Topology("a")
     topology.apply(update_of("b", {}, epoch=5, sequence=5), now=0.0)
     news = {(epoch, sequence) for epoch in (4, 5, 6) for sequence in (4, 5, 6)}
-    assert {key for key in news if topology.is_news(update_of("b", {}, *key))} == {(5, 6), (6, 4), (6, 5), (6, 6)}
+    assert {key for key in news if topology.is_news(update_of("b", {}, *key), now=RUN_SILENCE - 1)} == {
+        (5, 6),
+        (6, 4),
+        (6, 5),
+        (6, 6),
+    }
+
+
+def test_a_run_with_an_earlier_clock_is_news_when_the_later_one_has_been_silent() -> None:
+    topology = Topology("a")
+    topology.apply(update_of("b", {}, epoch=5, sequence=5), now=0.0)
+    topology.apply(update_of("b", {}, epoch=5, sequence=6), now=10.0)
+    assert not topology.is_news(update_of("b", {}, epoch=4), now=9.9 + RUN_SILENCE)
+    assert topology.is_news(update_of("b", {}, epoch=4), now=10.0 + RUN_SILENCE)
+    assert not topology.is_news(update_of("b", {}, epoch=5, sequence=4), now=10.0 + RUN_SILENCE)
 
 
 def test_the_same_edges_again_change_nothing() -> None:
@@ -124,11 +138,11 @@ def test_the_run_of_a_suspected_duplicate_is_left_for_that_of_the_older_node() -
     topology = Topology("a")
     topology.apply(update_of("b", {}, epoch=9, sequence=3), now=0.0)
     older = update_of("b", {}, epoch=2, sequence=70)
-    assert not topology.is_news(older)
+    assert not topology.is_news(older, now=1.0)
     topology.adopt_run(update_of("b", {}, epoch=2, sequence=69, suspected_duplicate=8))
-    assert not topology.is_news(older), "another run was suspected than the one we know"
+    assert not topology.is_news(older, now=1.0), "another run was suspected than the one we know"
     topology.adopt_run(update_of("b", {}, epoch=2, sequence=69, suspected_duplicate=9))
-    assert topology.is_news(older)
+    assert topology.is_news(older, now=1.0)
 
 
 # Memory

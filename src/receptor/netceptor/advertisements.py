@@ -68,6 +68,10 @@ class Advertisements:
         """Forget a service of this node; what was advertised of it, if anything was."""
         return self._own.pop(service, None)
 
+    def own_service(self, service: str) -> Advertisement | None:
+        """What was last advertised of a service of this node."""
+        return self._own.get(service)
+
     @property
     def own(self) -> tuple[Advertisement, ...]:
         """The services of this node."""
@@ -77,6 +81,10 @@ class Advertisements:
         """The services of all nodes, ours first."""
         others = (entry.advertisement for services in self._others.values() for entry in services.values())
         return (*self._own.values(), *(advertisement for advertisement in others if not advertisement.cancel))
+
+    def of(self, node: str) -> tuple[Advertisement, ...]:
+        """What is known of another node's services, also of those that have ended."""
+        return tuple(entry.advertisement for entry in self._others.get(node, {}).values())
 
     def forget(self, node: str) -> None:
         """Drop what another node has advertised, so that it may begin anew, with whatever its clock says now."""

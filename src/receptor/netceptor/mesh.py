@@ -14,6 +14,7 @@ import msgspec
 from receptor.errors import PeerError
 from receptor.identifiers import random_name
 from receptor.netceptor.advertisements import Advertisements
+from receptor.netceptor.announcer import Announcer
 from receptor.netceptor.complaints import Complaints
 from receptor.netceptor.effects import (
     Disconnect,
@@ -35,7 +36,6 @@ from receptor.netceptor.messages import (
     decode_routing_update,
     encode_advertisement,
     encode_routing_update,
-    format_time,
 )
 from receptor.netceptor.packets import ADVERTISEMENT, LARGEST_PACKET, REJECT, REJECT_PACKET, ROUTING_UPDATE
 from receptor.netceptor.timers import Timers
@@ -47,6 +47,13 @@ ROUTE_DELAY = 0.1
 FLOOD_DELAY = 0.1
 """Seconds in which we gather the nodes that we hear of for the first time before all hear of us. Without this, N nodes
 that join together say N times as much."""
+CORRECTION_DELAY = 1.0
+"""Seconds after which we contradict what others tell of our services: two who do so should not outshout each other."""
+
+FLOOD_PAUSE_PER_NODE = 0.005
+LONGEST_FLOOD_PAUSE = 2.0
+"""Seconds between two floods for the sake of new nodes: the larger the mesh, the longer does its news trickle in."""
+
 SHORTEST_IDLE_TIMEOUT = 21.0
 SWEEP_INTERVAL = 60.0
 LINK_NOTICES = 200
@@ -86,6 +93,7 @@ class Mesh:
         self.identity = identity
         self.topology = Topology(identity.node_id, limits)
         self.advertisements = Advertisements(identity.node_id, limits)
+        self._announcer = Announcer(identity.unix_time_at_zero, self.advertisements, self._flood)
         self.complaints = Complaints(emit)
         self.neighbours: dict[str, Link] = {}
         self.names = {name_hash(identity.node_id): identity.node_id}
@@ -95,6 +103,7 @@ class Mesh:
         self._emit = emit
         self._started = now
         self._sequence = 0
+        self._flooded_at = float("-inf")
         self._links: dict[int, Link] = {}
         self._strangers: set[int] = set()
         self.timers.set(_SWEEP, now + SWEEP_INTERVAL)
@@ -199,12 +208,15 @@ class Mesh:
 
     def _receive_advertisement(self, link: Link, packet: bytes, now: float) -> None:
         try:
-            is_news = self.advertisements.receive(decode_advertisement(packet), now)
+            advertisement = decode_advertisement(packet)
+            is_news = self.advertisements.receive(advertisement, now)
         except PeerError as error:
             self._drop(link, error, now)
             return
         if is_news:
             self._flood(packet, now, but=link)
+        elif advertisement.node_id == self.identity.node_id and self._announcer.heard(advertisement):
+            self.timers.set_earlier(_ADVERTISE, now + CORRECTION_DELAY)
 
     def _drop(self, link: Link, problem: PeerError, now: float) -> None:
         text = f"a message that {link.neighbour} passed on was dropped: {problem}"
@@ -236,7 +248,8 @@ class Mesh:
         """
         known = self.topology.nodes.get(node)
         if known is not None and known.epoch > epoch:
-            self.advertisements.forget(node)
+            for advertisement in self.advertisements.of(node):
+                self._send(link.session, encode_advertisement(advertisement), now)
             later_run = RoutingUpdate(
                 node_id=node,
                 update_id=random_name(self._rng),
@@ -285,7 +298,12 @@ class Mesh:
     def _flood_own_update(self, now: float) -> None:
         if self.neighbours:
             self._flood(encode_routing_update(self._own_update()), now)
+            self._flooded_at = now
             self.timers.set(_FLOOD, now + UPDATE_INTERVAL)
+
+    def _flood_soon(self, now: float) -> None:
+        pause = min(len(self.topology.nodes) * FLOOD_PAUSE_PER_NODE, LONGEST_FLOOD_PAUSE)
+        self.timers.set_earlier(_FLOOD, max(now + FLOOD_DELAY, self._flooded_at + pause))
 
     def _process_update(self, update: RoutingUpdate, link: Link, now: float) -> None:
         if not update.node_id:
@@ -301,7 +319,7 @@ class Mesh:
             if update.node_id in self.neighbours:
                 # The namesake's updates have cost us our edge to it everywhere.
                 self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
-        elif not self.topology.is_news(update):
+        elif not self.topology.is_news(update, now):
             return
         else:
             self._apply(update, now)
@@ -310,14 +328,17 @@ class Mesh:
 
     def _apply(self, update: RoutingUpdate, now: float) -> None:
         """Take in an update. Raises PeerError if there are too many nodes or edges for it."""
-        is_new = update.node_id not in self.topology.nodes
+        known = self.topology.nodes.get(update.node_id)
+        if known is not None and update.epoch < known.epoch:
+            self.advertisements.forget(update.node_id)
+        is_new = known is None
         if is_new:
             self._unlearn(self.topology.make_room(now))
         if self.topology.apply(update, now):
             self.timers.set_earlier(_ROUTES, now + ROUTE_DELAY)
         if is_new:
             self._learn(update.node_id)
-            self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
+            self._flood_soon(now)
 
     def _process_namesake(self, update: RoutingUpdate, now: float) -> None:
         """Somebody else sends updates in our name, or tells us that we do in theirs."""
@@ -338,7 +359,8 @@ class Mesh:
             # Those who had followed the other to its neighbours come back to ours.
             self.timers.set_earlier(_FLOOD, now + FLOOD_DELAY)
             # And they have forgotten our services, lest ours count for older than the other's.
-            self.timers.set_earlier(_ADVERTISE, now + FLOOD_DELAY)
+            if self.advertisements.own:
+                self.timers.set_earlier(_ADVERTISE, now + CORRECTION_DELAY)
 
     def _compute_routes(self) -> None:
         self.timers.cancel(_ROUTES)
@@ -356,38 +378,25 @@ class Mesh:
         now: float,
     ) -> None:
         """Tell the mesh of a service of ours, now and every minute until it is withdrawn."""
-        self._announce(
-            Advertisement(
-                node_id=self.identity.node_id,
-                service=service,
-                time=self._wall_time(now),
-                connection_type=connection_type,
-                tags=tags,
-                work_commands=work_commands,
-            ),
-            now,
+        advertisement = Advertisement(
+            node_id=self.identity.node_id,
+            service=service,
+            time="",
+            connection_type=connection_type,
+            tags=tags,
+            work_commands=work_commands,
         )
+        self._announcer.announce(advertisement, now)
         self.timers.set_earlier(_ADVERTISE, now + ADVERTISE_INTERVAL)
 
     def withdraw(self, service: str, now: float) -> None:
         """Tell the mesh that a service of ours has ended."""
-        advertisement = self.advertisements.withdraw(service)
-        if advertisement is not None:
-            gone = msgspec.structs.replace(advertisement, time=self._wall_time(now), cancel=True)
-            self._flood(encode_advertisement(gone), now)
-
-    def _announce(self, advertisement: Advertisement, now: float) -> None:
-        self.advertisements.offer(advertisement)
-        self._flood(encode_advertisement(advertisement), now)
+        self._announcer.withdraw(service, now)
 
     def _advertise_all(self, now: float) -> None:
-        for advertisement in self.advertisements.own:
-            self._announce(msgspec.structs.replace(advertisement, time=self._wall_time(now)), now)
+        self._announcer.repeat(now)
         if self.advertisements.own:
             self.timers.set(_ADVERTISE, now + ADVERTISE_INTERVAL)
-
-    def _wall_time(self, now: float) -> str:
-        return format_time(int((self.identity.unix_time_at_zero + now) * 1e9))
 
     # Time
 

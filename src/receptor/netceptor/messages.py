@@ -99,10 +99,11 @@ def decode_routing_update(packet: bytes) -> RoutingUpdate:
         raise PeerError("the suspected duplicate of a routing update does not fit 64 bits")
     if len(update.update_id) > _LONGEST_UPDATE_ID:
         raise PeerError("the id of a routing update is too long")
-    for name in (update.node_id, update.forwarding_node, *update.connections):
-        _check_node_id(name)
+    _check_node_id(update.node_id)
+    _check_node_id(update.forwarding_node)
     for node, cost in update.connections.items():
-        if not (cost > 0 and math.isfinite(cost)):
+        _check_node_id(node)
+        if not 0 < cost < math.inf:
             raise PeerError(f"a routing update of {update.node_id} gives {node} the cost {cost}")
     return update
 

@@ -84,8 +84,8 @@ class Netceptor:
         """When ``poll`` must be called next at the latest; in the past if it should be called again at once."""
         if self.streams.has_work:
             return float("-inf")
-        times = (part.timers.deadline() for part in (self.mesh, self.pings, self.streams))
-        return min((time for time in times if time is not None), default=None)
+        times = [self.mesh.timers.deadline(), self.pings.timers.deadline(), self.streams.timers.deadline()]
+        return min([time for time in times if time is not None], default=None)
 
     def _receive(self, session: int, packet: bytes, now: float) -> None:
         if not packet:

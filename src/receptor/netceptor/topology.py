@@ -15,6 +15,9 @@ MEMORY = 600.0
 SILENCE = 60.0
 """Seconds after which a node within reach that says nothing has to make room when there are too many nodes."""
 
+RUN_SILENCE = 35.0
+"""Seconds after which a run of a node counts as over, if another speaks: three updates were missed."""
+
 ROOM_INTERVAL = 1.0
 """Seconds for which the search for room is not repeated, and for which a node that is new needn't make any."""
 
@@ -68,10 +71,15 @@ class Topology:
         known.epoch, known.sequence = update.epoch, update.sequence
         return True
 
-    def is_news(self, update: RoutingUpdate) -> bool:
-        """Whether the update is newer than what we have of its node."""
+    def is_news(self, update: RoutingUpdate, now: float) -> bool:
+        """Whether the update is newer than what we have of its node.
+
+        So is the first of another run, whatever its clock says, when the one that we know has been silent.
+        """
         known = self.nodes.get(update.node_id)
-        return known is None or (update.epoch, update.sequence) > (known.epoch, known.sequence)
+        if known is None or (update.epoch, update.sequence) > (known.epoch, known.sequence):
+            return True
+        return update.epoch != known.epoch and known.heard_at + RUN_SILENCE <= now
 
     def apply(self, update: RoutingUpdate, now: float) -> bool:
         """Record an update that is news; True if any edge changed. Raises PeerError if that were too many edges."""

@@ -1,0 +1,70 @@
+"""The services of this node, as the mesh hears of them (mesh protocol, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from receptor.netceptor.advertisements import Advertisements
+from receptor.netceptor.messages import Advertisement, encode_advertisement, format_time
+
+MOST_DENIED = 100
+"""Services that are denied at once; what comes by again is denied later."""
+
+_LATEST_TIME = 253_000_000_000 * 1_000_000_000
+"""Nanoseconds since 1970, in the year 9987: later times can't be surpassed in four digits, and aren't tried."""
+
+
+class Announcer:
+    """Advertises our services, each time later than whatever the mesh has heard in our name.
+
+    For what it has heard last counts, be it forged, of a run of ours whose clock was ahead, or of a service that ended
+    while a part of the mesh was out of reach. When such a message comes by, we say anew what is true.
+    """
+
+    def __init__(self, unix_time_at_zero: float, table: Advertisements, flood: Callable[[bytes, float], None]) -> None:
+        self._unix_time_at_zero = unix_time_at_zero
+        self._table = table
+        self._flood = flood
+        self._latest = 0
+        self._false: dict[str, Advertisement] = {}
+
+    def announce(self, advertisement: Advertisement, now: float) -> None:
+        """Tell of a service, anew or for the first time."""
+        current = msgspec.structs.replace(advertisement, time=self._time(now))
+        self._table.offer(current)
+        self._flood(encode_advertisement(current), now)
+
+    def withdraw(self, service: str, now: float) -> None:
+        """Tell that a service has ended, if it was announced."""
+        advertisement = self._table.withdraw(service)
+        if advertisement is not None:
+            self._deny(advertisement, now)
+
+    def repeat(self, now: float) -> None:
+        """Tell of all services, and deny what was said in our name and isn't so."""
+        for advertisement in self._table.own:
+            self.announce(advertisement, now)
+        false, self._false = self._false, {}
+        for advertisement in false.values():
+            self._deny(advertisement, now)
+
+    def heard(self, advertisement: Advertisement) -> bool:
+        """Somebody speaks in our name; True if we should repeat ourselves soon."""
+        if advertisement.nanoseconds > _LATEST_TIME:
+            return False
+        own = self._table.own_service(advertisement.service)
+        if own is None and not advertisement.cancel and len(self._false) < MOST_DENIED:
+            self._false[advertisement.service] = advertisement
+        is_later = advertisement.nanoseconds > (own.nanoseconds if own is not None else self._latest)
+        self._latest = max(self._latest, advertisement.nanoseconds)
+        return is_later or advertisement.service in self._false
+
+    def _deny(self, advertisement: Advertisement, now: float) -> None:
+        gone = msgspec.structs.replace(advertisement, time=self._time(now), cancel=True)
+        self._flood(encode_advertisement(gone), now)
+
+    def _time(self, now: float) -> str:
+        self._latest = max(int((self._unix_time_at_zero + now) * 1e9), self._latest + 1)
+        return format_time(self._latest)
