@@ -29,8 +29,11 @@ class ScriptedStream(ByteStream):
         super().__init__(origin)
         self.written = b""
         self.is_ended = self.is_finished = self.is_closed = False
+        self.has_left = asyncio.Event()
+        """To be set when the far end is to be gone altogether."""
         self.silent = asyncio.Event()
         """Set while the reader waits for what will never come."""
+        self._got_more = asyncio.Event()
         self._script = deque(script)
         self._breaks_after = breaks_after
 
@@ -47,13 +50,23 @@ class ScriptedStream(ByteStream):
                 await asyncio.get_running_loop().create_future()
                 raise AssertionError("silence has no end")
 
+    async def has_got(self, ending: bytes) -> None:
+        """Wait until what was written ends like that."""
+        while not self.written.endswith(ending):
+            self._got_more.clear()
+            await self._got_more.wait()
+
     async def write(self, data: bytes) -> None:
         self.written += data
+        self._got_more.set()
         if self._breaks_after is not None and len(self.written) > self._breaks_after:
             raise ConnectionResetError("the far end has left")
 
     async def end(self) -> None:
         self.is_ended = True
+
+    async def left(self) -> None:
+        await self.has_left.wait()
 
     async def finish(self) -> None:
         self.is_finished = True

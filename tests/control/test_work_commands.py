@@ -290,6 +290,21 @@ def test_a_client_that_leaves_while_it_follows_does_not_harm_the_unit(run: Event
     run(main())
 
 
+def test_a_client_that_leaves_while_nothing_comes_is_not_followed_on(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("nap")
+            stream = ScriptedStream()
+            following = asyncio.create_task(foo.commands.results(WorkResults(unit_id), stream))
+            await stream.has_got(b"\non\n")
+            stream.has_left.set()
+            with pytest.raises(ConnectionResetError, match="the other end has left"):
+                await following
+            await foo.commands.cancel(WorkCancel(unit_id), ScriptedStream())
+
+    run(main())
+
+
 def test_work_for_a_node_out_of_reach_waits(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_stream import Script, ScriptedStream
 
-from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, LineTooLong, SocketStream, bridge
+from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, LineTooLong, SocketStream, bridge, while_there
+from receptor.node.hang_ups import HangUps
 
 families = pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET], ids=["unix", "tcp"])
 
@@ -110,9 +111,11 @@ async def connected(family: int) -> AsyncIterator[tuple[SocketStream, socket.soc
     opening = asyncio.open_connection if family == socket.AF_INET else asyncio.open_unix_connection
     reader, writer = await opening(sock=near, limit=CHUNK)
     with far:
+        hang_ups = HangUps()
         try:
-            yield SocketStream(reader, writer, LOCAL_CLIENT), far
+            yield SocketStream(reader, writer, LOCAL_CLIENT, hang_ups), far
         finally:
+            hang_ups.close()
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
@@ -239,8 +242,78 @@ def test_a_lost_network_breaks_a_stream_too(run: EventLoop) -> None:
         with far:
             reader.set_exception(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
             with pytest.raises(ConnectionError, match="Connection timed out"):
-                await SocketStream(reader, writer, LOCAL_CLIENT).read()
+                await SocketStream(reader, writer, LOCAL_CLIENT, HangUps()).read()
             writer.close()
+
+    run(main())
+
+
+# Leaving
+
+
+@families
+def test_a_far_end_that_is_gone_is_noticed_without_reading_or_writing(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+
+            async def stay() -> None:
+                async with while_there(stream):
+                    reset(far)
+                    await asyncio.get_running_loop().create_future()
+
+            with pytest.raises(ConnectionResetError, match="the other end has left"):
+                await stay()
+
+    run(main())
+
+
+def test_a_far_end_that_only_stops_writing_is_still_there(run: EventLoop) -> None:
+    async def main() -> None:
+        async with connected(socket.AF_UNIX) as (stream, far):
+            async with while_there(stream):
+                far.shutdown(socket.SHUT_WR)
+                assert await stream.read() == b""
+                await stream.write(b"answer")
+            assert await asyncio.get_running_loop().sock_recv(far, 100) == b"answer"
+
+    run(main())
+
+
+def test_one_of_many_leaves(run: EventLoop) -> None:
+    async def main() -> None:
+        hang_ups = HangUps()
+        pairs = [socket.socketpair() for _ in range(5)]
+        waiting = [asyncio.create_task(hang_ups.of(near.fileno())) for near, _ in pairs]
+        await asyncio.sleep(0)
+        pairs[2][1].close()
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert done == {waiting[2]}
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        hang_ups.close()
+        for near, far in pairs:
+            near.close()
+            far.close()
+
+    run(main())
+
+
+def test_a_cancelled_body_stays_cancelled(run: EventLoop) -> None:
+    async def main() -> None:
+        async with connected(socket.AF_UNIX) as (stream, _):
+
+            async def body() -> None:
+                async with while_there(stream):
+                    inside.set()
+                    await asyncio.get_running_loop().create_future()
+
+            inside = asyncio.Event()
+            task = asyncio.create_task(body())
+            await inside.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
     run(main())
 

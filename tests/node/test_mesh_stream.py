@@ -8,7 +8,7 @@ import pytest
 from event_loops import EventLoop
 from running_mesh import joined_streams, read_all, row
 
-from receptor.node.byte_stream import ByteStream
+from receptor.node.byte_stream import ByteStream, while_there
 from receptor.node.mesh_node import MeshNode
 
 MIB = 1024 * 1024
@@ -152,6 +152,21 @@ def test_closing_a_stream_wakes_its_own_reader_and_writer(run: EventLoop) -> Non
             for task in (reading, writing):
                 with pytest.raises(ConnectionError, match="closed at this end"):
                     await task
+
+    run(main())
+
+
+def test_a_far_end_that_leaves_is_noticed_without_reading_or_writing(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, bar), joined_streams(foo, bar) as (near, far):
+
+            async def stay() -> None:
+                async with while_there(far):
+                    near.close()
+                    await asyncio.get_running_loop().create_future()
+
+            with pytest.raises(ConnectionResetError, match="the other end has left"):
+                await stay()
 
     run(main())
 

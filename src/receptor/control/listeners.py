@@ -13,6 +13,7 @@ from pathlib import Path
 
 from receptor.errors import OperatingError
 from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, ByteStream, Carrier, Origin, SocketStream
+from receptor.node.hang_ups import HangUps
 
 LONGEST_SOCKET_PATH = 107
 BACKLOG = 512
@@ -31,6 +32,7 @@ class UnixListener:
         self._handler = handler
         self._lock = -1
         self._server: asyncio.Server | None = None
+        self._hang_ups = HangUps()
 
     async def start(self) -> None:
         """Listen. Raises OperatingError if the path can't be used or another daemon has it."""
@@ -54,6 +56,7 @@ class UnixListener:
 
     async def stop(self) -> None:
         """Accept no more, and remove the socket."""
+        self._hang_ups.close()
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
@@ -93,7 +96,7 @@ class UnixListener:
         return listening
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _serve(self._handler, SocketStream(reader, writer, LOCAL_CLIENT))
+        await _serve(self._handler, SocketStream(reader, writer, LOCAL_CLIENT, self._hang_ups))
 
 
 class TcpControlListener:
@@ -104,6 +107,7 @@ class TcpControlListener:
         self._port = port
         self._handler = handler
         self._server: asyncio.Server | None = None
+        self._hang_ups = HangUps()
 
     async def start(self) -> None:
         """Listen. Raises OperatingError if the port can't be had."""
@@ -120,13 +124,15 @@ class TcpControlListener:
 
     async def stop(self) -> None:
         """Accept no more."""
+        self._hang_ups.close()
         if self._server is not None:
             self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = writer.get_extra_info("peername")
         host, name = (address[0], f"{address[0]}:{address[1]}") if address else ("", "a client that is gone")
-        await _serve(self._handler, SocketStream(reader, writer, Origin(Carrier.TCP, host, name)))
+        origin = Origin(Carrier.TCP, host, name)
+        await _serve(self._handler, SocketStream(reader, writer, origin, self._hang_ups))
 
 
 async def _serve(handler: SessionHandler, stream: ByteStream) -> None:

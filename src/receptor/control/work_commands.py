@@ -12,7 +12,7 @@ from receptor.control.answers import SubmitAnswer
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
 from receptor.errors import CommandError, NotAllowed
 from receptor.identifiers import is_localhost
-from receptor.node.byte_stream import ByteStream, Origin
+from receptor.node.byte_stream import ByteStream, Origin, while_there
 from receptor.workceptor.results import follow
 from receptor.workceptor.status import REMOTE_WORK_TYPE, RemoteExtra, StatusAnswer, answer
 from receptor.workceptor.tokens import Deed, Verifier, submit_deed
@@ -57,7 +57,7 @@ class WorkCommands:
         """Stream the output of a unit until it has ended."""
         unit = await self._allowed(command, Deed("results", command.unit_id), stream.origin)
         await stream.write(f"Streaming results for work unit {unit.unit_id}\n".encode())
-        async with aclosing(follow(unit, command.start, self._workceptor.growth)) as output:
+        async with while_there(stream), aclosing(follow(unit, command.start, self._workceptor.growth)) as output:
             async for data in output:
                 await stream.write(data)
         await stream.finish()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from receptor.errors import PeerError
+from receptor.node.hang_ups import HangUps
 
 CHUNK = 256 * 1024
 
@@ -103,6 +104,10 @@ class ByteStream(ABC):
         """Close our direction: the other end reads to the end of what was written."""
 
     @abstractmethod
+    async def left(self) -> None:
+        """Wait until the other end is gone altogether; for ever if the carrier can't tell. Cancel it before the end."""
+
+    @abstractmethod
     async def finish(self) -> None:
         """Be done with the stream in both directions; what was written is still delivered."""
 
@@ -114,10 +119,13 @@ class ByteStream(ABC):
 class SocketStream(ByteStream):
     """A Unix socket or TCP connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, origin: Origin) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, origin: Origin, hang_ups: HangUps
+    ) -> None:
         super().__init__(origin)
         self._reader = reader
         self._writer = writer
+        self._hang_ups = hang_ups
 
     async def _receive(self) -> bytes:
         with _breaks_as_connection_error():
@@ -132,6 +140,10 @@ class SocketStream(ByteStream):
         if self._writer.can_write_eof() and not self._writer.is_closing():
             with _breaks_as_connection_error():
                 self._writer.write_eof()
+
+    async def left(self) -> None:
+        if not self._writer.is_closing():
+            await self._hang_ups.of(self._writer.get_extra_info("socket").fileno())
 
     async def finish(self) -> None:
         self._writer.close()
@@ -149,6 +161,31 @@ def _breaks_as_connection_error() -> Iterator[None]:
         raise
     except OSError as error:
         raise ConnectionResetError(error.strerror or str(error)) from error
+
+
+@asynccontextmanager
+async def while_there(stream: ByteStream) -> AsyncIterator[None]:
+    """Does the body as long as the other end is there; raises ConnectionResetError in it when that leaves."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    async def leave() -> None:
+        try:
+            await stream.left()
+        except OSError:
+            return  # Out of descriptors to watch it with: then the next write finds out.
+        task.cancel()
+
+    leaving = asyncio.create_task(leave(), name=f"watch {stream.origin}")
+    try:
+        yield
+    except asyncio.CancelledError:
+        if leaving.done() and task.uncancel() == 0:
+            raise ConnectionResetError("the other end has left") from None
+        raise
+    finally:
+        leaving.cancel()
+        await asyncio.wait([leaving])
 
 
 async def copy(source: ByteStream, target: ByteStream) -> None:

@@ -40,6 +40,7 @@ class MeshStream(ByteStream):
         self._readable = asyncio.Event()
         self._can_write = asyncio.Event()
         self._can_write.set()
+        self._over = asyncio.Event()
 
     async def _receive(self) -> bytes:
         while not self._chunks:
@@ -70,6 +71,9 @@ class MeshStream(ByteStream):
     async def end(self) -> None:
         self._streams.end(self._number)
         self._pump_soon()
+
+    async def left(self) -> None:
+        await self._over.wait()
 
     async def finish(self) -> None:
         if not self._closed:
@@ -108,6 +112,7 @@ class MeshStream(ByteStream):
         self._problem = problem
         self._readable.set()
         self._can_write.set()
+        self._over.set()
 
     def writable(self) -> None:
         """There is room for more."""
