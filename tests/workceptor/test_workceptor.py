@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -1093,6 +1094,68 @@ class TestRemoteUnits:
                 assert await results(workceptor, "AbCd1234") == b"hi"
                 assert await workceptor.get("AbCd1234").release(force=False), "gone there is released too"
                 assert node.mesh.count("release") == 1
+
+        play(story)
+
+
+class TestHowRemoteCommandsEnded:
+    PROCESS: ClassVar[dict[str, object]] = {
+        "Signal": 9,
+        "Started": "2026-11-23T12:00:00Z",
+        "Ended": "2026-11-23T12:00:02.5Z",
+        "UserSeconds": 1.5,
+        "SystemSeconds": 0.25,
+        "PeakMemory": 4096,
+    }
+
+    @pytest.mark.parametrize("told", [False, True])
+    def test_is_still_known_after_a_restart_if_it_was_told(self, play: Play, told: bool) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit_to_bar(workceptor)
+                node.mesh.unit.process = self.PROCESS if told else None
+                node.mesh.unit.become(State.FAILED, "signal: killed")
+                await unit.final()
+                before = unit.end
+            async with node.up() as workceptor:
+                end = workceptor.get(unit.unit_id).end
+                assert end == before
+                assert (msgspec.to_builtins(end.answer()) if end else None) == (self.PROCESS if told else None)
+
+        play(story)
+
+
+class TestManyUnits:
+    @pytest.fixture(autouse=True)
+    def few_descriptors(self) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, limits[1]))
+        yield
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    def test_at_once_need_few_descriptors(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                clients = asyncio.Semaphore(20)
+
+                async def client() -> Unit:
+                    async with clients:
+                        return await submit(workceptor, "nap")
+
+                units = await asyncio.gather(*(client() for _ in range(300)))
+                pids = [pid_of(unit) for unit in units]
+                assert {(await unit.current_status()).state for unit in units} == {State.RUNNING}
+                assert all(map(is_alive, pids))
+                starter = (node.data_folder / runner.LOCK).read_text().strip()
+                for process in ("self", starter):
+                    assert len(os.listdir(f"/proc/{process}/fd")) < 50
+            async with node.up() as workceptor:
+                units = list(workceptor.units.values())
+                assert all(await asyncio.gather(*(unit.cancel() for unit in units[:150])))
+                assert {outcome(unit) for unit in units[:150]} == {(State.CANCELED, "Canceled")}
+                assert all(await asyncio.gather(*(unit.release(force=False) for unit in units)))
+                assert workceptor.units == {}
+                assert not any(map(is_alive, pids))
 
         play(story)
 
