@@ -12,7 +12,7 @@ import storm
 from storm import Storm, shortest
 
 CHOSEN = os.environ.get("STORM_SEED")
-STORMS = [(int(CHOSEN), 300, 60)] if CHOSEN else [(1, 25, 150), (2, 90, 30)]
+STORMS = [(int(CHOSEN), 300, 60)] if CHOSEN else [(1, 25, 150), (2, 60, 30)]
 
 
 @pytest.mark.parametrize(("seed", "nodes", "steps"), STORMS)

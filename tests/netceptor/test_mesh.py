@@ -4,6 +4,7 @@ import pytest
 from mesh_bench import OUR_EPOCH, Bench, Neighbour, join
 from recordings import recorded_packets
 
+from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import CORRECTION_DELAY
 from receptor.netceptor.messages import WorkCommand, decode_advertisement, decode_routing_update
@@ -392,6 +393,66 @@ def test_nodes_that_a_neighbour_invents_are_forgotten_as_well(bench: Bench, near
     assert mesh.topology.nodes.keys() == mesh.topology.routes.keys() == set()
     assert list(mesh.names.values()) == ["us"]
     assert mesh.advertisements.everything() == ()
+
+
+def test_ten_thousand_invented_nodes_take_bounded_memory_and_shut_out_nobody_who_is_known() -> None:
+    bench = Bench(limits=MeshLimits(nodes=300, edges=2000, advertised_bytes=200_000))
+    hostile, honest = join(bench, 1, "hostile"), join(bench, 2, "honest")
+    mesh = bench.node.mesh
+    honest.update({"us": 1.0, "far": 1.0})
+    honest.update({"honest": 1.0}, of="far", epoch=3)
+    honest.advertise("svc", of="far")
+    bench.notices.clear()
+    for number in range(10_000):
+        if number % 100 == 0:
+            bench.wait(2.0)
+            hostile.update({"us": 1.0, **{f"ghost{other}": 1.0 for other in range(number, number + 100)}})
+            honest.update({"us": 1.0, "far": 1.0})
+            honest.update({"honest": 1.0}, of="far", epoch=3)
+            honest.advertise("svc", of="far", made_at=2.0 + number)
+        hostile.update({"hostile": 1.0}, of=f"ghost{number}")
+        hostile.advertise("svc", of=f"ghost{number}")
+        assert len(mesh.topology.nodes) <= 300
+    assert mesh.topology.edges <= 2000
+    assert len(mesh.names) <= 301
+    assert mesh.advertisements.bytes <= 200_000
+    assert bench.node.mesh.topology.routes["far"] == "honest"
+    assert "service svc of far" in [str(one) for one in mesh.advertisements.everything()]
+    assert 0 < len(bench.notices) < 20, "a line or two a minute"
+
+
+def test_strangers_who_set_up_no_link_are_limited_and_peers_that_we_dial_are_not() -> None:
+    bench = Bench(limits=MeshLimits(unlinked_sessions=3, sessions=5))
+    for session in range(1, 6):
+        bench.open(session)
+    assert [line for line in bench.did() if "disconnect" in line] == ["4: disconnect", "5: disconnect"]
+    assert bench.reasons[0] == "3 sessions that others have opened wait for their link to be set up"
+    bench.node.session_opened(6, LinkTerms(), bench.now, dialled=True)
+    for session, name in ((1, "one"), (2, "two"), (6, "dialled")):
+        Neighbour(bench, session, name).update({})
+    bench.open(7)
+    bench.did()
+    bench.open(8)
+    bench.node.session_opened(9, LinkTerms(), bench.now, dialled=True)
+    bench.poll()
+    assert bench.did() == ["8: disconnect", "9: update of us (dialled at 1, one at 1, two at 1)"]
+    assert bench.reasons[-1] == "5 sessions are open"
+    bench.wait(10.0)
+    bench.open(10)
+    assert bench.did()[-1] == "10: update of us (dialled at 1, one at 1, two at 1)", "who was given up makes room"
+
+
+def test_neighbours_that_come_and_go_under_ever_new_names_leave_nothing_behind() -> None:
+    bench = Bench()
+    for number in range(3_000):
+        bench.open(number)
+        Neighbour(bench, number, f"passer-by {number}").update({}, of="" if number % 2 else None)
+        bench.close(number)
+    mesh = bench.node.mesh
+    assert list(mesh.names.values()) == ["us"]
+    assert len(mesh.topology.nodes) == 0
+    assert mesh.topology.costs == {}
+    assert len(bench.notices) <= 201
 
 
 def test_an_idle_node_without_neighbours_wakes_once_a_minute(bench: Bench) -> None:

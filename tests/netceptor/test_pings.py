@@ -5,6 +5,7 @@ from mesh_bench import Bench, join
 from simulation import Simulation, line_of_nodes
 
 from receptor.netceptor.effects import PingEnded
+from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.packets import Address
 
 
@@ -75,3 +76,17 @@ def test_a_ping_ends_once() -> None:
 def sent_service(lines: list[str]) -> str:
     (line,) = lines
     return line.split("us:")[1].split()[0]
+
+
+def test_only_so_many_pings_wait_at_once() -> None:
+    bench = Bench(limits=MeshLimits(pings=2))
+    join(bench, 1)
+    for _ in range(3):
+        bench.node.pings.start("near", bench.now)
+    bench.poll()
+    assert bench.did()[-1] == "ping 3 ended after 0 s: 2 pings of this node wait for an answer by us"
+    bench.wait(10.0)
+    bench.did()
+    bench.node.pings.start("us", bench.now)
+    bench.poll()
+    assert bench.did() == ["ping 4 ended after 0 s: answered by us"]

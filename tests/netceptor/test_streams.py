@@ -562,3 +562,42 @@ def test_streams_that_others_open_are_limited_and_those_that_we_dial_separately(
     limited.run(1.0)
     stream_between(limited, "a", "b")
     stream_between(limited, "b", "a")
+
+
+# Restarts
+
+
+@pytest.mark.parametrize("names", ["ab", "acb"], ids=["neighbour", "farther node"])
+def test_streams_with_a_node_that_was_restarted_break_at_once(names: str) -> None:
+    """Until now each waited half a minute for an answer that nobody could give."""
+    simulation = line_of_nodes(*names)
+    for node in "ab":
+        listen(simulation, node)
+    ends = [*stream_between(simulation, "a", "b"), *stream_between(simulation, "b", "a")]
+    ours = [end for end in ends if end.node == "a"]
+    simulation.kill("b")
+    simulation.run(1.0)
+    assert not any(end.closed for end in ours), "it may come back as it was"
+    simulation.add("b")
+    simulation.plug(names[-2], "b")
+    listen(simulation, "b")
+    simulation.run(1.0)
+    assert [end.closed for end in ours] == [["b was restarted"]] * 2
+    dialer, listener = stream_between(simulation, "a", "b")
+    dialer.write(b"anew")
+    simulation.run(1.0)
+    assert listener.received == b"anew"
+    assert not dialer.closed
+
+
+def test_streams_survive_a_link_that_comes_back_with_the_same_run() -> None:
+    simulation = line_of_nodes("a", "b")
+    listen(simulation, "b")
+    dialer, listener = stream_between(simulation, "a", "b")
+    simulation.unplug(the_cable(simulation))
+    simulation.plug("a", "b")
+    simulation.run(15.0)
+    dialer.write(b"still there")
+    simulation.run(1.0)
+    assert listener.received == b"still there"
+    assert not dialer.closed

@@ -104,9 +104,16 @@ class Mesh:
         self._started = now
         self._sequence = 0
         self._flooded_at = float("-inf")
+        self._runs: dict[str, int] = {}
+        """The epoch in which each node was last heard."""
+        self._on_restart: Callable[[str], None] = _nobody
         self._links: dict[int, Link] = {}
         self._strangers: set[int] = set()
         self.timers.set(_SWEEP, now + SWEEP_INTERVAL)
+
+    def on_restart(self, told: Callable[[str], None]) -> None:
+        """Have somebody told of each node that is another run now: nothing that its former run knew is known to it."""
+        self._on_restart = told
 
     # Sessions and links
 
@@ -230,6 +237,8 @@ class Mesh:
         self.timers.set(("idle", link.session), now + self.identity.idle_timeout)
         self.neighbours[node] = link
         self._learn(node)
+        if update.node_id == node:
+            self._note_run(node, update.epoch)
         self.topology.connect(node, link.cost)
         self._emit(LinkUp(link.session, node))
         self._say_of_link(f"link with {node} established at cost {link.cost:g}", now, node)
@@ -339,6 +348,7 @@ class Mesh:
         if is_new:
             self._learn(update.node_id)
             self._flood_soon(now)
+        self._note_run(update.node_id, update.epoch)
 
     def _process_namesake(self, update: RoutingUpdate, now: float) -> None:
         """Somebody else sends updates in our name, or tells us that we do in theirs."""
@@ -428,8 +438,15 @@ class Mesh:
     def _learn(self, node: str) -> None:
         self.names.setdefault(name_hash(node), node)
 
+    def _note_run(self, node: str, epoch: int) -> None:
+        former = self._runs.get(node, epoch)
+        self._runs[node] = epoch
+        if epoch != former:
+            self._on_restart(node)
+
     def _unlearn(self, nodes: Iterable[str]) -> None:
         for node in nodes:
+            self._runs.pop(node, None)
             if self.names.get(name_hash(node)) == node:
                 del self.names[name_hash(node)]
 
@@ -447,3 +464,7 @@ class Mesh:
 
     def _say_of_link(self, text: str, now: float, peer: str, severity: Severity = Severity.INFO) -> None:
         self.complaints.say("links", text, now, peer, severity, most=LINK_NOTICES)
+
+
+def _nobody(_node: str) -> None:
+    pass

@@ -41,6 +41,7 @@ class Netceptor:
         self.switch = Switch(self.mesh, emit)
         self.pings = Pings(identity.node_id, self.switch, rng, emit, limits)
         self.streams = Streams(identity.node_id, self.switch, credentials, rng, self.mesh.complaints, emit, limits)
+        self.mesh.on_restart(self.streams.node_restarted)
 
     def session_opened(self, session: int, terms: LinkTerms, now: float, dialled: bool = False) -> None:
         """A backend has a new session, numbered by the shell; ``dialled`` if it leads to a peer of our choice."""

@@ -13,6 +13,7 @@ from qh3.quic.connection import QuicConnection
 from qh3.quic.packet import QuicPacketType, pull_quic_transport_parameters, push_quic_transport_parameters
 from qh3.quic.tls_bridge import QuicTlsBridge
 
+from receptor.errors import PeerError
 from receptor.netceptor.packets import MESH_MTU
 
 ALPN = "netceptor"
@@ -23,7 +24,17 @@ CONNECTION_ID_LENGTH = 8
 STREAM_WINDOW = 4 * 1024 * 1024
 CONNECTION_WINDOW = 6 * 1024 * 1024
 
+MOST_HELD_BACK = 2 * CONNECTION_WINDOW
+"""Bytes that may arrive while a connection is paused: a window of data, what is sent again, weeks of keep-alives."""
+
+MOST_EXCESS = 512 * 1024
+"""Bytes that may be in flight beyond the largest congestion window."""
+
 SMALLEST_FIRST_DATAGRAM = 1200
+
+_ANYWHERE = ("127.0.0.1", 1)
+"""qh3 wants an IP address for its path; ours are nodes and services, which it need not know."""
+
 
 _ENDING = ("closing", "draining", "terminated")
 _MOST_PARAMETERS = 2048
@@ -33,11 +44,17 @@ class MeshQuicConnection(QuicConnection):
     """A connection that can be paused, whose first datagram any node takes, and that asks for datagrams of any size."""
 
     _paused = False
+    _held_back = 0
+    _largest_window = 0
 
     @property
     def is_alive(self) -> bool:
         """Whether it has begun and neither end has closed it."""
         return self._core is not None and self._core.state not in _ENDING
+
+    def begin(self, now: float) -> None:
+        """Begin as the dialer."""
+        self.connect(_ANYWHERE, now=now)
 
     def can_send(self, stream_id: int) -> bool:
         """Whether a stream takes data from us."""
@@ -50,9 +67,26 @@ class MeshQuicConnection(QuicConnection):
         """
         self._paused = True
 
+    def receive_datagrams(self, datagrams: list[bytes], now: float) -> None:
+        """Take datagrams of the far end. Raises PeerError if it makes us hold more than the protocol has it need.
+
+        qh3 bounds streams, handshake messages and connection ids, but not its events while we take none, nor the
+        answers to path challenges, which it keeps until they are acknowledged.
+        """
+        self.receive_many_datagrams(datagrams, _ANYWHERE, now)
+        if self._paused:
+            self._held_back += sum(map(len, datagrams))
+            if self._held_back > MOST_HELD_BACK:
+                raise PeerError("it sends on and on although it is held back")
+        if self._core is not None:
+            self._largest_window = max(self._largest_window, self._core.congestion_window)
+            if self._core.bytes_in_flight > self._largest_window + MOST_EXCESS:
+                raise PeerError("it makes us answer without end and acknowledges nothing")
+
     def resume(self) -> None:
         """Take events from the core again."""
         self._paused = False
+        self._held_back = 0
         if self._core is not None:
             super()._drain_core()
 

@@ -36,8 +36,6 @@ NORMAL_REASON = "normal close"
 _FIRST_BYTE = b"\0"
 _STREAM_ID = 0
 _COMMON_NAME_OID = "2.5.4.3"
-_ANYWHERE = ("127.0.0.1", 1)
-"""qh3 wants an IP address for its path; ours are nodes and services, which it need not know."""
 _LONGEST_REASON = 200
 """Characters of a reason that fit any packet; qh3 can't send one that does not."""
 
@@ -74,7 +72,7 @@ class StreamConnection:
         settings.verify_hostname = False
         settings.server_name = own_id if _HOST_NAME.fullmatch(own_id) else None
         connection = MeshQuicConnection(configuration=settings)
-        connection.connect(_ANYWHERE, now=now)
+        connection.begin(now)
         return cls(connection, is_dialer=True, now=now)
 
     @classmethod
@@ -90,7 +88,7 @@ class StreamConnection:
     def receive(self, datagrams: list[bytes], now: float) -> None:
         """Take datagrams of the far end. Whatever is wrong with them ends this connection only."""
         with self._contained():
-            self._quic.receive_many_datagrams(datagrams, _ANYWHERE, now)
+            self._quic.receive_datagrams(datagrams, now)
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the far end; does nothing once the connection is over."""

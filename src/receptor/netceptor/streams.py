@@ -253,6 +253,13 @@ class Streams:
         stream.received.append(datagram.payload)
         self._touched[stream.number] = stream
 
+    def node_restarted(self, node: str) -> None:
+        """Break the streams with a node that is another run now: it knows nothing of them, and would never answer."""
+        for stream in [stream for stream in self._streams.values() if stream.remote.node == node]:
+            self._tell_closed(stream, f"{node} was restarted")
+            stream.connection.close(STREAM_ERROR, "restarted")
+            self._remove(stream)
+
     def _unreachable(self, message: Unreachable, _reporter: str, now: float) -> None:
         stream = self._by_address.get((message.from_service, Address(message.to_node, message.to_service)))
         if stream is None or message.problem != SERVICE_UNKNOWN:
