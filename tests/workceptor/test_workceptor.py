@@ -1027,6 +1027,42 @@ class TestRemoteUnits:
 
         play(story)
 
+    @pytest.mark.parametrize("detail", ["Waiting for Input Data", "Unit Created"])
+    def test_a_payload_that_the_other_node_says_to_wait_for_is_not_our_clients(self, play: Play, detail: str) -> None:
+
+        async def story(node: Node) -> None:
+            node.mesh.begins_at_once = False
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(remote_work(), "node foo", "key-1")
+                await unit.receive_payload(parts(b"payload"))
+                await unit.start()
+                node.mesh.unit.become(State.PENDING, detail)
+                while unit.shown.detail != detail:
+                    await unit.changed_since(unit.version)
+            async with node.up() as workceptor:
+                unit = workceptor.get(unit.unit_id)
+                assert unit.has_payload
+                assert await workceptor.make_unit(remote_work(), "node foo", "key-1") is unit
+                node.mesh.unit.begin()
+                node.mesh.unit.succeed()
+                await unit.final()
+                assert outcome(unit) == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+
+    def test_a_failure_that_the_other_node_tells_of_is_the_end(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(remote_work(), "local", "key-1")
+                await unit.receive_payload(parts(b"payload"))
+                await unit.start()
+                node.mesh.unit.become(State.FAILED, "Error reading input data: so it says")
+                await unit.final()
+                assert await workceptor.make_unit(remote_work(), "local", "key-1") is unit
+                assert unit.has_payload
+
+        play(story)
+
     def test_a_pending_release_is_carried_out_after_a_restart(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:

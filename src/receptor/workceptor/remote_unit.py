@@ -82,6 +82,15 @@ class RemoteWorkUnit(Unit):
     async def current_status(self) -> Status:
         return self.shown
 
+    @property
+    def has_payload(self) -> bool:
+        # Once it has started, the detail is the other node's, which tells of a payload of its own.
+        return self.logic.remote.remote_started or super().has_payload
+
+    @property
+    def lacks_payload(self) -> bool:
+        return not self.logic.remote.remote_started and super().lacks_payload
+
     async def start(self) -> str:
         await self.resume()
         await self._attempts(Talk.SUBMIT)
