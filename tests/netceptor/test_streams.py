@@ -339,12 +339,10 @@ def test_both_ends_miss_each_other_within_a_minute(simulation: Simulation) -> No
     assert all_forgotten(simulation)
 
 
-def test_the_listener_hears_at_once_that_the_dialer_has_started_anew(simulation: Simulation) -> None:
+def test_the_listener_hears_at_once_that_the_dialer_knows_nothing_of_the_stream(simulation: Simulation) -> None:
     _, listener = stream_between(simulation, "a", "b")
-    simulation.kill("a")
-    simulation.add("a")
-    simulation.plug("a", "b")
-    simulation.run(1.0)
+    (opened,) = simulation.told_of("b", StreamOpened)
+    simulation.nodes["a"].switch.close(opened.remote.service)
     listener.write(b"hello?")
     assert simulation.run_until(lambda: listener.closed, 1.0)
     assert str(listener.closed[0]).startswith("service unknown: ")
