@@ -579,12 +579,28 @@ def test_streams_with_a_node_that_was_restarted_break_at_once(names: str) -> Non
     simulation.add("b")
     simulation.plug(names[-2], "b")
     listen(simulation, "b")
-    simulation.run(1.0)
+    assert simulation.run_until(lambda: all(end.closed for end in ours), 2.0)
     assert [end.closed for end in ours] == [["b was restarted"]] * 2
     dialer, listener = stream_between(simulation, "a", "b")
     dialer.write(b"anew")
     simulation.run(1.0)
     assert listener.received == b"anew"
+    assert not dialer.closed
+
+
+def test_streams_survive_a_forged_update_of_a_later_run() -> None:
+    simulation = line_of_nodes("a", "b")
+    listen(simulation, "b")
+    dialer, listener = stream_between(simulation, "a", "b")
+    simulation.add("impostor", node_id="b", clock_error=100.0)
+    simulation.add("c")
+    simulation.plug("a", "c")
+    simulation.plug("impostor", "c")
+    simulation.run(30.0)
+    for number in range(5):
+        dialer.write(b"still there")
+        simulation.run(20.0)
+        assert listener.received == b"still there" * (number + 1)
     assert not dialer.closed
 
 

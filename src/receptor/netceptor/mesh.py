@@ -112,7 +112,7 @@ class Mesh:
         self.timers.set(_SWEEP, now + SWEEP_INTERVAL)
 
     def on_restart(self, told: Callable[[str], None]) -> None:
-        """Have somebody told of each node that is another run now: nothing that its former run knew is known to it."""
+        """Have somebody told of each node that seems to be another run now, and to know nothing of the former's."""
         self._on_restart = told
 
     # Sessions and links
@@ -338,14 +338,13 @@ class Mesh:
     def _apply(self, update: RoutingUpdate, now: float) -> None:
         """Take in an update. Raises PeerError if there are too many nodes or edges for it."""
         known = self.topology.nodes.get(update.node_id)
-        if known is not None and update.epoch < known.epoch:
-            self.advertisements.forget(update.node_id)
-        is_new = known is None
-        if is_new:
+        if known is None:
             self._unlearn(self.topology.make_room(now))
+        elif update.epoch < known.epoch:
+            self.advertisements.forget(update.node_id)
         if self.topology.apply(update, now):
             self.timers.set_earlier(_ROUTES, now + ROUTE_DELAY)
-        if is_new:
+        if known is None or update.epoch != known.epoch:
             self._learn(update.node_id)
             self._flood_soon(now)
         self._note_run(update.node_id, update.epoch)

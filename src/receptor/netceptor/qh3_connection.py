@@ -31,6 +31,7 @@ MOST_EXCESS = 512 * 1024
 """Bytes that may be in flight beyond the largest congestion window."""
 
 SMALLEST_FIRST_DATAGRAM = 1200
+SMALLEST_SHORT_PACKET = 21
 
 _ANYWHERE = ("127.0.0.1", 1)
 """qh3 wants an IP address for its path; ours are nodes and services, which it need not know."""
@@ -132,6 +133,11 @@ def first_destination_id(payload: bytes) -> bytes | None:
     except ValueError:
         return None
     return header[3] if header[1] == int(QuicPacketType.INITIAL) else None
+
+
+def belongs_to_a_connection(payload: bytes) -> bool:
+    """Whether it is a datagram as both ends send them once the handshake is done (RFC 9000, section 17.3)."""
+    return len(payload) >= SMALLEST_SHORT_PACKET and payload[0] & 0xC0 == 0x40
 
 
 def _with_largest_datagrams(encoded: bytes) -> bytes:

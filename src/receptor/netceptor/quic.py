@@ -128,6 +128,10 @@ class StreamConnection:
         with self._contained():
             self._quic.resume()
 
+    def probe(self) -> None:
+        """Have the far end answer at once, if it still knows of this connection."""
+        self._ping()
+
     def advance(self, now: float) -> None:
         """Do what has come due: retransmissions, the handshake's time limit, keep-alives."""
         if self._handshake_deadline is not None and self._handshake_deadline <= now:

@@ -20,7 +20,7 @@ from receptor.netceptor.effects import (
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.messages import SERVICE_UNKNOWN, Unreachable
 from receptor.netceptor.packets import Address, Datagram
-from receptor.netceptor.qh3_connection import first_destination_id
+from receptor.netceptor.qh3_connection import belongs_to_a_connection, first_destination_id
 from receptor.netceptor.quic import (
     NORMAL_CLOSE,
     NORMAL_REASON,
@@ -52,6 +52,7 @@ class _Stream:
     opened: bool = False
     told_closed: bool = False
     writer_waits: bool = False
+    seems_restarted: bool = False
 
 
 class Streams:
@@ -228,6 +229,8 @@ class Streams:
         if destination_id is None:
             if stream is not None:
                 self._feed(stream, datagram)
+            elif belongs_to_a_connection(datagram.payload):
+                self._switch.report(datagram, SERVICE_UNKNOWN, now)
             return
         problem = self._too_many_accepted()
         if problem is not None:
@@ -251,20 +254,26 @@ class Streams:
 
     def _feed(self, stream: _Stream, datagram: Datagram) -> None:
         stream.received.append(datagram.payload)
+        stream.seems_restarted = False
         self._touched[stream.number] = stream
 
     def node_restarted(self, node: str) -> None:
-        """Break the streams with a node that is another run now: it knows nothing of them, and would never answer."""
-        for stream in [stream for stream in self._streams.values() if stream.remote.node == node]:
-            self._tell_closed(stream, f"{node} was restarted")
-            stream.connection.close(STREAM_ERROR, "restarted")
-            self._remove(stream)
+        """Ask the far ends on a node that seems to be another run now: one that knows nothing of a stream says so.
+
+        They are not taken for lost before, because whoever forges a routing update would end them.
+        """
+        for stream in self._streams.values():
+            if stream.remote.node == node:
+                stream.seems_restarted = True
+                stream.connection.probe()
+                self._touched[stream.number] = stream
 
     def _unreachable(self, message: Unreachable, _reporter: str, now: float) -> None:
         stream = self._by_address.get((message.from_service, Address(message.to_node, message.to_service)))
         if stream is None or message.problem != SERVICE_UNKNOWN:
             return
-        self._tell_closed(stream, f"{message.problem}: {message.to_service} on {message.to_node}")
+        unknown = f"{message.problem}: {message.to_service} on {message.to_node}"
+        self._tell_closed(stream, f"{message.to_node} was restarted" if stream.seems_restarted else unknown)
         stream.connection.close(STREAM_ERROR, message.problem)
         self._remove(stream)
 

@@ -83,7 +83,7 @@ class Switch:
                 raise UnreachableError(f"{SERVICE_UNKNOWN}: {destination.service} on this node")
             self._deliver(datagram, now)
         elif hops <= 0:
-            self._report(datagram, MESSAGE_EXPIRED, now)
+            self.report(datagram, MESSAGE_EXPIRED, now)
         else:
             next_hop = self._mesh.topology.routes.get(destination.node)
             link = self._mesh.neighbours.get(next_hop or "")
@@ -108,11 +108,11 @@ class Switch:
             packet[HEADER_SIZE:],
         )
         if to_node != self._own:
-            self._report(datagram, MESSAGE_EXPIRED, now)
+            self.report(datagram, MESSAGE_EXPIRED, now)
         elif self.is_open(header.to_service):
             self._deliver(datagram, now)
         else:
-            self._report(datagram, SERVICE_UNKNOWN, now)
+            self.report(datagram, SERVICE_UNKNOWN, now)
 
     def _forward(self, packet: bytes, hops: int, to_node: str) -> None:
         link = self._mesh.neighbours.get(self._mesh.topology.routes.get(to_node, ""))
@@ -143,7 +143,7 @@ class Switch:
         for handler in self._unreachable_handlers:
             handler(message, datagram.source.node, now)
 
-    def _report(self, datagram: Datagram, problem: str, now: float) -> None:
+    def report(self, datagram: Datagram, problem: str, now: float) -> None:
         """Tell the sender of a datagram that it was not delivered; a report itself is never answered."""
         source, destination = datagram.source, datagram.destination
         if source.service == UNREACH:
