@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -144,6 +145,38 @@ def test_giving_up_a_dial_leaves_no_stream(run: EventLoop) -> None:
             while serving:
                 await foo.ping("bar")
             assert await ask_echo(foo, bar) == b"and no harm is done"
+
+    run(main())
+
+
+@pytest.mark.parametrize("nodes", [("foo", "bar"), ("foo", "hop", "bar")], ids=["neighbours", "over a third node"])
+def test_pings_and_other_streams_keep_their_latency_while_one_reader_does_not_read(
+    run: EventLoop, nodes: tuple[str, ...]
+) -> None:
+    async def main() -> None:
+        async with row(*nodes) as running, joined_streams(running[0], running[-1]) as (stuck, _):
+            foo, bar = running[0], running[-1]
+            bar.listen("echo", echo)
+            quick = await foo.dial("bar", "echo")
+
+            async def write_without_end() -> None:
+                while True:
+                    await stuck.write(bytes(100_000))
+
+            writing = asyncio.create_task(write_without_end())
+            slowest = 0.0
+            for number in range(100):
+                pong = await foo.ping("bar")
+                assert pong.problem is None
+                began = time.monotonic()
+                await quick.write(b"%3d" % number)
+                assert await quick.read() == b"%3d" % number
+                slowest = max(slowest, pong.seconds, time.monotonic() - began)
+            assert slowest < 0.5
+            assert not writing.done()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            quick.close()
 
     run(main())
 

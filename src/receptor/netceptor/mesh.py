@@ -44,6 +44,9 @@ from receptor.netceptor.topology import MEMORY, Topology
 UPDATE_INTERVAL = 10.0
 ADVERTISE_INTERVAL = 60.0
 ROUTE_DELAY = 0.1
+ROUTE_DELAY_PER_EDGE = 5e-6
+"""Seconds in which we gather changes before we compute routes, longer if that takes long: a third of the time at most
+is spent on it, whatever a hostile node claims."""
 FLOOD_DELAY = 0.1
 """Seconds in which we gather the nodes that we hear of for the first time before all hear of us. Without this, N nodes
 that join together say N times as much."""
@@ -343,7 +346,8 @@ class Mesh:
         elif update.epoch < known.epoch:
             self.advertisements.forget(update.node_id)
         if self.topology.apply(update, now):
-            self.timers.set_earlier(_ROUTES, now + ROUTE_DELAY)
+            delay = max(ROUTE_DELAY, self.topology.edges * ROUTE_DELAY_PER_EDGE)
+            self.timers.set_earlier(_ROUTES, now + delay)
         if known is None or update.epoch != known.epoch:
             self._learn(update.node_id)
             self._flood_soon(now)

@@ -145,6 +145,7 @@ def encode_unreachable(message: Unreachable) -> bytes:
     return _encoder.encode(message)
 
 
+_LONGEST_REASON = 200
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):(\d\d))")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -175,7 +176,7 @@ def _decode(decoder: msgspec.json.Decoder[_Message], body: bytes, what: str) -> 
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PeerError(f"a {what} can't be read: {error}") from None
+        raise PeerError(f"a {what} can't be read: {str(error)[:_LONGEST_REASON]}") from None
 
 
 def _check_node_id(name: str) -> None:
