@@ -8,20 +8,8 @@ from fuzz.catalogue import TARGETS
 from fuzz.fuzzing import Target, run, target
 from hypothesis import strategies as st
 
-KNOWN_BUGS = {
-    "start-records": "a process 1, 0 or -1 is accepted, and nesting without end raises RecursionError",
-    "exit-records": "nesting without end raises RecursionError",
-    "submissions": "nesting without end raises RecursionError",
-}
-"""Which ``make fuzz`` finds, and a short run may or may not."""
 
-
-def known_bug(fuzzed: Target) -> pytest.MarkDecorator:
-    reason = KNOWN_BUGS.get(fuzzed.name, "")
-    return pytest.mark.xfail(bool(reason), reason=reason, run=False)
-
-
-@pytest.mark.parametrize("fuzzed", [pytest.param(one, id=one.name, marks=known_bug(one)) for one in TARGETS])
+@pytest.mark.parametrize("fuzzed", [pytest.param(one, id=one.name) for one in TARGETS])
 def test_a_short_run(fuzzed: Target) -> None:
     """``make fuzz`` runs the same for longer."""
     assert run(fuzzed, seed_of_run=1, examples=max(10, fuzzed.examples // 20)) > 0

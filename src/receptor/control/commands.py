@@ -17,6 +17,7 @@ LONGEST_KEY = 128
 """Characters of the longest idempotency key."""
 
 _SHOWN = 60
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ def _from_json(line: bytes) -> Command:
     try:
         fields = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandError(f"the command is no JSON object: {error}") from None
+        raise CommandError(f"the command is no JSON object: {str(error)[:_LONGEST_REASON]}") from None
     match name := _text(fields, "command").lower():
         case "status":
             return ShowStatus(_requested_fields(fields))

@@ -316,5 +316,5 @@ def _decode_record(path: Path, raw: bytes, kind: type[_Record]) -> _Record | Non
         return None
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise OperatingError(f"{path}: it is damaged ({error}); release the unit and submit it again") from error

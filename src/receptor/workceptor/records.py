@@ -43,7 +43,7 @@ class Order(enum.StrEnum):
 class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Which process a command is. The number alone would do only until it is used again."""
 
-    pid: int
+    pid: Annotated[int, msgspec.Meta(gt=1, lt=2**31)]
     """The leader of the command's own session and process group."""
     start_time: int | None
     """Clock ticks since boot when the process was made (field 22 of /proc/PID/stat); None where that is unknown."""
