@@ -198,8 +198,6 @@ class Run:
             self._leave(folders=1, what=f"the folder {folder} is left; in evidence/left is a copy of it")
             copy_folder(folder, self._folder / "evidence/left" / folder.name)
         if not wait_for(lambda: not (self._ledger.running() or zombies_of(self._nodes)), LEAVING):
-            for pid, command in processes_naming(str(self._ledger.folder)).items():
-                self._leave(processes=1, what=f"the process {pid} is left: {command}")
             for zombie in zombies_of(self._nodes):
                 self._leave(processes=1, what=f"{zombie} is left")
         for node in self._nodes:
@@ -207,7 +205,7 @@ class Run:
             node.terminate()
         if not wait_for(lambda: not processes_naming(str(self._folder)), LEAVING):
             for pid, command in processes_naming(str(self._folder)).items():
-                self._leave(processes=1, what=f"the process {pid} is left when all nodes have stopped: {command}")
+                self._leave(processes=1, what=f"the process {pid} is left: {command}")
 
     def _release_all(self, node: Node, work_type: str) -> None:
         for unit_id, shown in unit_list(node).items():
