@@ -20,13 +20,15 @@ def main(arguments: Sequence[str], targets: Sequence[Target] = TARGETS) -> int:
     chosen = [one for one in targets if asked.target in ("", one.name)]
     seed: int = asked.seed
     for one in chosen:
-        end = monotonic() + asked.seconds / len(chosen)
-        while True:
-            if not _passes(one, seed):
+        start, first, count = monotonic(), seed, 0
+        while seed == first or monotonic() < start + asked.seconds / len(chosen):
+            examples = _examples_passed(one, seed)
+            if examples is None:
                 return 1
-            if monotonic() >= end:
-                break
+            count += examples
             seed += 1
+        rate = count / (monotonic() - start)
+        _tell(f"{one.name:16} seeds {first} to {seed - 1}  {count:9,} examples {rate:8.0f}/s")
     return 0
 
 
@@ -41,18 +43,16 @@ def _parsed(arguments: Sequence[str], targets: Sequence[Target]) -> argparse.Nam
     return parser.parse_args(arguments)
 
 
-def _passes(one: Target, seed: int) -> bool:
-    start = monotonic()
+def _examples_passed(one: Target, seed: int) -> int | None:
+    """How many examples the seed gave; None if one of them failed."""
     try:
-        count = run(one, seed)
+        return run(one, seed)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it is has been found, a panic of Rust included
         traceback.print_exception(error)
         _tell(f"\n{one.name} fails: {one.about}\nreplay: make fuzz TARGET={one.name} SEED={seed} SECONDS=0")
-        return False
-    _tell(f"{one.name:16} seed {seed:<8} {count:5} examples {count / (monotonic() - start):8.0f}/s")
-    return True
+        return None
 
 
 def _tell(text: str) -> None:
