@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from receptor.control.answers import SubmitAnswer
@@ -33,13 +33,14 @@ class WorkCommands:
         """Make a unit, take its payload, and begin the work. ``on_unit`` hears the unit's id before the client does."""
         unit, payload_digest = await self._make(command, stream.origin)
         on_unit(unit.unit_id)
-        payload = _payload(stream, unit.unit_id, self._workceptor.limits.payload, payload_digest)
-        if unit.has_payload:
-            # It was submitted before with the same key; the client can't know how far that came.
-            async for _ in payload:
-                pass
-            return SubmitAnswer(unit.start_result, unit.unit_id)
-        await unit.receive_payload(payload)
+        largest = self._workceptor.limits.payload
+        async with aclosing(_payload(stream, unit.unit_id, largest, payload_digest)) as payload:
+            if unit.has_payload:
+                # It was submitted before with the same key; the client can't know how far that came.
+                async for _ in payload:
+                    pass
+                return SubmitAnswer(unit.start_result, unit.unit_id)
+            await unit.receive_payload(payload)
         return SubmitAnswer(await unit.start(), unit.unit_id)
 
     async def list(self, command: WorkList) -> dict[str, StatusAnswer]:
@@ -130,7 +131,7 @@ async def _answer(unit: Unit) -> StatusAnswer:
     return answer(status, process, unit.submission.idempotency_key)
 
 
-async def _payload(stream: ByteStream, unit_id: str, largest: int, digest: str | None) -> AsyncIterator[bytes]:
+async def _payload(stream: ByteStream, unit_id: str, largest: int, digest: str | None) -> AsyncGenerator[bytes, None]:
     """The payload as it comes. Raises CommandError at its end if it has too many bytes, or isn't what was signed."""
     await stream.write(f"Work unit created with ID {unit_id}. Send stdin data and EOF.\n".encode())
     size = 0
