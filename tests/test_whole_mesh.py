@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from itertools import combinations
 
@@ -9,8 +10,9 @@ import pytest
 from routes import assert_shortest
 from simulation import Cable, Simulation, line_of_nodes
 
-from receptor.netceptor.effects import DatagramArrived, Duplicate, Notice, StreamClosed, StreamOpened
+from receptor.netceptor.effects import DatagramArrived, Duplicate, Notice, StreamClosed, StreamData, StreamOpened
 from receptor.netceptor.links import LinkTerms
+from receptor.netceptor.messages import RoutingUpdate, encode_routing_update
 from receptor.netceptor.packets import ADVERTISEMENT, Address
 from receptor.netceptor.topology import MEMORY
 
@@ -215,6 +217,44 @@ def test_a_node_whose_clock_was_set_back_is_heard_again() -> None:
     simulation.run(5.0)
     assert_converged(simulation)
     assert simulation.routes("c") == {"a": "b", "b": "b", "d": "b"}
+
+
+LARGEST = 2**64 - 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_forged_updates_end_no_node_and_no_stream_and_hide_nobody_for_long(seed: int) -> None:
+    simulation = line_of_nodes("a", "b", "c", "forger")
+    rng = random.Random(seed)
+    simulation.nodes["a"].streams.listen("svc")
+    simulation.run(100.0)
+    stream = simulation.nodes["c"].streams.dial("a", "svc", simulation.now)
+    simulation.settle("c")
+    simulation.run(1.0)
+    session = simulation.nodes["c"].mesh.neighbours["forger"].session
+    epochs = [node.mesh.identity.epoch for node in simulation.nodes.values()]
+    for number in range(200):
+        forged = RoutingUpdate(
+            node_id=rng.choice("abc"),
+            update_id=f"forged{number}",
+            epoch=rng.choice([0, LARGEST, LARGEST - number, *epochs, epochs[0] + number]),
+            sequence=rng.choice([0, 1, 100, LARGEST]),
+            connections={node: rng.choice([1e-300, 1.0, 1e300]) for node in rng.sample("abcdefg", 3)},
+            forwarding_node="forger",
+            suspected_duplicate=rng.choice([0, 0, LARGEST, *epochs]),
+        )
+        simulation.nodes["c"].packets_received(session, [encode_routing_update(forged)], simulation.now)
+        simulation.settle("c")
+        simulation.run(rng.choice([0.0, 0.01, 0.5]))
+    simulation.run(15.0)
+    assert simulation.nodes.keys() == {"a", "b", "c", "forger"}
+    for name in simulation.nodes:
+        assert simulation.routes(name).keys() == simulation.nodes.keys() - {name}
+    simulation.nodes["c"].streams.write(stream, b"unharmed")
+    simulation.settle("c")
+    simulation.run(1.0)
+    assert [told.data for told in simulation.told_of("a", StreamData)] == [b"unharmed"]
+    assert not any(simulation.told_of(name, StreamClosed) for name in "ac")
 
 
 def test_services_of_a_node_whose_clock_was_set_back_are_known_everywhere() -> None:

@@ -8,7 +8,7 @@ from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import CORRECTION_DELAY
 from receptor.netceptor.messages import WorkCommand, decode_advertisement, decode_routing_update
-from receptor.netceptor.packets import ADVERTISEMENT
+from receptor.netceptor.packets import ADVERTISEMENT, ROUTING_UPDATE
 from receptor.netceptor.topology import MEMORY
 
 OWN_UPDATE = "update of us (near at 1, other at 1)"
@@ -193,6 +193,14 @@ def test_a_forged_notice_of_a_later_run_does_not_end_a_node_even_at_its_start(be
     """A true one is always of an earlier run, since only that finds the other too late."""
     near.update({"far": 1.0}, of="us", epoch=OUR_EPOCH + 5, suspects=OUR_EPOCH)
     assert bench.did() == [f"1: update of us (near at 1) suspects {OUR_EPOCH + 5}"]
+
+
+def test_a_forged_update_of_our_own_run_makes_us_begin_another(bench: Bench, near: Neighbour, other: Neighbour) -> None:
+    near.update({"far": 1.0}, of="us", epoch=OUR_EPOCH, sequence=2**64 - 1)
+    bench.wait(0.2)
+    assert bench.notices[-1] == "somebody forges routing updates in our name"
+    updates = [decode_routing_update(send.packet) for send in bench.sends_of(ROUTING_UPDATE)]
+    assert {(one.epoch, one.sequence) for one in updates} == {(OUR_EPOCH + 1, 1)}
 
 
 def test_third_nodes_pass_the_notice_on_and_follow_the_older(bench: Bench, near: Neighbour, other: Neighbour) -> None:

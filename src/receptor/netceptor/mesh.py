@@ -105,6 +105,7 @@ class Mesh:
         self._rng = rng
         self._emit = emit
         self._started = now
+        self._epoch = identity.epoch
         self._sequence = 0
         self._flooded_at = float("-inf")
         self._runs: dict[str, int] = {}
@@ -300,7 +301,7 @@ class Mesh:
         return RoutingUpdate(
             node_id=self.identity.node_id,
             update_id=random_name(self._rng),
-            epoch=self.identity.epoch,
+            epoch=self._epoch,
             sequence=self._sequence,
             connections={node: link.cost for node, link in self.neighbours.items()},
             forwarding_node=self.identity.node_id,
@@ -356,16 +357,24 @@ class Mesh:
     def _process_namesake(self, update: RoutingUpdate, now: float) -> None:
         """Somebody else sends updates in our name, or tells us that we do in theirs."""
         own = self.identity
-        if update.epoch == own.epoch:
+        if update.epoch == self._epoch:
+            if update.sequence > self._sequence:
+                # Forged, and everybody would take our own for older until we count in another epoch.
+                self.complaints.say(
+                    "forged", "somebody forges routing updates in our name", now, severity=Severity.ERROR
+                )
+                self._epoch += 1
+                self._sequence = 0
+                self._flood_soon(now)
             return
-        if update.suspected_duplicate == own.epoch and update.epoch < own.epoch:
+        if update.suspected_duplicate == self._epoch and update.epoch < self._epoch:
             text = f"another node, started earlier, has the id {own.node_id}; give each node an id of its own"
             if now - self._started <= DUPLICATE_NOTICE_ACCEPTED:
                 self._emit(Duplicate(text))
             else:
                 text = f"{text}; this node has run too long to be the newcomer and stays"
                 self.complaints.say("older namesake", text, now, severity=Severity.ERROR)
-        elif update.epoch > own.epoch:
+        elif update.epoch > self._epoch:
             text = f"a node started later uses our id {own.node_id}, or did before our clock was set back"
             self.complaints.say("later namesake", f"{text}; telling it to end", now, severity=Severity.ERROR)
             self._flood(encode_routing_update(self._own_update(suspected_duplicate=update.epoch)), now)
