@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,21 @@ def orphans_of_a_killed_runner(data_folder: Path, *scripts: str) -> dict[str, Un
     return units
 
 
+def is_ours(pid: int) -> bool:
+    return parent_of(pid) == os.getpid()
+
+
+def is_gone(pid: int) -> bool:
+    return not stat_fields(pid)
+
+
 class Ends:
     """Collects what is told."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[tuple[str, ExitRecord | None]] = asyncio.Queue()
-        self.orphans = Orphans(lambda unit_id, record: self.queue.put_nowait((unit_id, record)))
+        self.all_known = True
+        self.orphans = Orphans(lambda unit_id, record: self.queue.put_nowait((unit_id, record)), lambda: self.all_known)
 
     async def next(self) -> tuple[str, ExitRecord | None]:
         return await asyncio.wait_for(self.queue.get(), 10)
@@ -109,6 +119,61 @@ def test_what_they_left_behind_stays_no_zombie(tmp_path: Path) -> None:
             eventually(lambda: parent_of(child) == os.getpid())
             os.kill(child, signal.SIGKILL)
             eventually(lambda: not stat_fields(child))
+
+    asyncio.run(check())
+
+
+def test_what_they_left_behind_stays_no_zombie_after_all_of_them_have_ended(tmp_path: Path) -> None:
+    script = "sleep 60 & echo $!; setsid sleep 60 & echo $!; exec sleep 60"
+    units = orphans_of_a_killed_runner(tmp_path, script)
+    folder, start = units["unit0000"]
+    eventually(lambda: folder.stdout_file.read_text().count("\n") == 2)
+    left = [int(line) for line in folder.stdout_file.read_text().split()]
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            os.kill(start.pid, signal.SIGKILL)
+            await ends.next()
+            for child in left:
+                eventually(partial(is_ours, child))
+                os.kill(child, signal.SIGKILL)
+                eventually(partial(is_gone, child))
+
+    asyncio.run(check())
+
+
+def test_what_was_left_behind_where_no_command_runs_any_more(tmp_path: Path) -> None:
+    ended = orphans_of_a_killed_runner(tmp_path, "setsid sleep 60 & echo $!; exec sleep 60")
+    folder, start = ended["unit0000"]
+    child = int(eventually(folder.stdout_file.read_text))
+    os.kill(start.pid, signal.SIGKILL)
+    os.waitpid(start.pid, 0)
+
+    async def check() -> None:
+        async with watching({}):
+            eventually(lambda: parent_of(child) == os.getpid())
+            os.kill(child, signal.SIGKILL)
+            eventually(lambda: not stat_fields(child))
+
+    asyncio.run(check())
+
+
+def test_a_command_that_ends_before_it_is_known_is_not_reaped_as_a_stranger(tmp_path: Path) -> None:
+    units = orphans_of_a_killed_runner(tmp_path, "exec sleep 60", "exec sleep 60")
+    late = {"unit0001": units.pop("unit0001")}
+    start = late["unit0001"][1]
+
+    async def check() -> None:
+        async with watching(units) as ends:
+            ends.all_known = False
+            os.kill(start.pid, signal.SIGKILL)
+            eventually(lambda: stat_fields(start.pid)[0] == "Z")
+            os.kill(units["unit0000"][1].pid, signal.SIGKILL)
+            assert (await ends.next())[0] == "unit0000"
+            assert ends.orphans.watch(late) == set()
+            unit_id, record = await ends.next()
+            assert record
+            assert (unit_id, record.signal) == ("unit0001", signal.SIGKILL)
 
     asyncio.run(check())
 

@@ -2,8 +2,9 @@
 
 The daemon is a subreaper, so the children of a runner that it started become its own when that runner dies. One
 thread waits for any child to end, without descriptors, timers or signals, which a thousand orphans would make dear and
-the event loop's own children in conflict; it takes only what is an orphan's, and leaves all others to those who wait
-for them.
+the event loop's own children in conflict. Besides the orphans it reaps what commands have left behind, which comes to
+the daemon in the same way: whatever is in another session than the daemon's. The daemon's own children are left to
+those who wait for them.
 """
 
 from __future__ import annotations
@@ -44,15 +45,16 @@ class Orphans:
     """The orphaned commands of one data folder.
 
     ``on_end`` is called in the event loop with the unit's id and the record of its end, which is on disk by then,
-    or None if somebody else has taken it and so nobody knows. Made in the event loop.
+    or None if somebody else has taken it and so nobody knows. ``all_known`` tells, in another thread, whether all
+    commands that may have become children of this process have been given to ``watch``. Made in the event loop.
     """
 
-    def __init__(self, on_end: OnOrphanEnd) -> None:
+    def __init__(self, on_end: OnOrphanEnd, all_known: Callable[[], bool]) -> None:
         self._on_end = on_end
+        self._all_known = all_known
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._orphans: dict[int, _Orphan] = {}
-        self._sessions: set[int] = set()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -66,8 +68,7 @@ class Orphans:
             for unit_id, (folder, start) in units.items():
                 if unit_id not in strangers:
                     self._orphans[start.pid] = _Orphan(folder, start)
-                    self._sessions.add(start.pid)
-            if self._orphans and not self._thread:
+            if not self._thread:
                 self._thread = threading.Thread(target=self._wait, name="orphans", daemon=True)
                 self._thread.start()
         return strangers
@@ -78,31 +79,33 @@ class Orphans:
             self._closed = True
 
     def _wait(self) -> None:
-        while self._is_needed():
+        while not self._has_ended():
             try:
                 child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
             except ChildProcessError:
-                child = None
+                self._reap(list(self._orphans))
+                continue
             with self._lock:
                 if self._closed:
                     return
             if child is None:
-                self._reap(list(self._orphans))
-            elif child.si_pid in self._orphans:
+                continue
+            if child.si_pid in self._orphans:
                 self._reap([child.si_pid])
-            elif _session_of(child.si_pid) in self._sessions:
+            elif _session_of(child.si_pid) != os.getsid(0) and self._all_known():
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(child.si_pid, 0)
             else:
                 self._reap(list(self._orphans))
                 time.sleep(_OTHERS_PAUSE)
 
-    def _is_needed(self) -> bool:
+    def _has_ended(self) -> bool:
+        """Whether there is nothing to wait for: without any child, none can come by the death of another."""
         with self._lock:
-            if self._orphans and not self._closed:
-                return True
+            if not self._closed and (self._orphans or _has_children()):
+                return False
             self._thread = None
-            return False
+            return True
 
     def _reap(self, pids: list[int]) -> None:
         for pid in pids:
@@ -141,6 +144,14 @@ def _is_child(start: StartRecord) -> bool:
         return False
     try:
         os.waitid(os.P_PID, start.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
     return True

@@ -227,7 +227,7 @@ class RunnerClient:
             await self._settle_start(unit_id, traces, answer)
         told = {unit_id: trace for unit_id, trace in traces.items() if unit_id in self._running}
         if self._orphans is None:
-            self._orphans = Orphans(self._end_orphan)
+            self._orphans = Orphans(self._end_orphan, self._all_orphans_known)
         orphans = {unit_id: (trace.folder, trace.start) for unit_id, trace in told.items() if trace.start}
         watched = orphans.keys() - await asyncio.to_thread(self._orphans.watch, orphans)
         ended = {unit_id: trace.end for unit_id, trace in told.items() if trace.end and unit_id not in watched}
@@ -261,6 +261,10 @@ class RunnerClient:
         else:
             answer.set_exception(NotStarted())
 
+    def _all_orphans_known(self) -> bool:
+        """Whether no runner has died whose commands are not settled yet; for any thread."""
+        return not self._recoveries and not (self._link and _is_zombie(self._link.pid))
+
     def _end_orphan(self, unit_id: str, record: ExitRecord | None) -> None:
         self._end(unit_id, record or Vanished("somebody else took note of the end of its command"))
 
@@ -272,6 +276,14 @@ class RunnerClient:
             starts = [trace.start for trace in lost.values() if trace.start]
             await asyncio.to_thread(kill_remains, folders, starts)
         return reasons
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it is a child of ours that has ended and wasn't waited for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
 
 
 def _await_end_of_child(pid: int) -> None:
