@@ -53,7 +53,8 @@ def test_the_answer_that_scripts_parse(node: FakeNode, ctl: Receptorctl) -> None
 def test_every_option(node: FakeNode, ctl: Receptorctl) -> None:
     payload = Payload()
     node.plays(payload)
-    words = "sort --node bar --tls-client mytls --ttl 1h --signwork --idempotency-key k1 -l text -a color=red -a params=-r x -- -y"
+    options = "--node bar --tls-client mytls --ttl 1h --signwork --idempotency-key k1 -l text"
+    words = f"sort {options} -a color=red -a params=-r x -- -y"
     assert ctl("work", "submit", *words.split()).exit_code == 0
     assert payload.received == b"text\n"
     assert node.commands == [
