@@ -28,7 +28,7 @@ PROJECT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "tools.chaos"]
 PATIENCE = 600.0
 """Seconds; a run bounds all its waits itself, and lasts some fifteen if all is well."""
-SEED = 14
+SEED = 21
 STARTED, TOLD = 1000.0, 1030.0
 
 
