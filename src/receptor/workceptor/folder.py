@@ -77,7 +77,7 @@ class UnitFolder:
 
     def __init__(self, path: Path, durability: Durability = Durability.PROCESS) -> None:
         self.path = path
-        self._survives_power = durability is Durability.POWER
+        self.survives_power = durability is Durability.POWER
         self.status_file = path / "status"
         self.lock_file = path / "status.lock"
         self.stdin_file = path / "stdin"
@@ -148,10 +148,9 @@ class UnitFolder:
             return open(self.stdout_file, "ab", opener=_private)
 
     def settle(self, file: BinaryIO) -> None:
-        """All that was written to the file survives from now on what the durability promises."""
-        if self._survives_power:
-            with operating_errors(Path(file.name)):
-                os.fsync(file.fileno())
+        """All that was written to the file survives a loss of power from now on."""
+        with operating_errors(Path(file.name)):
+            os.fsync(file.fileno())
 
     def was_begun(self) -> bool:
         """Whether the runner ever set about to start the command; if not, it certainly never ran."""
@@ -223,13 +222,13 @@ class UnitFolder:
     def _write(self, path: Path, raw: bytes) -> None:
         with open(path, "wb", opener=_private) as file:
             file.write(raw)
-            if self._survives_power:
+            if self.survives_power:
                 file.flush()
                 os.fsync(file.fileno())
 
     def _settle_names(self, folder: Path) -> None:
         """New names in a folder survive a loss of power only when it is synchronised too."""
-        if self._survives_power:
+        if self.survives_power:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(descriptor)

@@ -136,7 +136,7 @@ class Unit(ABC):
                         await self.on_disk(write_through, stdin, data)
                 except OperatingError as error:
                     problem = error
-            if problem is None:
+            if problem is None and self.folder.survives_power:
                 await self.on_disk(self.folder.settle, stdin)
         if problem is not None:
             raise problem
