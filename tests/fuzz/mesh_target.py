@@ -38,8 +38,9 @@ from receptor.netceptor.effects import (
 )
 from receptor.netceptor.highwayhash import name_hash
 from receptor.netceptor.links import LinkTerms
-from receptor.netceptor.mesh import DUPLICATE_NOTICE_ACCEPTED, SHORTEST_IDLE_TIMEOUT, SWEEP_INTERVAL, Identity
+from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, SWEEP_INTERVAL, Identity
 from receptor.netceptor.messages import Advertisement, RoutingUpdate, encode_advertisement, encode_routing_update
+from receptor.netceptor.namesakes import DUPLICATE_NOTICE_ACCEPTED
 from receptor.netceptor.netceptor import Netceptor
 from receptor.netceptor.packets import DATA, HEADER_SIZE, Address, Datagram, decode_header, encode_datagram
 from receptor.netceptor.topology import MEMORY

@@ -4,9 +4,9 @@ import pytest
 from mesh_bench import OUR_EPOCH, Bench, Neighbour, join
 from recordings import recorded_packets
 
+from receptor.netceptor.announcer import CORRECTION_DELAY
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.links import LinkTerms
-from receptor.netceptor.mesh import CORRECTION_DELAY
 from receptor.netceptor.messages import WorkCommand, decode_advertisement, decode_routing_update
 from receptor.netceptor.packets import ADVERTISEMENT, ROUTING_UPDATE
 from receptor.netceptor.topology import MEMORY

@@ -45,15 +45,15 @@ class Netceptor:
 
     def session_opened(self, session: int, terms: LinkTerms, now: float, dialled: bool = False) -> None:
         """A backend has a new session, numbered by the shell; ``dialled`` if it leads to a peer of our choice."""
-        self.mesh.session_opened(session, terms, now, dialled)
+        self.mesh.sessions.opened(session, terms, now, dialled)
 
     def session_closed(self, session: int, now: float) -> None:
         """A session has ended, unless we asked for it by Disconnect."""
-        self.mesh.session_closed(session, now)
+        self.mesh.sessions.closed(session, now)
 
     def packets_received(self, session: int, packets: Iterable[bytes], now: float) -> None:
         """Packets have arrived on a session, in this order."""
-        self.mesh.heard(session, now)
+        self.mesh.sessions.heard(session, now)
         for packet in packets:
             try:
                 self._receive(session, packet, now)
@@ -93,7 +93,7 @@ class Netceptor:
             raise PeerError("an empty packet")
         if packet[0] != DATA:
             self.mesh.receive(session, packet, now)
-        elif self.mesh.established(session) is not None:
+        elif self.mesh.sessions.established(session) is not None:
             self.switch.receive(packet, now)
 
     def _emit(self, effect: Effect) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+
+Chore = Callable[[float], None]
+"""A key that says itself what is to be done; it is called with ``now``."""
 
 
 class Timers(Generic[Key]):

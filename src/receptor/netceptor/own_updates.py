@@ -1,0 +1,81 @@
+"""The links of this node, as the mesh hears of them (mesh protocol, section 3: routing updates, flooding)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from receptor.identifiers import random_name
+from receptor.netceptor.links import Link
+from receptor.netceptor.messages import RoutingUpdate, encode_routing_update
+from receptor.netceptor.sender import Sender
+from receptor.netceptor.timers import Chore, Timers
+from receptor.netceptor.topology import Topology
+
+UPDATE_INTERVAL = 10.0
+FLOOD_DELAY = 0.1
+"""Seconds in which we gather the nodes that we hear of for the first time before all hear of us. Without this, N nodes
+that join together say N times as much."""
+
+FLOOD_PAUSE_PER_NODE = 0.005
+LONGEST_FLOOD_PAUSE = 2.0
+"""Seconds between two floods for the sake of new nodes: the larger the mesh, the longer does its news trickle in."""
+
+
+class OwnUpdates:
+    """Makes our routing updates, each counted higher than the one before, and floods them: in time, and on news."""
+
+    def __init__(
+        self,
+        node_id: str,
+        epoch: int,
+        neighbours: Mapping[str, Link],
+        topology: Topology,
+        sender: Sender,
+        timers: Timers[Chore],
+        rng: random.Random,
+    ) -> None:
+        self.epoch = epoch
+        self.sequence = 0
+        self._node_id = node_id
+        self._neighbours = neighbours
+        self._topology = topology
+        self._sender = sender
+        self._timers = timers
+        self._rng = rng
+        self._flooded_at = float("-inf")
+
+    def make(self, suspected_duplicate: int = 0) -> bytes:
+        """The next update. It may tell the run of a namesake, known by its epoch, that it has to end."""
+        self.sequence += 1
+        update = RoutingUpdate(
+            node_id=self._node_id,
+            update_id=random_name(self._rng),
+            epoch=self.epoch,
+            sequence=self.sequence,
+            connections={node: link.cost for node, link in self._neighbours.items()},
+            forwarding_node=self._node_id,
+            suspected_duplicate=suspected_duplicate,
+        )
+        return encode_routing_update(update)
+
+    def begin_another_epoch(self) -> None:
+        """Count anew, above whatever was counted in our name until now."""
+        self.epoch += 1
+        self.sequence = 0
+
+    def flood(self, now: float) -> None:
+        """Tell all neighbours now, and again after UPDATE_INTERVAL."""
+        if self._neighbours:
+            self._sender.flood(self.make(), now)
+            self._flooded_at = now
+            self._timers.set(self.flood, now + UPDATE_INTERVAL)
+
+    def flood_by(self, when: float) -> None:
+        """Tell all neighbours then at the latest."""
+        self._timers.set_earlier(self.flood, when)
+
+    def flood_soon(self, now: float) -> None:
+        """Tell all neighbours after FLOOD_DELAY, or later if that were too often in a mesh as large as ours."""
+        pause = min(len(self._topology.nodes) * FLOOD_PAUSE_PER_NODE, LONGEST_FLOOD_PAUSE)
+        self.flood_by(max(now + FLOOD_DELAY, self._flooded_at + pause))
