@@ -13,14 +13,15 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 from simulation import Cable, Simulation
+from storm_transfers import SINK, Transfers
 
 from receptor.netceptor.effects import Duplicate, StreamClosed, StreamData, StreamEnded, StreamOpened
 from receptor.netceptor.links import LinkTerms
-from receptor.netceptor.packets import MOST_HOPS, Address
+from receptor.netceptor.packets import MOST_HOPS
 
 REDIAL = 2.5
 SETTLING = 50.0
@@ -32,7 +33,6 @@ REST = 30
 """Steps between two rests."""
 
 FEWEST_NODES = 10
-CHUNK = 100_000
 KEPT = (Duplicate, StreamOpened, StreamData, StreamEnded, StreamClosed)
 
 Costs = Mapping[str, Mapping[str, float]]
@@ -51,20 +51,6 @@ class Wire:
 
     def joins(self, node: str) -> bool:
         return node in (self.one, self.other)
-
-
-@dataclass
-class Transfer:
-    """A stream, what is written on it, and what has arrived."""
-
-    dialer: str
-    listener: str
-    number: int
-    sent: bytearray = field(default_factory=bytearray)
-    received: bytearray = field(default_factory=bytearray)
-    opened: bool = False
-    complete: bool = False
-    broken: bool = False
 
 
 def shortest(costs: Costs, start: str) -> dict[str, float]:
@@ -89,11 +75,8 @@ class Storm:
         self.wires: list[Wire] = []
         self.services: dict[str, set[str]] = {}
         self.clock_errors: dict[str, float] = {}
-        self.transfers: list[Transfer] = []
+        self.transfers = Transfers(self.simulation, self.rng)
         self.started = 0
-        self._dialled: dict[tuple[str, int], Transfer] = {}
-        self._accepted: dict[tuple[str, int], Transfer] = {}
-        self._by_address: dict[Address, Transfer] = {}
         self.names = (f"n{number}" for number in count())
         self.log: list[str] = []
         self._next_redial = 0.0
@@ -203,12 +186,7 @@ class Storm:
 
     def transfer(self) -> None:
         """A node begins to send to another over a stream."""
-        dialer, listener = self._some_node(), self._some_node()
-        number = self.simulation.nodes[dialer].streams.dial(listener, "sink", self.simulation.now)
-        transfer = Transfer(dialer, listener, number)
-        self.transfers.append(transfer)
-        self._dialled[dialer, number] = transfer
-        self.simulation.settle(dialer)
+        self.transfers.begin(self._some_node(), self._some_node())
 
     WEATHER: tuple[tuple[Callable[[Storm], object], int], ...] = (
         (new_node, 2), (death, 2), (restart, 3), (impostor, 1), (service, 3), (transfer, 8),
@@ -220,9 +198,7 @@ class Storm:
         (event,) = self.rng.choices([event for event, _ in self.WEATHER], [weight for _, weight in self.WEATHER])
         self.log.append(f"{self.simulation.now:8.3f} {event.__name__}")
         event(self)
-        for transfer in self.transfers:
-            if self.rng.random() < 0.2:
-                self._send(transfer)
+        self.transfers.go_on()
         self.let_pass(self.rng.choice([0.01, 0.3, 1.0, 3.0]))
         self.check_always()
 
@@ -253,9 +229,7 @@ class Storm:
             assert len(node.mesh.names) <= self.started
             assert len(topology.nodes) <= self.started
             assert topology.edges <= self.started**2
-        self._collect()
-        for transfer in self.transfers:
-            assert transfer.sent.startswith(transfer.received), "a stream has delivered other bytes than were sent"
+        self.transfers.check()
 
     def check_at_rest(self) -> None:
         """After a while of quiet: every table is one of the shortest ways, from end to end and without loops."""
@@ -290,45 +264,11 @@ class Storm:
     def check_transfers(self) -> None:
         """In the end every stream has delivered everything or is known to have broken, and has left nothing behind."""
         self.check_always()
-        for transfer in self.transfers:
-            if transfer.opened and not transfer.broken:
-                self.simulation.nodes[transfer.dialer].streams.finish(transfer.number, self.simulation.now)
-                self.simulation.settle(transfer.dialer)
+        self.transfers.finish()
         for _ in range(15):
             self.let_pass(5.0)
             self.check_always()
-        for transfer in self.transfers:
-            assert transfer.broken or (transfer.complete and transfer.received == transfer.sent), (
-                f"stream {transfer.number} from {transfer.dialer} to {transfer.listener} hangs:"
-                f" {len(transfer.received)} of {len(transfer.sent)} bytes, complete: {transfer.complete}"
-            )
-        for name, node in self.simulation.nodes.items():
-            assert node.streams.timers.deadline() is None, f"{name} still keeps a stream"
-
-    def _collect(self) -> None:
-        """Note what has come of the streams."""
-        told = [(name, effect) for name, effects in self.simulation.told.items() for effect in effects]
-        for effects in self.simulation.told.values():
-            effects.clear()
-        for name, effect in told:
-            if isinstance(effect, StreamOpened) and (name, effect.stream) in self._dialled:
-                transfer = self._dialled[name, effect.stream]
-                transfer.opened = True
-                self._by_address[effect.local] = transfer
-        for name, effect in told:
-            match effect:
-                case StreamOpened(number, _, remote) if remote in self._by_address:
-                    self._accepted[name, number] = self._by_address[remote]
-                case StreamData(number, data) if (name, number) in self._accepted:
-                    self._accepted[name, number].received += data
-                case StreamEnded(number) if (name, number) in self._accepted:
-                    self._accepted[name, number].complete = True
-                    self.simulation.nodes[name].streams.finish(number, self.simulation.now)
-                    self.simulation.settle(name)
-                case StreamClosed(number):
-                    for known in (self._accepted, self._dialled):
-                        if (name, number) in known:
-                            known[name, number].broken = True
+        self.transfers.check_end()
 
     def _follow(self, start: str, destination: str) -> None:
         node = start
@@ -354,25 +294,13 @@ class Storm:
         self.started += 1
         self.clock_errors[name] = clock_error
         node = self.simulation.add(name, clock_error=clock_error)
-        node.streams.listen("sink")
+        node.streams.listen(SINK)
         for service in sorted(self.services.setdefault(name, set())):
             node.mesh.advertise(service, 1, {}, None, self.simulation.now)
 
     def _kill(self, name: str) -> None:
-        self._collect()
-        for transfer in self.transfers:
-            transfer.broken |= name in (transfer.dialer, transfer.listener)
-        for known in (self._dialled, self._accepted):
-            for key in [key for key in known if key[0] == name]:
-                del known[key]
+        self.transfers.break_all_of(name)
         self.simulation.kill(name)
-
-    def _send(self, transfer: Transfer) -> None:
-        if transfer.opened and not transfer.broken:
-            data = self.rng.randbytes(self.rng.randrange(CHUNK))
-            transfer.sent += data
-            self.simulation.nodes[transfer.dialer].streams.write(transfer.number, data)
-            self.simulation.settle(transfer.dialer)
 
 
 def run(seed: int, nodes: int, steps: int) -> None:
