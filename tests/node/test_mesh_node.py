@@ -14,6 +14,7 @@ from running_mesh import dialling, joined_streams, listening, read_all, routes, 
 
 from receptor.backends import tcp
 from receptor.errors import UnreachableError
+from receptor.netceptor.effects import Effect
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.messages import MESSAGE_EXPIRED, RoutingUpdate, WorkCommand, encode_routing_update
@@ -488,3 +489,21 @@ def test_stop_sends_what_is_queued_before_it_closes_the_links(run: EventLoop) ->
         assert ROUTING_UPDATE in session.kinds
 
     run(main())
+
+
+def test_a_defect_of_the_core_is_logged_and_the_mesh_goes_on(
+    run: EventLoop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, _):
+
+            def fail_once(now: float) -> list[Effect]:
+                monkeypatch.undo()
+                raise RuntimeError("nobody has thought of this")
+
+            monkeypatch.setattr(foo.core, "poll", fail_once)
+            assert (await foo.ping("bar")).problem is None
+
+    run(main())
+    assert "a defect of this program, please report it; the mesh goes on" in caplog.text
+    assert "nobody has thought of this" in caplog.text

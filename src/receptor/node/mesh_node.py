@@ -43,6 +43,9 @@ from receptor.node.mesh_stream import MeshStream
 
 MOST_ROUTES_IN_LOG = 50
 
+DEFECT_PAUSE = 0.1
+"""Seconds until the mesh core is asked again after it has failed."""
+
 logger = logging.getLogger("receptor.netceptor")
 
 _LEVELS = {
@@ -190,6 +193,14 @@ class MeshNode:
     def pump(self) -> None:
         """Carry out what the core wants done now, and plan its next call."""
         self._unplan()
+        try:
+            self._carry_out_all()
+            self._plan()
+        except Exception:  # The boundary to the mesh core: a defect of ours must not leave the node deaf.
+            logger.exception("a defect of this program, please report it; the mesh goes on")
+            self._timer = self._loop.call_later(DEFECT_PAUSE, self.pump)
+
+    def _carry_out_all(self) -> None:
         outgoing: dict[int, list[bytes]] = {}
         for effect in self.core.poll(time.monotonic()):
             if isinstance(effect, Send):
@@ -198,7 +209,6 @@ class MeshNode:
                 self._flush(outgoing)
                 self._carry_out(effect)
         self._flush(outgoing)
-        self._plan()
 
     def _pump_soon(self) -> None:
         if self._soon is None:
