@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from receptor.control.work_commands import LONGEST_WAIT
 from receptor.errors import UnreachableError
 from receptor.node.byte_stream import ByteStream, Carrier, Origin
 from receptor.workceptor.status import State
@@ -185,8 +187,8 @@ class OtherNode:
         self.refusals: dict[str, str] = {}
         """By command: the error to answer with."""
         self.begins_at_once = True
-        self.knows_keys = False
-        """Idempotency keys, as our nodes do. To existing ones each submission is a new one."""
+        self.is_ours = False
+        """It knows idempotency keys, and answers those late who know a unit's state. Existing nodes do neither."""
         self.never_ends_results_of_cancelled = False
         """As older nodes do."""
         self._sessions: dict[asyncio.Task[None], Far] = {}
@@ -299,6 +301,8 @@ class OtherNode:
         elif subcommand == "results":
             await self._results(far, unit, int(command["startpos"]))
         else:
+            if self.is_ours and command.get("knownstate") == unit.state:
+                await self._another_state(unit)
             self._order(far, unit, subcommand)
 
     async def _submit(self, far: Far, command: dict[str, str | int]) -> None:
@@ -311,7 +315,7 @@ class OtherNode:
         except Cut as error:
             if unit.state is State.PENDING:
                 unit.become(State.FAILED, f"Error reading input data: {error}")
-                unit.is_released = self.knows_keys
+                unit.is_released = self.is_ours
             raise
         self._cut_here("with the payload in a queue")
         if unit.state is State.PENDING and not unit.is_released:
@@ -332,7 +336,7 @@ class OtherNode:
 
     async def _keyed_unit(self, command: dict[str, str | int]) -> FarUnit | None:
         """The unit of the same submission, whose payload comes by no other session any more."""
-        if not self.knows_keys:
+        if not self.is_ours:
             return None
         for unit in self.units.values():
             if unit.key == command["idempotencykey"] and not unit.is_released:
@@ -377,6 +381,13 @@ class OtherNode:
                 return
             await changed.wait()
 
+    async def _another_state(self, unit: FarUnit) -> None:
+        known = unit.state
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_WAIT):
+                while unit.state is known and not unit.is_released:
+                    await unit.changed.wait()
+
     def _goes_on(self, unit: FarUnit) -> bool:
         return self.never_ends_results_of_cancelled and unit.state is State.CANCELED
 
@@ -389,7 +400,7 @@ class OtherNode:
                 StdoutSize=len(unit.stdout),
                 WorkType="echo",
                 ExtraData=None,
-                **({"IdempotencyKey": unit.key} if self.knows_keys else {}),
+                **({"IdempotencyKey": unit.key} if self.is_ours else {}),
                 **({"Process": unit.process} if unit.state.is_final and unit.process is not None else {}),
             )
         elif subcommand == "cancel":

@@ -22,6 +22,7 @@ from receptor.control.commands import (
     parse,
 )
 from receptor.errors import CommandError
+from receptor.workceptor.status import State
 
 WORDS: dict[str, Command] = {
     "status": ShowStatus(),
@@ -63,6 +64,10 @@ JSON: list[tuple[dict[str, object], Command]] = [
     ({"command": "work", "subcommand": "list"}, WorkList()),
     ({"command": "work", "subcommand": "LIST", "unitid": "abcd1234"}, WorkList("abcd1234")),
     ({"command": "work", "subcommand": "status", "unitid": "abcd1234"}, WorkStatus("abcd1234")),
+    (
+        {"command": "work", "subcommand": "status", "unitid": "abcd1234", "knownstate": 1},
+        WorkStatus("abcd1234", State.RUNNING),
+    ),
     ({"command": "work", "subcommand": "cancel", "unitid": "abcd1234"}, WorkCancel("abcd1234")),
     (
         {"command": "work", "subcommand": "cancel", "unitid": "abcd1234", "signature": "token"},
@@ -172,6 +177,8 @@ def test_json(fields: dict[str, object], command: Command) -> None:
         '{"command": "work", "subcommand": "nonsense"}': "Unknown command work 'nonsense'",
         '{"command": "work", "subcommand": "status"}': "lacks 'unitid'",
         '{"command": "work", "subcommand": "status", "unitid": 5}': "'unitid' must be a string",
+        '{"command": "work", "subcommand": "status", "unitid": "a", "knownstate": 5}': "knownstate must be",
+        '{"command": "work", "subcommand": "status", "unitid": "a", "knownstate": "1"}': "knownstate must be",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": true}': "start position",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": 1.5}': "start position",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": 1e300}': "start position",

@@ -18,6 +18,7 @@ from running_mesh import running
 from scripted_stream import FAR_CLIENT, Script, ScriptedStream
 
 from receptor.config.actions import WorkCommand
+from receptor.control import work_commands
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
 from receptor.control.work_commands import WorkCommands
 from receptor.errors import CommandError, UnknownUnit
@@ -96,7 +97,7 @@ class Node:
         return output
 
     async def state(self, unit_id: str) -> tuple[State, str]:
-        status = await self.commands.status(WorkStatus(unit_id))
+        status = await self.commands.status(WorkStatus(unit_id), ScriptedStream())
         return status.state, status.detail
 
 
@@ -121,7 +122,7 @@ def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: 
             assert await foo.results(unit_id) == b"hello\0world"
             assert await foo.results(unit_id, 6) == b"world"
             assert await foo.results(unit_id, 1000) == b""
-            status = await foo.commands.status(WorkStatus(unit_id))
+            status = await foo.commands.status(WorkStatus(unit_id), ScriptedStream())
             assert msgspec.to_builtins(status) == {
                 "State": 2,
                 "StateName": "Succeeded",
@@ -140,7 +141,7 @@ def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: 
             assert await foo.commands.release(WorkRelease(unit_id), ScriptedStream()) == {"released": unit_id}
             assert await foo.commands.list(WorkList()) == {}
             with pytest.raises(UnknownUnit, match=f"unknown work unit {unit_id}"):
-                await foo.commands.status(WorkStatus(unit_id))
+                await foo.commands.status(WorkStatus(unit_id), ScriptedStream())
             assert not (data_folder / unit_id).exists()
 
     run(main())
@@ -152,6 +153,44 @@ def test_a_command_that_fails_says_how(run: EventLoop, data_folder: Path) -> Non
             unit_id = await foo.submit("fail")
             assert await foo.results(unit_id) == b"before\n"
             assert await foo.state(unit_id) == (State.FAILED, "exit status 7")
+
+    run(main())
+
+
+def test_who_knows_the_state_is_answered_when_it_changes(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("nap")
+            stream = ScriptedStream()
+            at_once = await foo.commands.status(WorkStatus(unit_id, State.PENDING), stream)
+            assert at_once.state is State.RUNNING
+            waiting = asyncio.create_task(foo.commands.status(WorkStatus(unit_id, State.RUNNING), stream))
+            await foo.commands.cancel(WorkCancel(unit_id), ScriptedStream())
+            assert (await waiting).state is State.CANCELED
+            leaving = asyncio.create_task(foo.commands.status(WorkStatus(unit_id, State.CANCELED), stream))
+            await asyncio.sleep(0)
+            stream.has_left.set()
+            with pytest.raises(ConnectionResetError):
+                await leaving
+            releasing = asyncio.create_task(foo.commands.status(WorkStatus(unit_id, State.CANCELED), ScriptedStream()))
+            await asyncio.sleep(0)
+            await foo.commands.release(WorkRelease(unit_id), ScriptedStream())
+            with pytest.raises(UnknownUnit):
+                await releasing
+
+    run(main())
+
+
+def test_who_knows_the_state_is_answered_after_a_while_in_any_case(
+    run: EventLoop, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(work_commands, "LONGEST_WAIT", 0.05)
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("nap")
+            status = await foo.commands.status(WorkStatus(unit_id, State.RUNNING), ScriptedStream())
+            assert status.state is State.RUNNING
+            await foo.commands.cancel(WorkCancel(unit_id), ScriptedStream())
 
     run(main())
 
@@ -312,7 +351,7 @@ def test_work_for_a_node_out_of_reach_waits(run: EventLoop, data_folder: Path) -
             submit = WorkSubmit(node="bar", work_type="cat", ttl="1h", parameters={"params": "x"})
             answer = await foo.commands.submit(submit, stream, unheard)
             assert answer.result == "Job Submitted"
-            status = msgspec.to_builtins(await foo.commands.status(WorkStatus(answer.unitid)))
+            status = msgspec.to_builtins(await foo.commands.status(WorkStatus(answer.unitid), ScriptedStream()))
             assert status["StateName"] == "Pending"
             assert status["WorkType"] == "remote"
             extra = status["ExtraData"]
@@ -343,7 +382,7 @@ def test_the_same_key_again_is_the_same_unit(run: EventLoop, data_folder: Path) 
             assert await foo.commands.submit(keyed(), again, unheard) == first
             assert again.lines == [f"Work unit created with ID {first.unitid}. Send stdin data and EOF."]
             assert await foo.results(first.unitid) == b"payload"
-            status = await foo.commands.status(WorkStatus(first.unitid))
+            status = await foo.commands.status(WorkStatus(first.unitid), ScriptedStream())
             assert status.idempotency_key == "k1"
             assert len(foo.workceptor.units) == 1
 

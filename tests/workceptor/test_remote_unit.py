@@ -323,15 +323,15 @@ class TestOutOfReach:
 
 
 BREAKS = ["before submit", "after unit", "in payload", "after submit"]
-WITH_AND_WITHOUT_KEYS = pytest.mark.parametrize("knows_keys", [False, True], ids=["existing", "ours"])
+EXISTING_AND_OURS = pytest.mark.parametrize("is_ours", [False, True], ids=["existing", "ours"])
 
 
 class TestABrokenSubmission:
     @pytest.mark.parametrize("place", BREAKS)
-    @WITH_AND_WITHOUT_KEYS
-    def test_is_not_lost_and_does_not_run_twice(self, play: Play, place: str, knows_keys: bool) -> None:
+    @EXISTING_AND_OURS
+    def test_is_not_lost_and_does_not_run_twice(self, play: Play, place: str, is_ours: bool) -> None:
         async def story(here: Here) -> None:
-            here.other.knows_keys = knows_keys
+            here.other.is_ours = is_ours
             here.other.troubles = [place]
             await here.submit()
             await here.run_to_the_end()
@@ -343,10 +343,10 @@ class TestABrokenSubmission:
         play(story)
 
     @pytest.mark.parametrize("place", BREAKS)
-    @WITH_AND_WITHOUT_KEYS
-    def test_with_a_restart_right_then(self, play: Play, place: str, knows_keys: bool) -> None:
+    @EXISTING_AND_OURS
+    def test_with_a_restart_right_then(self, play: Play, place: str, is_ours: bool) -> None:
         async def story(here: Here) -> None:
-            here.other.knows_keys = knows_keys
+            here.other.is_ours = is_ours
             here.other.troubles = [place]
             await here.submit()
             await here.restart()
@@ -425,7 +425,7 @@ class TestIdempotencyKeys:
     @pytest.mark.parametrize("restarts", [False, True])
     def test_an_answer_that_was_lost_leads_to_the_same_unit(self, play: Play, restarts: bool) -> None:
         async def story(here: Here) -> None:
-            here.other.knows_keys = True
+            here.other.is_ours = True
             await self.cut_off(here, "silent unit")
             assert here.unit.logic.remote.remote_unit_id == ""
             if restarts:
@@ -440,7 +440,7 @@ class TestIdempotencyKeys:
     @pytest.mark.parametrize("restarts", [False, True])
     def test_half_a_payload_is_replaced_in_the_same_unit(self, play: Play, restarts: bool) -> None:
         async def story(here: Here) -> None:
-            here.other.knows_keys = True
+            here.other.is_ours = True
             await self.cut_off(here, "silent payload")
             assert here.unit.logic.remote.remote_unit_id == "there001"
             if restarts:
@@ -456,7 +456,7 @@ class TestIdempotencyKeys:
 
     def test_a_payload_that_arrived_is_not_run_again(self, play: Play) -> None:
         async def story(here: Here) -> None:
-            here.other.knows_keys = True
+            here.other.is_ours = True
             here.other.begins_at_once = False
             here.other.troubles = ["after submit", "before status"]
             await here.submit()
@@ -470,7 +470,7 @@ class TestIdempotencyKeys:
         """It was still waiting when it was looked at."""
 
         async def story(here: Here) -> None:
-            here.other.knows_keys = True
+            here.other.is_ours = True
             here.other.troubles = ["with the payload in a queue"]
             await here.submit()
             await here.other.asked("status")
@@ -495,7 +495,7 @@ class TestIdempotencyKeys:
 
     def test_a_cancelled_unit_is_not_submitted_once_more(self, play: Play) -> None:
         async def story(here: Here) -> None:
-            here.other.knows_keys = True
+            here.other.is_ours = True
             await self.cut_off(here, "silent payload")
             assert await here.unit.cancel()
             await here.end()
@@ -611,6 +611,28 @@ class TestFollow:
             assert here.other.count("status") < 110
             assert here.other.count("results") == 1
             assert len(here.other.dialled_at) == 3
+
+        play(story)
+
+    def test_a_quiet_unit_of_a_node_of_ours_is_hardly_asked_after(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_ours = True
+            await here.submit()
+            await asyncio.sleep(100)
+            assert here.other.count("status") < 10
+            assert len(here.other.dialled_at) == 3
+
+        play(story)
+
+    def test_a_node_of_ours_tells_of_the_end_at_once(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_ours = True
+            await here.submit()
+            await asyncio.sleep(100)
+            here.other.unit.succeed()
+            ended = now()
+            await here.end()
+            assert now() == ended
 
         play(story)
 
@@ -771,12 +793,12 @@ class TestAFullDisk:
 
         play(story)
 
-    @WITH_AND_WITHOUT_KEYS
-    def test_that_does_not_take_the_id_of_the_remote_unit(self, play: Play, knows_keys: bool) -> None:
+    @EXISTING_AND_OURS
+    def test_that_does_not_take_the_id_of_the_remote_unit(self, play: Play, is_ours: bool) -> None:
         """Nothing runs of which this node would know nothing after a restart."""
 
         async def story(here: Here) -> None:
-            here.other.knows_keys = knows_keys
+            here.other.is_ours = is_ours
             here.other.is_reachable = False
             await here.submit()
             draft = here.folder.path / "status.new"
@@ -1193,15 +1215,15 @@ class TestEnd:
 
 
 @pytest.mark.parametrize("seed", range(40))
-@WITH_AND_WITHOUT_KEYS
-def test_any_order_of_troubles(play: Play, seed: int, knows_keys: bool) -> None:
+@EXISTING_AND_OURS
+def test_any_order_of_troubles(play: Play, seed: int, is_ours: bool) -> None:
     """Whatever breaks and restarts: it runs once, and every byte of the output arrives once."""
     rng = random.Random(seed)
     places = [*BREAKS, "silent unit", "silent payload", "with the payload in a queue"]
     places += ["before status", "before results", "in results", "before release", "after release"]
 
     async def story(here: Here) -> None:
-        here.other.knows_keys = knows_keys
+        here.other.is_ours = is_ours
         here.other.troubles = rng.choices(places, k=3)
         submitting = asyncio.create_task(here.submit())
         sent = b""

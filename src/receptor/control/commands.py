@@ -12,6 +12,7 @@ import msgspec
 
 from receptor.errors import CommandError
 from receptor.identifiers import is_unit_id
+from receptor.workceptor.status import State
 
 LONGEST_KEY = 128
 """Characters of the longest idempotency key."""
@@ -78,9 +79,10 @@ class WorkList:
 
 @dataclass(frozen=True, slots=True)
 class WorkStatus:
-    """``work status``: the status of a unit."""
+    """``work status``: the status of a unit; as long as it is in a state that the client knows, not at once."""
 
     unit_id: str
+    known_state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,8 @@ def _work_from_json(name: str, fields: _Fields) -> Command:
         case "list" if "unitid" not in fields:
             return WorkList()
         case "list" | "status" | "results" | "cancel" | "release" | "force-release":
+            if name == "status":
+                return WorkStatus(_unit_id(_text(fields, "unitid")), _known_state(fields))
             start = _position(fields.get("startpos", 0))
             return _work_on_unit(name, _unit_id(_text(fields, "unitid")), start, _text(fields, "signature", ""))
         case _:
@@ -262,6 +266,14 @@ def _idempotency_key(fields: _Fields) -> str:
     if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise CommandError(f"idempotencykey must be at most {LONGEST_KEY} printable ASCII characters")
     return key
+
+
+def _known_state(fields: _Fields) -> State | None:
+    state = fields.get("knownstate")
+    try:
+        return None if state is None else msgspec.convert(state, State)
+    except msgspec.ValidationError:
+        raise CommandError("knownstate must be the number of a state, 0 to 4") from None
 
 
 def _requested_fields(fields: _Fields) -> tuple[str, ...] | None:

@@ -60,7 +60,7 @@ class Dispatcher:
                 units = await self._work.list(command)
                 return {unit: status for unit, status in units.items() if self._access.may_see(unit, stream.origin)}
             case WorkStatus():
-                return await self._work.status(command)
+                return await self._work.status(command, stream)
             case WorkResults():
                 await self._work.results(command, stream)
                 return None

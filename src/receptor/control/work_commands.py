@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from receptor.control.answers import SubmitAnswer
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
-from receptor.errors import CommandError, NotAllowed
+from receptor.errors import CommandError, NotAllowed, UnknownUnit
 from receptor.identifiers import is_localhost
 from receptor.node.byte_stream import ByteStream, Origin, while_there
 from receptor.workceptor.results import follow
@@ -19,6 +19,9 @@ from receptor.workceptor.tokens import Deed, Verifier, submit_deed
 from receptor.workceptor.unit import Unit
 from receptor.workceptor.work import CommandWork, RemoteWork, Work
 from receptor.workceptor.workceptor import Workceptor
+
+LONGEST_WAIT = 20.0
+"""Seconds after which a client that waits for another state is answered in any case: so it knows that we live."""
 
 
 class WorkCommands:
@@ -50,9 +53,17 @@ class WorkCommands:
             units = [self._workceptor.get(command.unit_id)]
         return {unit.unit_id: await _answer(unit) for unit in units}
 
-    async def status(self, command: WorkStatus) -> StatusAnswer:
-        """The status of a unit."""
-        return await _answer(self._workceptor.get(command.unit_id))
+    async def status(self, command: WorkStatus, stream: ByteStream) -> StatusAnswer:
+        """The status of a unit; while it is in the state that the client knows, only after LONGEST_WAIT."""
+        unit = self._workceptor.get(command.unit_id)
+        if command.known_state is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_WAIT), while_there(stream):
+                    while unit.shown.state is command.known_state and not unit.is_removed:
+                        await unit.changed_since(unit.version)
+        if unit.is_removed:
+            raise UnknownUnit(command.unit_id)
+        return await _answer(unit)
 
     async def results(self, command: WorkResults, stream: ByteStream) -> None:
         """Stream the output of a unit until it has ended."""

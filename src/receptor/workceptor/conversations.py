@@ -89,9 +89,15 @@ async def submit(
     await _line(stream)
 
 
-async def ask_status(stream: ControlStream, unit_id: str) -> Report:
-    """The status of a unit; may be asked again and again on one stream."""
-    await _command(stream, {"command": "work", "subcommand": "status", "unitid": unit_id})
+async def ask_status(stream: ControlStream, unit_id: str, known_state: State | None = None) -> Report:
+    """The status of a unit; may be asked again and again on one stream.
+
+    A node of ours answers late as long as the unit is in the state that we know; existing nodes answer at once.
+    """
+    fields: dict[str, str | int] = {"command": "work", "subcommand": "status", "unitid": unit_id}
+    if known_state is not None:
+        fields["knownstate"] = known_state.value
+    await _command(stream, fields)
     answer = await _line(stream)
     try:
         report = decode_report(answer.encode())
@@ -137,7 +143,7 @@ async def _order(stream: ControlStream, subcommand: str, unit_id: str, signature
 
 
 async def _command(
-    stream: ControlStream, fields: Mapping[str, str], signature: str = "", start: int | None = None
+    stream: ControlStream, fields: Mapping[str, str | int], signature: str = "", start: int | None = None
 ) -> None:
     everything: dict[str, str | int] = {**fields}
     if signature:

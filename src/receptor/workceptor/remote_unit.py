@@ -30,7 +30,7 @@ ORDER_TIME = 8.0
 
 FIRST_STATUS_INTERVAL = 0.05
 STATUS_INTERVAL = 1.0
-"""Seconds between two requests for the status, when nothing suggests to ask sooner."""
+"""Seconds between two requests for the status to a node that answers at once, when nothing suggests to ask sooner."""
 
 logger = logging.getLogger("receptor.workceptor")
 
@@ -292,8 +292,9 @@ class RemoteWorkUnit(Unit):
         interval = FIRST_STATUS_INTERVAL
         while True:
             self._output_ended.clear()
+            asked_at, known = asyncio.get_running_loop().time(), self.logic.status.state
             async with asyncio.timeout(ANSWER_TIME):
-                report = await conversations.ask_status(stream, self.logic.remote.remote_unit_id)
+                report = await conversations.ask_status(stream, self.logic.remote.remote_unit_id, known)
             if report.process is not None and self.end is None:
                 await self._note_end(report.process)
             self.logic.status_received(report.status)
@@ -301,9 +302,11 @@ class RemoteWorkUnit(Unit):
             await self._sync()
             if self.status.state.is_final:
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(interval):
-                    await self._output_ended.wait()
+            if report.status.state is known:
+                # An existing node answers at once, and is asked again after a while.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(asked_at + interval):
+                        await self._output_ended.wait()
             interval = min(interval * 2, STATUS_INTERVAL)
 
     async def _note_end(self, process: ProcessAnswer) -> None:
