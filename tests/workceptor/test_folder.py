@@ -98,9 +98,17 @@ def test_what_is_acknowledged_reaches_the_disk_itself_if_it_is_to_survive_a_loss
     with unit.open_stdin_for_writing() as stdin:
         if unit.survives_power:
             unit.settle(stdin)
+    unit.settle_output()
     unit.write_status(b"new")
     made = ["status", "status.lock", "stdin", "stdout", ".new-unit0001", tmp_path.name]
-    assert synced == ([] if durability is Durability.PROCESS else [*made, "stdin", "status.new", "unit0001"])
+    assert synced == ([] if durability is Durability.PROCESS else [*made, "stdin", "stdout", "status.new", "unit0001"])
+
+
+def test_there_is_no_output_to_settle(tmp_path: Path) -> None:
+    unit = UnitFolder(tmp_path / "unit0001", Durability.POWER)
+    unit.create(b"")
+    unit.stdout_file.unlink()
+    unit.settle_output()
 
 
 def test_no_data_folder(tmp_path: Path) -> None:

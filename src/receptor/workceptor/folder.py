@@ -152,6 +152,16 @@ class UnitFolder:
         with operating_errors(Path(file.name)):
             os.fsync(file.fileno())
 
+    def settle_output(self) -> None:
+        """All of the output so far survives a loss of power, where that was asked for.
+
+        Takes long after much output: not for the thread that serves all units.
+        """
+        if not self.survives_power:
+            return
+        with operating_errors(self.stdout_file), suppress(FileNotFoundError), self.stdout_file.open("rb") as stdout:
+            os.fsync(stdout.fileno())
+
     def was_begun(self) -> bool:
         """Whether the runner ever set about to start the command; if not, it certainly never ran."""
         with operating_errors(self.process_file):
