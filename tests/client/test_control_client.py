@@ -302,6 +302,21 @@ def test_an_abandoned_unit_is_released_while_the_node_still_waits_for_the_payloa
         upload.abandon()
 
 
+def test_an_abandoned_unit_with_a_key_is_not_released_as_it_may_run_already(node: FakeNode) -> None:
+    def session(peer: Peer) -> None:
+        peer.greet()
+        peer.command()
+        peer.say(CREATED)
+        assert peer.rest() == b"half"
+
+    node.plays(session)
+    with client_of(node) as client:
+        upload = client.submit(Submission("sort", idempotency_key="k1"))
+        upload.send(b"half")
+        upload.abandon()
+    assert [command["subcommand"] for command in node.commands] == ["submit"]
+
+
 def test_results_as_they_come(node: FakeNode) -> None:
     got_first = threading.Event()
 

@@ -216,6 +216,52 @@ def test_ctrl_c_within_the_payload_releases_the_unit_before_half_of_it_runs(
     assert "Unit a1, which had only part of it, is released" in ran.errors
 
 
+def test_ctrl_c_within_a_repeated_submission_leaves_the_unit_that_may_run_already(
+    node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+
+    def upload(peer: Peer) -> None:
+        peer.greet()
+        peer.command()
+        peer.say(CREATED)
+        assert peer.some(4) == b"half"
+        signal.pthread_kill(main_thread, signal.SIGINT)
+        assert peer.rest() == b""
+
+    node.plays(upload)
+    reader, writer = os.pipe()
+    os.write(writer, b"half")
+    with open(reader) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        ran = ctl("work", "submit", "cat", "--idempotency-key", "k1", "-p", "-")
+    os.close(writer)
+    assert (ran.exit_code, ran.output) == (130, b"")
+    assert "unit a1 may run since an earlier submission with its key; submit again with the same key" in ran.errors
+    assert "released" not in ran.errors
+    assert len(node.commands) == 1
+
+
+def test_an_unreadable_payload_of_a_repeated_submission_leaves_the_unit(
+    node: FakeNode, ctl: Receptorctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def session(peer: Peer) -> None:
+        peer.greet()
+        peer.command()
+        peer.say(CREATED)
+        assert peer.rest() == b""
+
+    node.plays(session)
+    with open(tmp_path / "write-only", "w") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        ran = ctl("work", "submit", "cat", "--idempotency-key", "k1", "-p", "-")
+    assert ran.exit_code == 101
+    assert "can't read the payload to its end" in ran.errors
+    assert "submit again with the same key" in ran.errors
+    assert len(node.commands) == 1
+
+
 def test_ctrl_c_while_the_node_starts_the_unit_leaves_it(node: FakeNode, ctl: Receptorctl) -> None:
     main_thread = threading.main_thread().ident
     assert main_thread is not None

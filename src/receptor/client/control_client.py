@@ -182,7 +182,7 @@ class ControlClient:
         if created is None:
             raise _refusal(answer)
         self._connection = None
-        return Upload(self, connection, created[1])
+        return Upload(self, connection, created[1], has_key=bool(submission.idempotency_key))
 
     def results(self, unit_id: str, start: int = 0) -> Iterator[bytes]:
         """The unit's output from that byte on, as it comes, until the node ends the stream; waits for ever.
@@ -206,10 +206,12 @@ class Upload:
     Either ``send`` and ``finish``, or ``abandon``; the connection is closed in both cases, and if it breaks.
     """
 
-    def __init__(self, client: ControlClient, connection: Connection, unit_id: str) -> None:
+    def __init__(self, client: ControlClient, connection: Connection, unit_id: str, *, has_key: bool) -> None:
         self._client = client
         self._connection = connection
         self.unit_id = unit_id
+        self.has_key = has_key
+        """Whether the unit has an idempotency key, so that it may be one which runs since an earlier submission."""
 
     def send(self, payload: bytes | BinaryIO) -> None:
         """Send the payload in chunks as they come; nothing of a file may have been read through its buffer.
@@ -248,10 +250,13 @@ class Upload:
     def abandon(self) -> None:
         """Release the unit while the node still waits for its payload, so that half of one never runs.
 
-        Raises ReceptorError if the node can't be asked to; the unit then gets an aborted connection.
+        One with an idempotency key is not released, as it may run since an earlier submission: the connection is
+        aborted, and a node that knows such keys starts nothing. Raises ReceptorError if the node can't be asked to
+        release; the unit then gets an aborted connection.
         """
         try:
-            self._client.end_unit("release", self.unit_id)
+            if not self.has_key:
+                self._client.end_unit("release", self.unit_id)
         finally:
             self._connection.abort()
 

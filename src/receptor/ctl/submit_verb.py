@@ -81,6 +81,11 @@ def _abandon(settings: Settings, upload: Upload) -> str:
     except ReceptorError as error:
         command = settings.command_line("work", "release", upload.unit_id)
         return f"Unit {upload.unit_id} has only part of it and could not be released ({error}): {command}"
+    if upload.has_key:
+        return (
+            f"Nothing was started now, but unit {upload.unit_id} may run since an earlier submission with its key; "
+            "submit again with the same key"
+        )
     return f"Unit {upload.unit_id}, which had only part of it, is released; nothing was run"
 
 
