@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import cast
 
-from receptor.backends.accepting import Acceptor, tcp_sockets
+from receptor.accepting import Acceptor, tcp_sockets
 from receptor.backends.session import SessionOwner
 from receptor.errors import OperatingError
 from receptor.netceptor.framing import Framer, frames
@@ -105,7 +105,7 @@ class TcpListener:
                 " choose another port or bindaddr, or stop what uses it"
             ) from None
         name = f"tcp-listener {self._address}:{self.port}"
-        self._acceptor = Acceptor(name, self._sockets, self._accepted)
+        self._acceptor = Acceptor(name, self._sockets, self._session)
         logger.info("listening for neighbours on TCP %s:%d", self._address, self.port)
 
     @property
@@ -119,10 +119,8 @@ class TcpListener:
         if self._acceptor is not None:
             await self._acceptor.stop()
 
-    async def _accepted(self, connection: socket.socket) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(lambda: TcpSession(self._owner, self._terms, dialled=False), connection)
+    def _session(self) -> TcpSession:
+        return TcpSession(self._owner, self._terms, dialled=False)
 
 
 class TcpDialer:

@@ -7,20 +7,51 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
+from receptor.accepting import BACKLOG, Acceptor, tcp_sockets
 from receptor.errors import OperatingError
 from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, ByteStream, Carrier, Origin, SocketStream
 from receptor.node.hang_ups import HangUps
 
 LONGEST_SOCKET_PATH = 107
-BACKLOG = 512
 
 logger = logging.getLogger("receptor.control")
 
-SessionHandler = Callable[[ByteStream], Awaitable[None]]
+SessionHandler = Callable[[ByteStream], Coroutine[None, None, None]]
+
+
+class _Clients:
+    """Serves each client of a listening socket in a task of its own."""
+
+    def __init__(self, name: str, sockets: Sequence[socket.socket], carrier: Carrier, handler: SessionHandler) -> None:
+        self._carrier = carrier
+        self._handler = handler
+        self._hang_ups = HangUps()
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._acceptor = Acceptor(name, sockets, self._protocol)
+
+    async def stop(self) -> None:
+        """Accept no more. The sessions go on."""
+        await self._acceptor.stop()
+        self._hang_ups.close()
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(CHUNK), self._connected)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        stream = SocketStream(reader, writer, self._origin(writer), self._hang_ups)
+        session = asyncio.create_task(self._handler(stream), name=f"serve {stream.origin}")
+        self._sessions.add(session)
+        session.add_done_callback(self._sessions.discard)
+
+    def _origin(self, writer: asyncio.StreamWriter) -> Origin:
+        if self._carrier is Carrier.UNIX:
+            return LOCAL_CLIENT
+        address = writer.get_extra_info("peername")
+        host, name = (address[0], f"{address[0]}:{address[1]}") if address else ("", "a client that is gone")
+        return Origin(self._carrier, host, name)
 
 
 class UnixListener:
@@ -31,8 +62,7 @@ class UnixListener:
         self._permissions = permissions
         self._handler = handler
         self._lock = -1
-        self._server: asyncio.Server | None = None
-        self._hang_ups = HangUps()
+        self._clients: _Clients | None = None
 
     async def start(self) -> None:
         """Listen. Raises OperatingError if the path can't be used or another daemon has it."""
@@ -43,22 +73,19 @@ class UnixListener:
             )
         try:
             self._take_lock()
-            listening = self._bind()
-            self._server = await asyncio.start_unix_server(
-                self._connected, sock=listening, limit=CHUNK, backlog=BACKLOG
-            )
+            name = f"control service on {self._path}"
+            self._clients = _Clients(name, [self._listen()], Carrier.UNIX, self._handler)
         except OSError as error:
             raise OperatingError(
                 f"the control socket {self._path} can't be made: {error.strerror or error};"
                 " check that its folder exists and may be written"
             ) from None
-        logger.info("control service on %s", self._path)
+        logger.info("%s", name)
 
     async def stop(self) -> None:
         """Accept no more, and remove the socket."""
-        self._hang_ups.close()
-        if self._server is not None:
-            self._server.close()
+        if self._clients is not None:
+            await self._clients.stop()
             self._path.unlink(missing_ok=True)
         if self._lock >= 0:
             os.close(self._lock)
@@ -77,8 +104,8 @@ class UnixListener:
             ) from None
         self._lock = lock
 
-    def _bind(self) -> socket.socket:
-        """A socket at the path that does not listen yet: nobody gets in before it has its permissions."""
+    def _listen(self) -> socket.socket:
+        """A listening socket at the path. Nobody gets in before it has its permissions."""
         if self._path.exists() and not self._path.is_socket():
             raise OperatingError(
                 f"the control socket can't be made: {self._path} exists and is no socket;"
@@ -89,14 +116,12 @@ class UnixListener:
         try:
             listening.bind(str(self._path))
             os.chmod(self._path, self._permissions)
+            listening.listen(BACKLOG)
         except OSError:
             listening.close()
             raise
         listening.setblocking(False)
         return listening
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _serve(self._handler, SocketStream(reader, writer, LOCAL_CLIENT, self._hang_ups))
 
 
 class TcpControlListener:
@@ -106,36 +131,22 @@ class TcpControlListener:
         self._host = host
         self._port = port
         self._handler = handler
-        self._server: asyncio.Server | None = None
-        self._hang_ups = HangUps()
+        self._clients: _Clients | None = None
 
     async def start(self) -> None:
         """Listen. Raises OperatingError if the port can't be had."""
         try:
-            self._server = await asyncio.start_server(
-                self._connected, self._host, self._port, limit=CHUNK, backlog=BACKLOG
-            )
+            name = f"control service on TCP {self._host}:{self._port}"
+            sockets = await tcp_sockets(self._host, self._port)
+            self._clients = _Clients(name, sockets, Carrier.TCP, self._handler)
         except OSError as error:
             raise OperatingError(
                 f"the control service can't listen on {self._host}:{self._port}: {error.strerror or error};"
                 " choose another tcplisten, or stop what uses it"
             ) from None
-        logger.info("control service on TCP %s:%d", self._host, self._port)
+        logger.info("%s", name)
 
     async def stop(self) -> None:
         """Accept no more."""
-        self._hang_ups.close()
-        if self._server is not None:
-            self._server.close()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address = writer.get_extra_info("peername")
-        host, name = (address[0], f"{address[0]}:{address[1]}") if address else ("", "a client that is gone")
-        origin = Origin(Carrier.TCP, host, name)
-        await _serve(self._handler, SocketStream(reader, writer, origin, self._hang_ups))
-
-
-async def _serve(handler: SessionHandler, stream: ByteStream) -> None:
-    # Streams of Python 3.11 complain of a task that ends cancelled, as sessions do when the node stops.
-    with suppress(asyncio.CancelledError):
-        await handler(stream)
+        if self._clients is not None:
+            await self._clients.stop()

@@ -1,0 +1,109 @@
+"""Listening sockets that survive a lack of file descriptors, on every event loop.
+
+asyncio's own servers log a hundred tracebacks a second then, and uvloop's say nothing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+BACKLOG = 512
+PAUSE = 1.0
+"""Seconds without accepting after the system had nothing left for a connection."""
+
+QUIET = 60.0
+"""Seconds between two lines in the log about it."""
+
+_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+logger = logging.getLogger("receptor.node")
+
+
+async def tcp_sockets(address: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on a port, one for each address that a host name stands for. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with ExitStack() as opened:
+        sockets = []
+        for family, where in dict.fromkeys((family, where) for family, _, _, _, where in found):
+            # asyncio sends without delay on what is known for TCP by its number, and on nothing else.
+            listening = opened.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
+            listening.setblocking(False)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening.bind(where)
+            listening.listen(BACKLOG)
+            sockets.append(listening)
+        opened.pop_all()
+    return sockets
+
+
+class Acceptor:
+    """Makes a transport of each connection to listening sockets, until it is stopped: as a loop's own servers do."""
+
+    def __init__(
+        self, name: str, sockets: Sequence[socket.socket], protocol: Callable[[], asyncio.BaseProtocol]
+    ) -> None:
+        """``protocol`` makes the one that a connection is handed to."""
+        self._loop = asyncio.get_running_loop()
+        self._name = name
+        self._sockets = sockets
+        self._protocol = protocol
+        self._told_at = float("-inf")
+        self._end_of_pause: asyncio.TimerHandle | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._watch()
+
+    async def stop(self) -> None:
+        """Accept no more, and close the listening sockets. What was accepted has its transport afterwards."""
+        self._unwatch()
+        if self._end_of_pause is not None:
+            self._end_of_pause.cancel()
+        for listening in self._sockets:
+            listening.close()
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+
+    def _watch(self) -> None:
+        for listening in self._sockets:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def _unwatch(self) -> None:
+        for listening in self._sockets:
+            self._loop.remove_reader(listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except OSError as error:
+            if error.errno in _OUT_OF_RESOURCES:
+                self._complain(error)
+                self._unwatch()
+                self._end_of_pause = self._loop.call_later(PAUSE, self._watch)
+            return  # Else the caller has gone before we could accept.
+        connecting = self._loop.create_task(self._connect(connection), name=f"accept on {self._name}")
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, connection)
+        except OSError as error:
+            connection.close()
+            logger.debug("a connection to %s ended at once: %s", self._name, error)
+
+    def _complain(self, error: OSError) -> None:
+        now = self._loop.time()
+        if now >= self._told_at + QUIET:
+            self._told_at = now
+            logger.error(
+                "%s can't accept connections: %s; raise the limit of open files (ulimit -n). It goes on trying",
+                self._name,
+                error.strerror,
+            )

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from event_loops import EventLoop, ImpatientLoop
+from receptor_process import free_port
+
+from receptor.accepting import PAUSE, Acceptor, tcp_sockets
+
+SHORT_OF_DESCRIPTORS = """
+    import asyncio, logging, os, resource, sys, time
+    from pathlib import Path
+    import uvloop
+    from backend_kinds import FakeOwner
+    from receptor import accepting
+    from receptor.backends.tcp import TcpListener
+    from receptor.control.listeners import TcpControlListener, UnixListener
+    from receptor.netceptor.links import LinkTerms
+
+    loop, kind, address = sys.argv[1:]
+
+    class Owner(FakeOwner):
+        def packets_received(self, number, packets):
+            self.sessions[number - 100].session.send(packets)
+
+    async def echo(stream):
+        while data := await stream.read():
+            await stream.write(data)
+        await stream.finish()
+
+    LISTENERS = {
+        "tcp-listener": lambda: TcpListener(Owner(), "127.0.0.1", int(address), LinkTerms()),
+        "control over TCP": lambda: TcpControlListener("127.0.0.1", int(address), echo),
+        "control socket": lambda: UnixListener(Path(address), 0o600, echo),
+    }
+
+    async def main():
+        listener = LISTENERS[kind]()
+        await listener.start()
+        in_use = len(os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 20, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        await listener.stop()
+
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    accepting.PAUSE = 0.02
+    (uvloop if loop == "uvloop" else asyncio).run(main())
+    print(time.process_time(), flush=True)
+"""
+
+
+def dial(address: str) -> socket.socket:
+    if not address.isdecimal():
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(10)
+        connection.connect(address)
+        return connection
+    return socket.create_connection(("127.0.0.1", int(address)), timeout=10)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("tcp-listener", "tcp-listener 127.0.0.1:{}"),
+        ("control over TCP", "control service on TCP 127.0.0.1:{}"),
+        ("control socket", "control service on {}"),
+    ],
+)
+def test_a_listener_without_descriptors_waits_and_goes_on_accepting(
+    run: EventLoop, kind: str, name: str, short_folder: Path
+) -> None:
+    address = str(short_folder / "foo.sock" if kind == "control socket" else free_port())
+    listener = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SHORT_OF_DESCRIPTORS), run.kind, kind, address],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parent,
+    )  # fmt: skip
+    with listener:
+        assert listener.stdin is not None
+        assert listener.stdout is not None
+        assert listener.stderr is not None
+        assert listener.stdout.readline() == "ready\n"
+        held = [dial(address) for _ in range(60)]
+        complaint = listener.stderr.readline()
+        for connection in held:
+            connection.close()
+        with dial(address) as late:
+            late.sendall(b"\x04\x00late")
+            assert late.recv(6) == b"\x04\x00late"
+        spent, log = listener.communicate("\n", timeout=10)
+    assert complaint == (
+        f"ERROR {name.format(address)} can't accept connections: Too many open files;"
+        " raise the limit of open files (ulimit -n). It goes on trying\n"
+    )
+    assert log == "", "one line, however long it takes"
+    assert float(spent) < 5.0
+    assert listener.returncode == 0
+
+
+class Accepted(asyncio.Protocol):
+    """Notes the connections of which transports were made."""
+
+    def __init__(self, made: asyncio.Queue[asyncio.BaseTransport]) -> None:
+        self._made = made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._made.put_nowait(transport)
+
+
+def test_a_host_name_may_stand_for_several_addresses(run: EventLoop) -> None:
+    async def main() -> None:
+        sockets = await tcp_sockets("localhost", free_port())
+        assert {one.getsockname()[0] for one in sockets} <= {"127.0.0.1", "::1"}
+        made: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
+        acceptor = Acceptor("test", sockets, lambda: Accepted(made))
+        for one in sockets:
+            with socket.create_connection(one.getsockname()[:2]) as dialled:
+                transport = await made.get()
+                assert transport.get_extra_info("peername") == dialled.getsockname()
+                transport.close()
+        await acceptor.stop()
+        assert all(one.fileno() == -1 for one in sockets)
+
+    run(main())
+
+
+def test_what_is_small_is_sent_without_delay(run: EventLoop) -> None:
+    async def main() -> None:
+        sockets = await tcp_sockets("127.0.0.1", 0)
+        made: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
+        acceptor = Acceptor("test", sockets, lambda: Accepted(made))
+        with socket.create_connection(sockets[0].getsockname()):
+            transport = await made.get()
+            assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+            transport.close()
+        await acceptor.stop()
+
+    run(main())
+
+
+def test_a_failure_with_one_connection_concerns_no_other(run: EventLoop) -> None:
+    async def main() -> None:
+        sockets = await tcp_sockets("127.0.0.1", 0)
+        made: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
+        failures = [ConnectionResetError]
+
+        def all_but_the_first() -> Accepted:
+            if failures:
+                raise failures.pop()
+            return Accepted(made)
+
+        acceptor = Acceptor("test", sockets, all_but_the_first)
+        with (
+            socket.create_connection(sockets[0].getsockname()) as first,
+            socket.create_connection(sockets[0].getsockname()) as second,
+        ):
+            transport = await made.get()
+            assert transport.get_extra_info("peername") == second.getsockname()
+            assert first.recv(1) == b""
+            transport.close()
+        await acceptor.stop()
+
+    run(main())
+
+
+def test_who_was_let_in_before_the_stop_has_a_transport_after_it(run: EventLoop) -> None:
+    async def main() -> None:
+        sockets = await tcp_sockets("127.0.0.1", 0)
+        address = sockets[0].getsockname()
+        made: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
+        let_in = asyncio.Event()
+
+        def protocol() -> Accepted:
+            let_in.set()
+            return Accepted(made)
+
+        acceptor = Acceptor("test", sockets, protocol)
+        with socket.create_connection(address):
+            await let_in.wait()
+            await acceptor.stop()
+            made.get_nowait().close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+
+    run(main())
+
+
+@pytest.fixture
+def no_more_descriptors() -> Iterator[Callable[[], None]]:
+    """Leaves this process without any to spare, when called, until the end of the test."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def use_up() -> None:
+        with socket.socket() as lowest_free:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), hard))
+
+    yield use_up
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_nothing_is_watched_again_after_a_stop_in_a_pause(
+    no_more_descriptors: Callable[[], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[object] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, complaint: complaints.append(complaint))
+        told = asyncio.Event()
+        monkeypatch.setattr(caplog.handler, "emit", lambda _: told.set())
+        sockets = await tcp_sockets("127.0.0.1", 0)
+        acceptor = Acceptor("test", sockets, asyncio.Protocol)
+        with socket.create_connection(sockets[0].getsockname()):
+            no_more_descriptors()
+            await told.wait()
+            await acceptor.stop()
+            await asyncio.sleep(PAUSE)
+
+    with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
+        runner.run(main())
+    assert not complaints
