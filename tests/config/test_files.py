@@ -131,7 +131,7 @@ def test_an_error_names_file_and_line(file: Path) -> None:
 def test_all_errors_are_told_at_once(file: Path) -> None:
     content = "- node: localhost\n- tcp-listener:\n    port: many\n    tls: x\n- udp-listener: 3\n- work-command:\n"
     assert problems_of(file, content) == [
-        "c.yml:1: id must be a name other than 'localhost', without '/', not 'localhost'",
+        "c.yml:1: id must be a name other than 'localhost', without '/' and white space, not 'localhost'",
         "c.yml:3: port must be a whole number from 0 to 65535, not 'many'",
         "c.yml:4: tcp-listener's 'tls' is not supported by this version yet",
         "c.yml:5: 'udp-listener' is not supported by this version yet",
@@ -160,7 +160,10 @@ FORM = "a configuration is a list of actions, such as '- node: foo'"
             "c.yml:2: 'node' and 'id' are at one level; begin each action with '- ', "
             "and indent its keys further than its name",
         ),
-        ("- node:\n    id:\n", "c.yml:2: id must be a name other than 'localhost', without '/', not nothing"),
+        (
+            "- node:\n    id:\n",
+            "c.yml:2: id must be a name other than 'localhost', without '/' and white space, not nothing",
+        ),
         ("- node:\n  - foo\n", "c.yml:2: node takes a value or keys with values, not a list"),
         ("- ? [a]\n  : b\n", "c.yml:1: there must be a single value here, such as a name or a number"),
         (
@@ -181,7 +184,7 @@ FORM = "a configuration is a list of actions, such as '- node: foo'"
         ("- &a [*a]\n", f"c.yml:1: this is no action; {FORM}"),
         (
             "- node: &a {id: *a}\n",
-            "c.yml:1: id must be a name other than 'localhost', without '/', not a map",
+            "c.yml:1: id must be a name other than 'localhost', without '/' and white space, not a map",
         ),
         ("[" * 100_000, "c.yml: the file's lists and maps are nested too deeply"),
         (b"- node: x\n- \xff\n", "c.yml:2: the file must be UTF-8 text, and this line is not"),

@@ -149,7 +149,11 @@ def test_rules_add_up_but_each_stands_alone() -> None:
         ("edge-*", "edge-1", True),
         ("edge-*", "my-edge-1", False),
         ("edge-?", "edge-12", False),
-        ("*", "anything at all\n", True),
+        ("*", "anything-at-all", True),
+        ("*", "bar ", False),
+        ("*", "bar\n", False),
+        ("*", "bar\u2003", False),
+        ("*", "bar\u200b", False),
         ("foo bar", "bar", True),
     ],
 )
@@ -227,6 +231,14 @@ def test_only_own_units_are_reached(kind: type[WorkStatus], origin: Origin, own:
         with pytest.raises(NotAllowed) as refused:
             rules.check(kind(unit_id), origin)
         assert str(refused.value) == str(UnknownUnit(unit_id))
+
+
+@pytest.mark.parametrize("host", ["bar ", " bar", "bar\n", "bar\u2003"])
+def test_a_node_with_almost_the_id_of_another_is_another(host: str) -> None:
+    almost_bar = Origin(Carrier.MESH, host, f"{host}:abcdefgh")
+    rules = policy(rule(Right.ALL, nodes="*", any_units=True))
+    assert not is_allowed(rules, WorkRelease("ofbar"), almost_bar)
+    assert almost_bar.who == f"node {host}"
 
 
 @pytest.mark.parametrize("kind", ON_UNITS)

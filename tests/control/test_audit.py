@@ -171,6 +171,15 @@ def test_no_name_can_pass_for_another_field(log: Log) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("bar ", "bar "), ("bar\n", r"bar\n"), ("bar\u2003", r"bar\u2003"), ("bar\u200b", r"bar\u200b")],
+)
+def test_no_node_can_pass_for_another(log: Log, host: str, shown: str) -> None:
+    carry_out(Reload(), ReloadAnswer(True, ""), Origin(Carrier.MESH, host, host))
+    assert log.lines == [("INFO", "", f'allowed command=reload who="node {shown}" from="{shown}"')]
+
+
 def test_long_names_are_cut(log: Log) -> None:
     carry_out(WorkSubmit(node="n" * 10**6, work_type="w" * 10**6), SubmitAnswer("", "u1"))
     assert len(log.lines[0][2]) < 1000

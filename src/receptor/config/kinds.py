@@ -155,6 +155,11 @@ def _require(fits: bool) -> None:
         raise ValueError
 
 
+def is_unmistakable(name: str) -> bool:
+    """Whether all of a name can be seen: it has no white space, nor other characters that do not print."""
+    return name.isprintable() and " " not in name
+
+
 def _name(text: str) -> str:
     _require(bool(text))
     return text
@@ -163,7 +168,7 @@ def _name(text: str) -> str:
 def _node_id(text: str) -> str:
     # It is also the name of the folder that holds the node's units.
     _require(0 < len(text.encode()) <= _LONGEST_FILE_NAME and text not in (".", "..") and "/" not in text)
-    _require(not is_localhost(text))
+    _require(not is_localhost(text) and is_unmistakable(text))
     return text
 
 
@@ -279,7 +284,7 @@ def _idle_timeout(text: str) -> float:
 
 TEXT = Kind("text", str)
 NAME = Kind("text that isn't empty", _name)
-NODE_ID = Kind("a name other than 'localhost', without '/'", _node_id)
+NODE_ID = Kind("a name other than 'localhost', without '/' and white space", _node_id)
 NODE_IDS = Kind("a list of node ids", _name, many="list")
 SERVICE = Kind("a name of at most 8 bytes other than 'ping' and 'unreach', or '' for none", _service)
 WORK_TYPE = Kind("a name other than 'remote', which is built in", _work_type)

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Protocol
 
-from receptor.config.kinds import Network, Right
+from receptor.config.kinds import Network, Right, is_unmistakable
 from receptor.config.protection import AccessRule
 from receptor.control.commands import (
     Command,
@@ -137,7 +137,8 @@ def _right_to(command: Command) -> Right:
 def _is_for(rule: AccessRule, origin: Origin) -> bool:
     match origin.carrier:
         case Carrier.MESH:
-            return any(fnmatchcase(origin.host, pattern) for pattern in rule.nodes)
+            # Else a node could be listed, and be taken, for another one.
+            return is_unmistakable(origin.host) and any(fnmatchcase(origin.host, pattern) for pattern in rule.nodes)
         case Carrier.TCP:
             return _is_in(origin.host, rule.tcp_clients)
         case Carrier.UNIX:

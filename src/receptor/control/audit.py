@@ -146,7 +146,7 @@ def _described(command: Command) -> tuple[str, Mapping[str, str]]:
 
 
 def _quoted(value: str) -> str:
-    """The value so that where it ends is plain, whatever is in it."""
+    """The value so that all of it can be seen, and where it ends, whatever is in it."""
     if len(value) > _LONGEST_VALUE:
         value = f"{value[:_LONGEST_VALUE]}..."
-    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=not value.isprintable())

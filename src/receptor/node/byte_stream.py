@@ -43,7 +43,8 @@ class Origin:
     @property
     def who(self) -> str:
         """Whose stream it is, the same for all streams of theirs: ``local``, ``tcp 192.0.2.7``, ``node foo``."""
-        return f"{self.carrier.value} {self.host}".strip()
+        # The host as it is: a node may well have the id of another one with a blank at its end.
+        return self.carrier.value if self.is_local else f"{self.carrier.value} {self.host}"
 
     def __str__(self) -> str:
         return self.name
