@@ -31,11 +31,11 @@ class HangUps:
         ours = os.dup(descriptor)
         try:
             if self._epoll is not None:
-                self._waiting[ours] = gone
                 self._epoll.register(ours, 0)  # hang-ups are told in any case
+                self._waiting[ours] = gone
             await gone.wait()
         finally:
-            self._waiting.pop(ours, None)
+            self._forget(ours)
             os.close(ours)
 
     def close(self) -> None:
@@ -48,5 +48,17 @@ class HangUps:
     def _look(self) -> None:
         assert self._epoll is not None
         for descriptor, _ in self._epoll.poll(0):
-            self._epoll.unregister(descriptor)  # or it would be told for ever
-            self._waiting.pop(descriptor).set()
+            gone = self._forget(descriptor)
+            if gone is not None:
+                gone.set()
+
+    def _forget(self, descriptor: int) -> asyncio.Event | None:
+        """Watch a descriptor no more; whom it concerns, if it was still watched.
+
+        The kernel would go on by itself when it is closed: the connection has another descriptor, the transport's. It
+        would tell of the end for ever, under a number that may be another connection's by then.
+        """
+        gone = self._waiting.pop(descriptor, None)
+        if gone is not None and self._epoll is not None:
+            self._epoll.unregister(descriptor)
+        return gone
