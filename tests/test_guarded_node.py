@@ -127,6 +127,25 @@ def test_who_did_what_is_in_the_audit_s_file_whatever_the_log_level(short_folder
         assert "receptor.audit: refused" in foo.log.read_text()
 
 
+def test_who_may_only_connect_does_not_become_the_node(short_folder: Path) -> None:
+    port = free_port()
+    actions: list[Action] = [
+        LOCAL_ONLY,
+        CAT,
+        {"control-service": {"service": "", "tcplisten": f"127.0.0.1:{port}"}},
+        {"access-rule": {"nodes": "*", "allow": "all"}},
+        {"access-rule": {"tcpclients": "127.0.0.1", "allow": "connect"}},
+    ]
+    with node(short_folder, "foo", *actions) as foo:
+        for target in ("localhost", "foo"):
+            refusals = ask_over_tcp(port, f"connect {target} control", "work submit localhost cat")
+            assert [line.split(" on ")[0].split(" of ")[0] for line in refusals] == [
+                "ERROR: tcp 127.0.0.1 may not connect to services",
+                "ERROR: tcp 127.0.0.1 may not submit work",
+            ]
+        assert foo.ask("work list") == {}
+
+
 def test_a_node_without_its_audit_does_not_start(short_folder: Path) -> None:
     with started_node(short_folder, "foo", LOCAL_ONLY, {"audit": {"file": "/nosuch/audit.log"}}) as foo:
         assert foo.process.wait(PATIENCE) == 1

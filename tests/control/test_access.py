@@ -241,6 +241,16 @@ def test_a_node_with_almost_the_id_of_another_is_another(host: str) -> None:
     assert almost_bar.who == f"node {host}"
 
 
+@pytest.mark.parametrize("node", ["foo", "localhost", "LocalHost"])
+@pytest.mark.parametrize("origin", FAR)
+def test_nobody_becomes_this_node_by_connecting_to_it(origin: Origin, node: str) -> None:
+    rules = policy(rule(Right.ALL, nodes="*", clients="0.0.0.0/0", any_units=True))
+    with pytest.raises(NotAllowed, match=rf"^{origin.who} may not connect to services of node foo through itself"):
+        rules.check(Connect(node, "control"), origin)
+    rules.check(Connect(node, "control"), LOCAL_CLIENT)
+    policy().check(Connect(node, "control"), origin)
+
+
 @pytest.mark.parametrize("kind", ON_UNITS)
 def test_units_of_all_are_reached_by_whom_a_rule_lets(kind: type[WorkStatus]) -> None:
     rules = policy(rule(Right.ALL, nodes="*"), rule(Right.ALL, nodes="bar", any_units=True))

@@ -70,6 +70,11 @@ class AccessPolicy:
         """
         if self._is_open_to(origin):
             return
+        if isinstance(command, Connect) and self._is_ours(command.node):
+            raise NotAllowed(
+                f"{origin.who} may not connect to services of node {self._node_id} through itself, where it would then"
+                " pass for that node; give the commands in this session, or connect from another node"
+            )
         if isinstance(command, WorkSubmit):
             self._check_submit(command, origin)
             return
@@ -88,6 +93,9 @@ class AccessPolicy:
         rules = self._rules_that_allow(Right.LIST, origin)
         return unit_id in self._units and _reach(rules, origin, self._units[unit_id])
 
+    def _is_ours(self, node: str) -> bool:
+        return is_localhost(node) or node == self._node_id
+
     def _is_open_to(self, origin: Origin) -> bool:
         return origin.is_local or not self._rules
 
@@ -95,7 +103,7 @@ class AccessPolicy:
         return (rule for rule in self._rules if {right, Right.ALL} & rule.allow and _is_for(rule, origin))
 
     def _check_submit(self, command: WorkSubmit, origin: Origin) -> None:
-        is_ours = is_localhost(command.node) or command.node == self._node_id
+        is_ours = self._is_ours(command.node)
         work_type = command.work_type if is_ours else REMOTE_WORK_TYPE
         if not any(_covers(rule, work_type) for rule in self._rules_that_allow(Right.SUBMIT, origin)):
             deed = f"submit work of type {_shown(work_type)}" if is_ours else f"send work on to {_shown(command.node)}"
