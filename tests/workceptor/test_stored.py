@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -75,6 +77,52 @@ class TestWhatIsThere:
         data_folder.write_text("a file")
         with pytest.raises(OperatingError, match=r"can't be used: .*; check its permissions or set datadir"):
             load(data_folder / made)
+
+
+class TestWhoseDataFolder:
+    """Units in it run as the user of the node."""
+
+    def test_what_is_missing_is_made_so_that_nobody_else_can_write_there(self, tmp_path: Path) -> None:
+        data_folder = tmp_path / "a" / "b" / "node"
+        umask = os.umask(0)
+        try:
+            load(data_folder)
+        finally:
+            os.umask(umask)
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in (data_folder, data_folder.parent, tmp_path / "a")]
+        assert modes == [0o700, 0o755, 0o755]
+
+    @pytest.mark.parametrize("mode", [0o770, 0o702])
+    def test_that_others_can_write_to(self, data_folder: Path, mode: int) -> None:
+        store(data_folder)
+        data_folder.chmod(mode)
+        with pytest.raises(OperatingError, match=r"not safe, .*: .*data can be written by others; chmod 700 .*data if"):
+            load(data_folder)
+
+    def test_that_others_can_replace(self, data_folder: Path) -> None:
+        store(data_folder)
+        data_folder.parent.chmod(0o777)
+        with pytest.raises(OperatingError, match=r"not safe, .*: .* can be written by everybody; chmod o-w "):
+            load(data_folder)
+        data_folder.parent.chmod(0o1777)
+        assert load_one(data_folder).status == SUCCEEDED
+
+    def test_a_link(self, data_folder: Path) -> None:
+        store(data_folder)
+        link = data_folder.with_name("link")
+        link.symlink_to(data_folder)
+        with pytest.raises(OperatingError, match="link is a link"):
+            load(link)
+        assert load(link / "of" / "a" / "parent") == [], "those of ours lead astray nobody"
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give folders away")
+    @pytest.mark.parametrize("given", ["", ".."])
+    def test_of_somebody_else(self, data_folder: Path, given: str) -> None:
+        store(data_folder)
+        os.chown(data_folder / given, 65534, 65534)
+        with pytest.raises(OperatingError, match=r"belongs to another user; chown it to user 0.*, or set datadir"):
+            load(data_folder)
+        assert (data_folder / "unit0001").is_dir()
 
 
 class TestDamage:

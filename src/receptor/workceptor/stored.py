@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +32,14 @@ class StoredUnit:
 def load_units(data_folder: Path, durability: Durability) -> list[StoredUnit]:
     """Every unit that is there, after what a crash left half done was tidied up.
 
-    Makes the data folder where it is missing. Raises OperatingError if it can't be used.
+    Makes the data folder where it is missing. Raises OperatingError if it can't be used, or if somebody else could
+    have put units there: they would run as the user of the node.
     """
     try:
-        data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(data_folder.parent, 0o755)
+        _check_parent(data_folder.parent)
+        _make(data_folder, 0o700)
+        _check_owned(data_folder)
         remove_leftovers(data_folder)
         names = unit_ids(data_folder)
     except OSError as error:
@@ -41,6 +47,39 @@ def load_units(data_folder: Path, durability: Durability) -> list[StoredUnit]:
             f"the data folder {data_folder} can't be used: {error.strerror}; check its permissions or set datadir"
         ) from None
     return [_load(UnitFolder(data_folder / name, durability)) for name in names]
+
+
+def _make(folder: Path, mode: int) -> None:
+    """Make a folder where it is missing; its parents are never writable by others, whatever the umask."""
+    if not folder.is_dir():
+        _make(folder.parent, 0o755)
+        folder.mkdir(mode, exist_ok=True)
+
+
+def _check_parent(parent: Path) -> None:
+    """Nobody else may put another folder into the place of the data folder."""
+    trusted = (0, os.geteuid())
+    status = parent.stat()
+    if status.st_uid not in trusted or parent.lstat().st_uid not in trusted:
+        raise _unsafe(parent, "belongs to another user", f"chown it to user {os.geteuid()}")
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        raise _unsafe(parent, "can be written by everybody", f"chmod o-w {parent}")
+
+
+def _check_owned(data_folder: Path) -> None:
+    status = data_folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise _unsafe(data_folder, "is a link", "move the folder that it leads to here")
+    if status.st_uid != os.geteuid():
+        raise _unsafe(data_folder, "belongs to another user", f"chown it to user {os.geteuid()} if its units are yours")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _unsafe(data_folder, "can be written by others", f"chmod 700 {data_folder} if its units are yours")
+
+
+def _unsafe(folder: Path, what: str, remedy: str) -> OperatingError:
+    return OperatingError(
+        f"the data folder is not safe, as others could put work there: {folder} {what}; {remedy}, or set datadir"
+    )
 
 
 def _load(folder: UnitFolder) -> StoredUnit:
