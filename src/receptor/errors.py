@@ -5,6 +5,7 @@
     ├── OperatingError         the operator: a file, socket, port or permission of this machine is in the way
     ├── CommandError           the client: a control command is malformed, refused or can't be carried out
     │   ├── NotAllowed         ... by an access rule, or for lack of the right signature
+    │   ├── LimitReached           ... the node has no room for it now; trying again later may help
     │   ├── UnknownUnit        ... it names a unit of work that isn't here
     │   └── UnknownWorkType    ... it names a work type that isn't configured here
     ├── PeerError              the other node: it broke the protocol; its link or stream ends, nothing else
@@ -35,6 +36,17 @@ class CommandError(ReceptorError):
 
 class NotAllowed(CommandError):
     """Who gave the command has no right to it, or has not proved it; the audit calls it refused."""
+
+
+NOT_NOW = "not now: "
+"""How the text of a refusal begins that may pass; other nodes look for it and try again."""
+
+
+class LimitReached(CommandError):
+    """The node has as much of something as its limits allow; trying again later may help."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{NOT_NOW}{text}")
 
 
 class UnknownUnit(CommandError):

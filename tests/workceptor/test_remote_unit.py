@@ -255,8 +255,60 @@ class TestSubmit:
     def test_the_key_to_sign_with_is_gone(self, play: Play) -> None:
         async def story(here: Here) -> None:
             here.new_unit(sign_work=True)
-            with pytest.raises(CommandError, match="configure work-signing"):
-                await here.submit()
+            assert await here.submit() == "Job Submitted"
+            state, detail = here.outcome
+            assert state is State.PENDING
+            assert "configure work-signing" in detail
+            here.signer = FakeSigner()
+            await here.restart()
+            await here.run_to_the_end()
+
+        play(story)
+
+    def test_a_node_that_has_no_room_is_asked_again(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.refusals["submit"] = "not now: 2 units of node foo have not ended on this node"
+            assert await here.submit() == "Job Submitted"
+            assert here.outcome == (State.PENDING, f"bar does not take the work yet: {here.other.refusals['submit']}")
+            await asyncio.sleep(100)
+            here.other.refusals.clear()
+            await here.run_to_the_end()
+            assert here.outcome == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+
+    def test_nothing_is_sent_while_the_payload_comes(self, play: Play) -> None:
+        """The other node would run on the half that is there."""
+
+        async def story(here: Here) -> None:
+            whole = asyncio.Event()
+
+            async def payload() -> AsyncIterator[bytes]:
+                yield b"first half, "
+                await whole.wait()
+                yield b"second half"
+
+            await here.unit.save(here.unit.status)
+            receiving = asyncio.create_task(here.unit.receive_payload(payload()))
+            await asyncio.sleep(1)
+            here.unit.route_found()
+            await asyncio.sleep(100)
+            assert here.other.units == {}
+            whole.set()
+            await receiving
+            assert await here.unit.start() == "Job Started"
+            assert here.other.unit.payload == b"first half, second half"
+
+        play(story)
+
+    def test_the_size_of_the_output_that_is_here_is_told_while_it_runs(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_ours = True
+            await here.submit()
+            here.running.output(b"12345")
+            await here.until(lambda: here.output == b"12345")
+            status = await here.unit.current_status()
+            assert (status.state, status.stdout_size) == (State.RUNNING, 5)
 
         play(story)
 

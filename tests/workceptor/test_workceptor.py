@@ -6,8 +6,8 @@ import resource
 import signal
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from receptor.workceptor.records import Order, Submission
 from receptor.workceptor.remote import expiration_text
 from receptor.workceptor.remote_unit import RemoteWorkUnit
 from receptor.workceptor.results import follow
+from receptor.workceptor.runner_client import Outcome, RunnerClient
 from receptor.workceptor.status import (
     NO_EXPIRATION,
     CommandExtra,
@@ -282,6 +283,15 @@ class TestMaking:
 
         play(story)
 
+    def test_parameters_beyond_what_a_status_may_hold(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(CommandError, match=r"too large .*; send large data as the payload"):
+                    await workceptor.make_unit(command_work("bash", {"params": "\x01" * 900_000}))
+                assert workceptor.units == {}
+
+        play(story)
+
     def test_many_at_once_have_different_ids(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
@@ -382,6 +392,20 @@ class TestIdempotencyKeys:
                 units = [await workceptor.make_unit(work, submitter, "key-1") for submitter in submitters]
                 assert len({unit.unit_id for unit in units}) == len(submitters)
                 assert [unit.submitter for unit in units] == submitters
+
+        play(story)
+
+    def test_of_what_could_not_be_started_tells_why_again(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up(WorkCommand("nosuch", "/no/such/program")) as workceptor:
+                unit = await workceptor.make_unit(command_work("nosuch", {}), "local", "key-1")
+                await unit.receive_payload(parts())
+                with pytest.raises(CommandError, match="No such file"):
+                    await unit.start()
+                again = await workceptor.make_unit(command_work("nosuch", {}), "local", "key-1")
+                assert again is unit
+                with pytest.raises(CommandError, match=r"Error starting worker: .*No such file"):
+                    _ = again.start_result
 
         play(story)
 
@@ -766,6 +790,73 @@ STUBBORN = """'trap "echo INT" INT; echo on; exec 2>/dev/null; while :; do sleep
 """It takes no notice of the first signal, but of the second."""
 HASTY = WorkCommand(work_type="bash", command="bash", params="-c", allow_runtime_params=True, grace=0.05)
 """As BASH, but the second signal follows soon."""
+
+
+class TestEndsDuringTheAdoption:
+    def test_they_can_be_released_like_all_others(self, play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                pids = [pid_of(await submit(workceptor, "nap")) for _ in range(10)]
+            adopt = RunnerClient.adopt
+
+            async def adopt_what_ends_then(client: RunnerClient, units: Iterable[str]) -> Mapping[str, Outcome]:
+                outcomes = await adopt(client, units)
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+                return outcomes
+
+            monkeypatch.setattr(RunnerClient, "adopt", adopt_what_ends_then)
+            async with node.up() as workceptor:
+                for unit in list(workceptor.units.values()):
+                    await unit.final()
+                    assert unit.shown.detail == "signal: killed"
+                    assert await unit.release(force=False)
+                assert workceptor.units == {}
+
+        play(story)
+
+
+@contextmanager
+def without_descriptors() -> Iterator[None]:
+    """This process has none left."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+class TestWithoutDescriptors:
+    def test_a_start_fails_the_unit_with_the_reason(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(command_work("cat", {}))
+                await unit.receive_payload(parts(b"x"))
+                with without_descriptors(), pytest.raises(CommandError, match="Too many open files; raise the limit"):
+                    await unit.start()
+                assert await unit.release(force=False)
+                assert await results(workceptor, (await submit(workceptor, "cat", payload=b"y")).unit_id) == b"y"
+
+        play(story)
+
+    def test_a_cancel_says_so_and_can_be_repeated(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await submit(workceptor, "nap")
+                with without_descriptors(), pytest.raises(OperatingError, match="Too many open files"):
+                    await unit.cancel()
+                assert not unit.shown.state.is_final
+                assert await unit.cancel()
+                assert unit.shown.state is State.CANCELED
+
+        play(story)
 
 
 class TestRestartWithOrders:

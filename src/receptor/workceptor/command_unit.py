@@ -21,6 +21,7 @@ ANSWER_TIME = 8.0
 """Seconds after which a cancel or release answers that it is pending."""
 
 CANCELED_DETAIL = "Canceled"
+START_ERROR = "Error starting worker"
 
 logger = logging.getLogger("receptor.workceptor")
 
@@ -56,7 +57,7 @@ class CommandUnit(Unit):
         self._removing: asyncio.Task[OperatingError | None] | None = None
         self.ended = asyncio.Event()
         """Set once the command runs no more, or never will."""
-        if status.state.is_final:
+        if status.state.is_final and status.work_type:  # A damaged one, which lacks the type, may run all the same.
             self.ended.set()
 
     async def current_status(self) -> Status:
@@ -73,9 +74,9 @@ class CommandUnit(Unit):
                 raise UnknownWorkType(self.status.work_type)
             argv = [self._command, *shlex.split(self._params)]
             process = await self._runner.start(self.unit_id, self.folder, argv)
-        except (OperatingError, CommandError, ValueError) as error:
+        except (OperatingError, CommandError, ValueError, OSError) as error:
             self.ended.set()
-            await self.update(state=State.FAILED, detail=f"Error starting worker: {error}")
+            await self.update(state=State.FAILED, detail=f"{START_ERROR}: {error}")
             raise CommandError(str(error)) from None
         finally:
             self._process_known.set()
@@ -84,6 +85,8 @@ class CommandUnit(Unit):
 
     @property
     def start_result(self) -> str:
+        if self.status.detail.startswith(START_ERROR):
+            raise CommandError(self.status.detail)
         return "Job Started"
 
     async def running(self, process: StartRecord) -> None:
@@ -92,9 +95,7 @@ class CommandUnit(Unit):
         self._process = process
         self._process_known.set()
         if self.status.state.is_final:
-            # Its status on disk was damaged. It can still be stopped.
-            self.ended.clear()
-            return
+            return  # It has ended already, or its status on disk was damaged.
         running = msgspec.structs.replace(
             self.status,
             state=State.RUNNING,

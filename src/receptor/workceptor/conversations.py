@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from receptor.errors import CommandError, PeerError, UnreachableError
+from receptor.errors import NOT_NOW, CommandError, PeerError, UnreachableError
 from receptor.identifiers import is_unit_id
 from receptor.workceptor.status import RemoteExtra, Report, State, Status, decode_report
 
@@ -44,6 +44,11 @@ class ControlStream(Protocol):
 
 class Refused(CommandError):
     """The other node answered ERROR; the text is its own."""
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the other node may take the same work later."""
+        return str(self).startswith(NOT_NOW)
 
     @property
     def unit_is_gone(self) -> bool:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from receptor.errors import OperatingError
 from receptor.workceptor import runner
+from receptor.workceptor.folder import operating_errors
 from receptor.workceptor.records import StartRecord
 
 GRACE = 10.0
@@ -69,6 +70,8 @@ def is_running(start: StartRecord) -> bool:
 
 class ProcessTable:
     """The living processes, as read from /proc at one time; ``but`` names some that need not be looked at.
+
+    Making it raises OSError if /proc can't be read.
 
     This process is left out, so that a node that a unit of its own started does not stop itself and all units.
     """
@@ -173,7 +176,7 @@ async def stop_process_group(
 
     ``ended`` is to be set when the command's end is known; that spares looking for it. Returns as soon as nothing
     of the unit lives, perhaps before ``ended`` is set, at once if nothing did. If cancelled, it sends no further
-    signal. Raises OperatingError if something can't even be killed.
+    signal. Raises OperatingError if something can't even be killed, or /proc can't be read.
     """
     leave_out(start.pid, False)
     unit = _Unit(start)
@@ -182,13 +185,13 @@ async def stop_process_group(
         deadline = time.monotonic() + patience
         signalled = False
         while True:
-            members = await asyncio.to_thread(unit.members, time.monotonic())
+            members = await asyncio.to_thread(_members, unit, time.monotonic())
             if not members:
                 return
             if time.monotonic() >= deadline and signalled:
                 break
             if not signalled or number == signal.SIGKILL:
-                await asyncio.to_thread(_signal_all, members.values(), start.pid, number)
+                await asyncio.to_thread(_signal, members, start.pid, number)
                 signalled = True
             left = max(deadline - time.monotonic(), 0.0)
             if start.pid in members and not ended.is_set() and number != signal.SIGKILL:
@@ -200,10 +203,20 @@ async def stop_process_group(
     raise OperatingError(_unkillable(start.folder, members))
 
 
+def _members(unit: _Unit, asked: float) -> dict[int, Process]:
+    with operating_errors(_PROC.parent):
+        return unit.members(asked)
+
+
+def _signal(members: dict[int, Process], group: int, number: signal.Signals) -> None:
+    with operating_errors(_PROC.parent):
+        _signal_all(members.values(), group, number)
+
+
 def kill_remains(folders: Collection[str], starts: Iterable[StartRecord]) -> None:
     """Kill at once all that is left of units whose end nobody will ever know. Blocks: for a worker thread.
 
-    ``starts`` are the commands of these units, as far as they are known.
+    ``starts`` are the commands of these units, as far as they are known. Raises OSError if /proc can't be read.
     """
     sessions = {start.pid for start in starts if is_running(start)}
     for session in sessions:
@@ -236,11 +249,14 @@ def _signal_all(members: Iterable[Process], group: int | None, number: signal.Si
 
 
 def _look_at(pid: int) -> Process | None:
-    """The living process of that number; None if it is gone or a zombie."""
+    """The living process of that number; None if it is gone or a zombie.
+
+    Raises OSError if that can't be found out, for want of descriptors say: nobody must take it for gone then.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             state, *fields = file.read().rpartition(b")")[2].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     if state in (b"Z", b"X"):
         return None
@@ -252,7 +268,7 @@ def _unit_in_environment(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environment = b"\0" + file.read()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return ""
     begin = environment.find(_UNIT)
     if begin < 0:

@@ -162,6 +162,11 @@ class RemoteUnit:
         if self.remote.local_cancelled:
             self._finish(State.CANCELED, LOCALLY_CANCELLED)
 
+    def postponed(self, reason: str) -> None:
+        """The other node may want the work later."""
+        if self.status.state is State.PENDING:
+            self.status = msgspec.structs.replace(self.status, detail=reason)
+
     def refused(self, reason: str) -> None:
         """The other node does not want the work, or can't be trusted with it."""
         self._finish(State.FAILED, reason)

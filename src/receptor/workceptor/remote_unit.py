@@ -11,6 +11,8 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+import msgspec
+
 from receptor.errors import CommandError, OperatingError, PeerError, UnreachableError
 from receptor.node.byte_stream import CHUNK, ByteStream
 from receptor.workceptor import conversations
@@ -18,7 +20,7 @@ from receptor.workceptor.conversations import Refused
 from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
 from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.remote import RemoteUnit, Talk
-from receptor.workceptor.status import ProcessAnswer, Status
+from receptor.workceptor.status import ProcessAnswer, State, Status
 from receptor.workceptor.tokens import Deed, Signer, file_digest, submit_deed
 from receptor.workceptor.unit import Keeper, Unit
 
@@ -65,6 +67,7 @@ class RemoteWorkUnit(Unit):
         """Every task of the unit, also those whose conversations aren't wanted any more."""
         self._wake_up: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self._is_resumed = False
         self._is_closed = False
         self._output_ended = asyncio.Event()
         self._holders: dict[Talk, Callable[[ByteStream], Awaitable[None]]] = {
@@ -80,7 +83,9 @@ class RemoteWorkUnit(Unit):
     # As a unit
 
     async def current_status(self) -> Status:
-        return self.shown
+        if self.shown.state is not State.RUNNING:
+            return self.shown
+        return msgspec.structs.replace(self.shown, stdout_size=self.logic.stdout_size)
 
     @property
     def has_payload(self) -> bool:
@@ -107,7 +112,8 @@ class RemoteWorkUnit(Unit):
         return "Job Started" if self.logic.remote.remote_started else "Job Submitted"
 
     async def resume(self) -> None:
-        """Take up the work, at first or after a restart of this node."""
+        """Take up the work, at first or after a restart of this node. Nothing is said to the other node before."""
+        self._is_resumed = True
         expires_at = self.logic.expires_at
         if expires_at is not None:
             wait = expires_at / 1e9 - time.time()
@@ -123,7 +129,7 @@ class RemoteWorkUnit(Unit):
         with suppress(TimeoutError):
             async with asyncio.timeout(ORDER_TIME):
                 await self._attempts(Talk.CHECK, Talk.DISCARD, Talk.CANCEL)
-        return not self.logic.is_cancel_pending
+        return not self.logic.is_cancel_pending and self.save_problem is None
 
     async def release(self, force: bool) -> bool:
         self.logic.release(force)
@@ -169,7 +175,7 @@ class RemoteWorkUnit(Unit):
         loop = asyncio.get_running_loop()
         if self._wake_up is not None:
             self._wake_up.cancel()
-        if self._is_closed:
+        if self._is_closed or not self._is_resumed:
             return
         waits = []
         wanted = self.logic.wanted()
@@ -231,7 +237,11 @@ class RemoteWorkUnit(Unit):
             self.logic.succeeded(talk)
         except Refused as error:
             self._refused(talk, error)
-        except (UnreachableError, ConnectionError, TimeoutError, PeerError, OperatingError) as error:
+        except OperatingError as error:
+            if talk is Talk.SUBMIT:
+                self.logic.postponed(f"the work can't be sent: {error}")
+            self._failed(talk, str(error))
+        except (UnreachableError, ConnectionError, TimeoutError, PeerError) as error:
             self._failed(talk, str(error) or "no answer in time")
         except Exception as error:  # The boundary of a conversation: a defect of ours must not leave a unit for ever.
             logger.exception("a defect of this program, please report it", extra={"unit": self.unit_id})
@@ -242,7 +252,10 @@ class RemoteWorkUnit(Unit):
         await self._sync()
 
     def _refused(self, talk: Talk, error: Refused) -> None:
-        if talk is Talk.SUBMIT:
+        if talk is Talk.SUBMIT and error.may_pass:
+            self.logic.postponed(f"{self.logic.remote.remote_node} does not take the work yet: {error}")
+            self._failed(talk, str(error))
+        elif talk is Talk.SUBMIT:
             self.logic.refused(f"{self.logic.remote.remote_node} refused the work: {error}")
         elif talk is Talk.CHECK and error.unit_is_gone:
             self.logic.discarded()
@@ -368,7 +381,7 @@ class RemoteWorkUnit(Unit):
         if not self.logic.remote.sign_work:
             return ""
         if self._signer is None:
-            raise Refused("this node has no work-signing key any more; configure work-signing")
+            raise OperatingError("this node has no work-signing key any more; configure work-signing")
         return self._signer.token(self.logic.remote.remote_node, time.time(), deed, payload_digest)
 
     def _expire(self) -> None:

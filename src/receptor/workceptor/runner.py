@@ -62,11 +62,14 @@ def boot_id() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """Clock ticks since boot when the process was made; None if there is no such process or no /proc."""
+    """Clock ticks since boot when the process was made; None if there is no such process or no /proc.
+
+    Raises OSError if that can't be found out, for want of descriptors say.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, IndexError):
+    except (FileNotFoundError, ProcessLookupError, IndexError):
         return None
 
 
@@ -288,14 +291,14 @@ class Runner:
                 setsigmask=[],
                 setsigdef=_DEFAULT_SIGNALS,
             )
-        fields: StartFields = {
-            "pid": pid,
-            "start_time": start_time(pid),
-            "boot_id": self.boot_id,
-            "folder": folder,
-            "started": started,
-        }
         try:
+            fields: StartFields = {
+                "pid": pid,
+                "start_time": start_time(pid),
+                "boot_id": self.boot_id,
+                "folder": folder,
+                "started": started,
+            }
             os.write(record, json.dumps(fields).encode())
         except OSError:
             os.killpg(pid, signal.SIGKILL)

@@ -42,6 +42,9 @@ from receptor.workceptor.traces import Trace, find_traces, find_unrecorded_comma
 
 __all__ = ["ExitRecord", "NeverStarted", "Outcome", "RunnerClient", "Running", "Vanished", "stop_process_group"]
 
+SETTLE_PAUSE = 1.0
+"""Seconds until /proc is looked at again, if it could not be read."""
+
 logger = logging.getLogger("receptor.workceptor")
 
 
@@ -215,16 +218,26 @@ class RunnerClient:
         """Settle all that the runner had in work."""
         try:
             await asyncio.to_thread(_await_end_of_child, link.pid)
-            await self._settle(link)
+            await self._settle_sooner_or_later(link)
         finally:
             for answer in link.starting.values():
                 answer.cancel()
 
+    async def _settle_sooner_or_later(self, link: RunnerLink) -> None:
+        while True:
+            try:
+                await self._settle(link)
+                return
+            except OSError as error:
+                logger.error("what became of the commands of a killed runner can't be found out now: %s", error)
+            await asyncio.sleep(SETTLE_PAUSE)
+
     async def _settle(self, link: RunnerLink) -> None:
         folders = [self._folder(unit_id) for unit_id in link.units | link.starting.keys()]
         traces = await asyncio.to_thread(find_traces, folders)
-        for unit_id, answer in link.starting.items():
+        for unit_id, answer in list(link.starting.items()):
             await self._settle_start(unit_id, traces, answer)
+            del link.starting[unit_id]
         told = {unit_id: trace for unit_id, trace in traces.items() if unit_id in self._running}
         if self._orphans is None:
             self._orphans = Orphans(self._end_orphan, self._all_orphans_known)

@@ -237,7 +237,8 @@ async def _greeting(link: RunnerLink, data_folder: Path) -> Greeting | Busy | Fa
 
 
 def _reach_runner(data_folder: Path, start_runner: bool) -> socket.socket | None:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with operating_errors(data_folder):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(GREETING_PATIENCE)
     try:
         with operating_errors(data_folder), runner.socket_address(str(data_folder)) as address:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from receptor.config.actions import WorkCommand
-from receptor.errors import CommandError, UnknownUnit, UnknownWorkType
+from receptor.errors import CommandError, LimitReached, UnknownUnit, UnknownWorkType
 from receptor.identifiers import random_name
 from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import Durability, UnitFolder
@@ -125,15 +125,19 @@ class Workceptor:
 
     async def _on_disk(self, folder: UnitFolder, status: Status, submission: Submission) -> None:
         noted = None if submission == Submission() else submission
-        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, encode_status(status), noted)
+        try:
+            raw = encode_status(status)
+        except ValueError as error:
+            raise CommandError(f"the parameters are too large ({error}); send large data as the payload") from None
+        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, raw, noted)
 
     def _check_limits(self, submitter: str) -> None:
         if len(self.units) >= self.limits.units:
-            raise CommandError(
+            raise LimitReached(
                 f"this node has {self.limits.units} units, as many as its limits allow; release what has ended"
             )
         if len(self._running.get(submitter, ())) >= self.limits.running:
-            raise CommandError(
+            raise LimitReached(
                 f"{self.limits.running} units of {submitter} have not ended on this node, as many as its limits allow;"
                 " wait until some have"
             )
@@ -242,6 +246,8 @@ class Workceptor:
     def _routes_changed(self, routes: dict[str, str]) -> None:
         reachable = frozenset(routes)
         found, self._reachable = reachable - self._reachable, reachable
+        if not found:
+            return
         for unit in list(self.units.values()):
             if isinstance(unit, RemoteWorkUnit) and unit.logic.remote.remote_node in found:
                 unit.route_found()
