@@ -14,7 +14,7 @@ from running_mesh import dialling, joined_streams, listening, read_all, routes, 
 
 from receptor.backends import tcp
 from receptor.errors import UnreachableError
-from receptor.netceptor.effects import Effect
+from receptor.netceptor.effects import Effect, LinkUp
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.messages import MESSAGE_EXPIRED, RoutingUpdate, WorkCommand, encode_routing_update
@@ -506,4 +506,39 @@ def test_a_defect_of_the_core_is_logged_and_the_mesh_goes_on(
 
     run(main())
     assert "a defect of this program, please report it; the mesh goes on" in caplog.text
+    assert "nobody has thought of this" in caplog.text
+
+
+def test_a_defect_in_carrying_out_one_thing_costs_no_other(
+    run: EventLoop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            poll = foo.core.poll
+            of_no_session = LinkUp(4711, "bar")
+            monkeypatch.setattr(foo.core, "poll", lambda now: [of_no_session, *poll(now)])
+            with pytest.raises(UnreachableError):
+                await foo.dial("nosuch", "service")
+
+    run(main())
+    assert "a defect of this program, please report it; the mesh goes on" in caplog.text
+
+
+def test_a_session_that_fails_to_send_costs_no_other_its_packets(
+    run: EventLoop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(packets: Sequence[bytes]) -> None:
+        raise RuntimeError("nobody has thought of this")
+
+    async def main() -> None:
+        async with running("foo") as foo:
+            _, bad = join(foo, "bar")
+            _, good = join(foo, "baz")
+            good.sent.clear()
+            monkeypatch.setattr(bad, "send", fail)
+            foo.advertise("service", {}, None)
+            foo.pump()
+            assert len(good.sent) == 1
+
+    run(main())
     assert "nobody has thought of this" in caplog.text

@@ -46,6 +46,8 @@ MOST_ROUTES_IN_LOG = 50
 DEFECT_PAUSE = 0.1
 """Seconds until the mesh core is asked again after it has failed."""
 
+_DEFECT = "a defect of this program, please report it; the mesh goes on"
+
 logger = logging.getLogger("receptor.netceptor")
 
 _LEVELS = {
@@ -197,17 +199,20 @@ class MeshNode:
             self._carry_out_all()
             self._plan()
         except Exception:  # The boundary to the mesh core: a defect of ours must not leave the node deaf.
-            logger.exception("a defect of this program, please report it; the mesh goes on")
+            logger.exception(_DEFECT)
             self._timer = self._loop.call_later(DEFECT_PAUSE, self.pump)
 
     def _carry_out_all(self) -> None:
         outgoing: dict[int, list[bytes]] = {}
         for effect in self.core.poll(time.monotonic()):
-            if isinstance(effect, Send):
-                self._queue(effect, outgoing)
-            else:
-                self._flush(outgoing)
-                self._carry_out(effect)
+            try:
+                if isinstance(effect, Send):
+                    self._queue(effect, outgoing)
+                else:
+                    self._flush(outgoing)
+                    self._carry_out(effect)
+            except Exception:  # The core tells each thing once: who waits for the next must not wait for ever.
+                logger.exception(_DEFECT)
         self._flush(outgoing)
 
     def _pump_soon(self) -> None:
@@ -245,7 +250,10 @@ class MeshNode:
 
     def _flush(self, outgoing: dict[int, list[bytes]]) -> None:
         for number, packets in outgoing.items():
-            self._sessions[number].session.send(packets)
+            try:
+                self._sessions[number].session.send(packets)
+            except Exception:  # Nor must one session's defect cost another's packets.
+                logger.exception(_DEFECT)
         outgoing.clear()
 
     def _carry_out(self, effect: Effect) -> None:
