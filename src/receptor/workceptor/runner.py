@@ -53,11 +53,11 @@ ExitFields = dict[str, int | float | None]
 
 
 def boot_id() -> str:
-    """Names the time between two boots; empty where the system does not say."""
+    """Names the time between two boots; empty where the system does not say. Raises OSError if it can't be read now."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return file.read().strip()
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         return ""
 
 
