@@ -116,6 +116,11 @@ def test_no_data_folder(tmp_path: Path) -> None:
         UnitFolder(tmp_path / "missing" / "unit0001").create(b"")
 
 
+def test_a_data_folder_that_can_not_even_be_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(OperatingError, match="File name too long"):
+        UnitFolder(tmp_path / ("long" * 100) / "unit0001").create(b"")
+
+
 def test_payload_and_output(unit: UnitFolder) -> None:
     with unit.open_stdin_for_writing() as stdin:
         stdin.write(b"payload")

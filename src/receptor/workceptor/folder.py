@@ -96,7 +96,9 @@ class UnitFolder:
 
         A crash leaves it whole or not at all. Raises FileExistsError if the id is taken: pick another.
         """
-        if self.path.exists():
+        with operating_errors(self.path):
+            is_taken = self.path.exists()
+        if is_taken:
             raise FileExistsError(f"{self.path} exists")
         draft = self.path.with_name(_DRAFT + self.path.name)
         contents = {self.status_file: status, self.lock_file: b"", self.stdin_file: b"", self.stdout_file: b""}
