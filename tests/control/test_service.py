@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import suppress
 
+import msgspec
 import pytest
 from scripted_stream import FAR_CLIENT, Script, ScriptedStream
 
@@ -164,6 +165,26 @@ def test_empty_lines_without_end_do_not_hold_up_others() -> None:
         return turns_of_others
 
     assert asyncio.run(main()) > 1000
+
+
+def test_a_large_answer_does_not_hold_up_others_and_is_like_any_other() -> None:
+    large = {f"unit{number}": 'Ünit "quoted"' for number in range(20_500)}
+
+    async def listing(command: Command, stream: ByteStream) -> Answer | None:
+        return large
+
+    async def main() -> tuple[int, str]:
+        stream = ScriptedStream(b"work list\n")
+        serving = asyncio.create_task(ControlService("foo", listing).serve(stream))
+        turns_of_others = 0
+        while not serving.done():
+            await asyncio.sleep(0)
+            turns_of_others += 1
+        return turns_of_others, stream.lines[1]
+
+    turns_of_others, answer = asyncio.run(main())
+    assert turns_of_others > 20
+    assert answer == msgspec.json.encode(large).decode()
 
 
 def test_stop_drops_all_sessions() -> None:

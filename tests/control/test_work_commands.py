@@ -60,6 +60,11 @@ def data_folder(tmp_path: Path) -> Iterator[Path]:
                 pass
 
 
+def everything(unit_id: str) -> bool:
+    """All may be seen."""
+    return True
+
+
 def unheard(unit_id: str) -> None:
     """Nobody listens."""
 
@@ -137,9 +142,9 @@ def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: 
             assert status.process.signal is None
             assert status.process.peak_memory > 0
             assert began <= parse_time(status.process.started) <= parse_time(status.process.ended) <= time.time_ns()
-            assert await foo.commands.list(WorkList()) == {unit_id: status}
+            assert await foo.commands.list(WorkList(), everything) == {unit_id: status}
             assert await foo.commands.release(WorkRelease(unit_id), ScriptedStream()) == {"released": unit_id}
-            assert await foo.commands.list(WorkList()) == {}
+            assert await foo.commands.list(WorkList(), everything) == {}
             with pytest.raises(UnknownUnit, match=f"unknown work unit {unit_id}"):
                 await foo.commands.status(WorkStatus(unit_id), ScriptedStream())
             assert not (data_folder / unit_id).exists()
@@ -199,12 +204,32 @@ def test_one_unit_of_the_list(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:
             one, other = await foo.submit("cat"), await foo.submit("cat")
-            assert set(await foo.commands.list(WorkList())) == {one, other}
-            assert set(await foo.commands.list(WorkList(one))) == {one}
+            assert set(await foo.commands.list(WorkList(), everything)) == {one, other}
+            assert set(await foo.commands.list(WorkList(one), everything)) == {one}
             with pytest.raises(UnknownUnit):
-                await foo.commands.list(WorkList("nosuch12"))
+                await foo.commands.list(WorkList("nosuch12"), everything)
             await foo.results(one)
             await foo.results(other)
+
+    run(main())
+
+
+def test_a_long_list_does_not_hold_up_others(
+    run: EventLoop, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_commands, "UNITS_AT_A_TIME", 2)
+
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_ids = [await foo.submit("cat") for _ in range(6)]
+            for unit_id in unit_ids:
+                await foo.results(unit_id)
+            listing = asyncio.create_task(foo.commands.list(WorkList(), lambda unit_id: unit_id != unit_ids[0]))
+            for _ in range(3):
+                await asyncio.sleep(0)
+                assert not listing.done()
+            # What may not be seen is not in it.
+            assert set(await listing) == set(unit_ids[1:])
 
     run(main())
 

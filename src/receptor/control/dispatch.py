@@ -57,8 +57,7 @@ class Dispatcher:
             case WorkSubmit():
                 return await self._work.submit(command, stream, entry.unit_made)
             case WorkList():
-                units = await self._work.list(command)
-                return {unit: status for unit, status in units.items() if self._access.may_see(unit, stream.origin)}
+                return await self._work.list(command, lambda unit_id: self._access.may_see(unit_id, stream.origin))
             case WorkStatus():
                 return await self._work.status(command, stream)
             case WorkResults():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -19,8 +20,8 @@ Answer = msgspec.Struct | Mapping[str, msgspec.Struct] | Mapping[str, str]
 Dispatch = Callable[[Command, ByteStream], Awaitable[Answer | None]]
 """Carries out a command. None instead of an answer: the stream was used otherwise, and the session ends."""
 
-
 DEFAULT_LIMITS = Limits()
+ENTRIES_AT_A_TIME = 1000
 
 
 class ControlService:
@@ -98,5 +99,17 @@ class ControlService:
             return True
         if answer is None:
             return False
-        await stream.write(msgspec.json.encode(answer) + b"\n")
+        await stream.write(await _encoded(answer) + b"\n")
         return True
+
+
+async def _encoded(answer: Answer) -> bytes:
+    """The answer in JSON. Others have their turn between the parts of a large one; in a thread they would not."""
+    if isinstance(answer, msgspec.Struct) or len(answer) <= ENTRIES_AT_A_TIME:
+        return msgspec.json.encode(answer)
+    entries = iter(answer.items())
+    parts = []
+    while part := dict(islice(entries, ENTRIES_AT_A_TIME)):
+        parts.append(msgspec.json.encode(part)[1:-1])
+        await asyncio.sleep(0)
+    return b"{" + b",".join(parts) + b"}"

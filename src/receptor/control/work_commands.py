@@ -23,6 +23,9 @@ from receptor.workceptor.workceptor import Workceptor
 LONGEST_WAIT = 20.0
 """Seconds after which a client that waits for another state is answered in any case: so it knows that we live."""
 
+UNITS_AT_A_TIME = 200
+"""Units of a list after which others have their turn: a node may have 100,000 of them."""
+
 
 class WorkCommands:
     """Handlers of the control service."""
@@ -46,12 +49,18 @@ class WorkCommands:
             await unit.receive_payload(payload)
         return SubmitAnswer(await unit.start(), unit.unit_id)
 
-    async def list(self, command: WorkList) -> dict[str, StatusAnswer]:
-        """The status of all units or of one."""
+    async def list(self, command: WorkList, may_see: Callable[[str], bool]) -> dict[str, StatusAnswer]:
+        """The status of one unit, or of all whose ids ``may_see`` accepts."""
         units = list(self._workceptor.units.values())
         if command.unit_id is not None:
             units = [self._workceptor.get(command.unit_id)]
-        return {unit.unit_id: await _answer(unit) for unit in units}
+        answers = {}
+        for number, unit in enumerate(units, 1):
+            if not unit.is_removed and may_see(unit.unit_id):
+                answers[unit.unit_id] = await _answer(unit)
+            if number % UNITS_AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        return answers
 
     async def status(self, command: WorkStatus, stream: ByteStream) -> StatusAnswer:
         """The status of a unit; while it is in the state that the client knows, only after LONGEST_WAIT."""
