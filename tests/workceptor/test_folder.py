@@ -95,13 +95,13 @@ def test_what_is_acknowledged_reaches_the_disk_itself_if_it_is_to_survive_a_loss
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(os.readlink(f"/proc/self/fd/{file}")).name))
     unit = UnitFolder(tmp_path / "unit0001", durability)
     unit.create(b"old")
-    with unit.open_stdin_for_writing() as stdin:
-        if unit.survives_power:
-            unit.settle(stdin)
+    unit.settle_payload()
     unit.settle_output()
     unit.write_status(b"new")
+    unit.remove()
     made = ["status", "status.lock", "stdin", "stdout", ".new-unit0001", tmp_path.name]
-    assert synced == ([] if durability is Durability.PROCESS else [*made, "stdin", "stdout", "status.new", "unit0001"])
+    later = ["stdin", "stdout", "status.new", "unit0001", tmp_path.name]
+    assert synced == ([] if durability is Durability.PROCESS else [*made, *later])
 
 
 def test_there_is_no_output_to_settle(tmp_path: Path) -> None:
@@ -272,19 +272,23 @@ class TestRemoval:
     def test_with_all_that_is_in_it(self, unit: UnitFolder) -> None:
         (unit.path / "deep" / "er").mkdir(parents=True)
         unit.remove()
+        assert unit_ids(unit.path.parent) == []
+        unit.clear_away()
         assert list(unit.path.parent.iterdir()) == []
 
     def test_half_made(self, tmp_path: Path) -> None:
         unit = UnitFolder(tmp_path / "unit0001")
         unit.path.mkdir()
-        unit.remove()
-        unit.remove()
-        assert not unit.path.exists()
+        for _ in range(2):
+            unit.remove()
+            unit.clear_away()
+            assert list(tmp_path.iterdir()) == []
 
     def test_after_a_crash_in_the_middle(self, unit: UnitFolder, tmp_path: Path) -> None:
         (tmp_path / ".removed-unit0001").mkdir()
         (tmp_path / ".removed-unit0001" / "stdout").touch()
         unit.remove()
+        unit.clear_away()
         assert list(tmp_path.iterdir()) == []
 
     def test_leftovers_are_finished_and_units_kept(self, unit: UnitFolder, tmp_path: Path) -> None:

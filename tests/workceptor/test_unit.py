@@ -3,9 +3,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import stat
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -440,19 +441,72 @@ class TestRemoving:
 
         play(story)
 
-    def test_that_fails_leaves_it_known(self, play: Play) -> None:
+    def test_that_fails_leaves_a_unit_that_goes_on(self, play: Play) -> None:
         async def story(it: Fixture) -> None:
             doomed = it.folder.path.with_name(".removed-unit0001")
             doomed.write_text("in the way")
             with pytest.raises(OperatingError):
                 await it.unit.remove()
             assert it.keeper.forgotten == []
+            assert not it.unit.is_removed
+            await it.unit.update(state=State.RUNNING)
+            await it.unit.update(state=State.SUCCEEDED)
+            await it.unit.final()
+            assert it.on_disk.state is State.SUCCEEDED
             doomed.unlink()
             await it.unit.remove()
             assert it.keeper.forgotten == ["unit0001"]
             assert list(it.folder.path.parent.iterdir()) == []
 
         play(story)
+
+    def test_files_that_can_not_be_deleted_are_told_and_left_to_the_next_start(
+        self, play: Play, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def read_only(_: UnitFolder) -> None:
+            raise OperatingError("the disk is read-only")
+
+        async def story(it: Fixture) -> None:
+            monkeypatch.setattr(UnitFolder, "clear_away", read_only)
+            await it.unit.remove()
+            assert it.keeper.forgotten == ["unit0001"]
+            assert not it.folder.path.exists()
+
+        play(story)
+        assert "its files are deleted when the node starts again" in caplog.text
+        assert "the disk is read-only" in caplog.text
+
+    def test_of_much_holds_up_no_other_unit(self, tmp_path: Path) -> None:
+        started, go_on = threading.Event(), threading.Event()
+
+        class SlowToClear(UnitFolder):
+            def clear_away(self) -> None:
+                started.set()
+                assert go_on.wait(10)
+                super().clear_away()
+
+        async def story(it: PlainUnit) -> None:
+            removing = asyncio.create_task(it.remove())
+            assert await asyncio.to_thread(started.wait, 10)
+            async with asyncio.timeout(10):
+                assert await it.on_disk(lambda: "the disk's one thread is free")
+            assert not removing.done()
+            go_on.set()
+            await removing
+
+        with_threads(story, SlowToClear(tmp_path / "unit0001"))
+        assert list(tmp_path.iterdir()) == []
+
+
+def with_threads(story: Callable[[PlainUnit], Coroutine[Any, Any, None]], folder: UnitFolder) -> None:
+    """Play a story in real threads."""
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as disk:
+            folder.create(b"")
+            await story(PlainUnit(folder, PENDING, disk, PlayedKeeper(), Submission()))
+
+    asyncio.run(main())
 
 
 async def payload(*parts: bytes | Exception) -> AsyncIterator[bytes]:
@@ -628,6 +682,29 @@ class TestPayloadOfAKeyedUnit:
         play(story)
         assert "unit0001" in caplog.text
         assert max(record.levelno for record in caplog.records) == logging.ERROR
+
+
+class TestSettlingAPayload:
+    def test_holds_up_no_other_unit_and_comes_before_it_is_called_complete(self, tmp_path: Path) -> None:
+        started, go_on = threading.Event(), threading.Event()
+
+        class SlowToSettle(UnitFolder):
+            def settle_payload(self) -> None:
+                assert self.stdin_file.read_bytes() == b"whole"
+                started.set()
+                assert go_on.wait(10)
+
+        async def story(it: PlainUnit) -> None:
+            receiving = asyncio.create_task(it.receive_payload(payload(b"whole")))
+            assert await asyncio.to_thread(started.wait, 10)
+            async with asyncio.timeout(10):
+                assert decode_status(await it.on_disk(it.folder.read_status)).detail == WAITING_FOR_PAYLOAD
+            assert not it.has_payload
+            go_on.set()
+            await receiving
+            assert it.has_payload
+
+        with_threads(story, SlowToSettle(tmp_path / "unit0001"))
 
 
 class TestReceivingAnew:

@@ -502,7 +502,9 @@ class TestIdempotencyKeys:
             async with node.up() as workceptor:
                 assert list(workceptor.units) == [unit.unit_id]
                 again = await workceptor.make_unit(remote_work(), "node foo", "key-1")
-                assert again.unit_id != unit.unit_id
+                assert again.unit_id == unit.unit_id, "it can still take its payload"
+                await again.receive_payload(parts(b"whole"))
+                assert again.has_payload
 
         play(story)
         assert "Not a directory" in caplog.text

@@ -149,20 +149,21 @@ class UnitFolder:
         with operating_errors(self.stdout_file):
             return open(self.stdout_file, "ab", opener=_private)
 
-    def settle(self, file: BinaryIO) -> None:
-        """All that was written to the file survives a loss of power from now on."""
-        with operating_errors(Path(file.name)):
-            os.fsync(file.fileno())
+    def settle_payload(self) -> None:
+        """All of the payload so far survives a loss of power, where that was asked for.
+
+        Takes long after much payload: not for the thread that serves all units.
+        """
+        self._settle(self.stdin_file)
 
     def settle_output(self) -> None:
-        """All of the output so far survives a loss of power, where that was asked for.
+        """As ``settle_payload``, all of the output so far."""
+        self._settle(self.stdout_file)
 
-        Takes long after much output: not for the thread that serves all units.
-        """
-        if not self.survives_power:
-            return
-        with operating_errors(self.stdout_file), suppress(FileNotFoundError), self.stdout_file.open("rb") as stdout:
-            os.fsync(stdout.fileno())
+    def _settle(self, path: Path) -> None:
+        if self.survives_power:
+            with operating_errors(path), suppress(FileNotFoundError), path.open("rb") as file:
+                os.fsync(file.fileno())
 
     def was_begun(self) -> bool:
         """Whether the runner ever set about to start the command; if not, it certainly never ran."""
@@ -212,18 +213,26 @@ class UnitFolder:
             self._replace(self.order_file, order.encode())
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it, half-made or whole; it is no error if it is gone.
+        """Make the unit no unit any more, half-made or whole; it is no error if it is gone.
 
-        At no instant does a part of it look like a unit: it gets another name first.
+        At no instant does a part of it look like a unit: the folder gets another name, with all that is in it.
+        ``clear_away`` deletes that.
         """
-        doomed = self.path.with_name(_REMOVED + self.path.name)
         with operating_errors(self.path):
-            shutil.rmtree(doomed, ignore_errors=True)
-            try:
-                self.path.rename(doomed)
-            except FileNotFoundError:
-                return
-            shutil.rmtree(doomed)
+            if self.path.exists():
+                shutil.rmtree(self._removed, ignore_errors=True)
+                self.path.rename(self._removed)
+                self._settle_names(self.path.parent)
+
+    def clear_away(self) -> None:
+        """Delete what ``remove`` has left. Takes long after much output: not for the thread that serves all units."""
+        with operating_errors(self._removed):
+            if self._removed.exists():
+                shutil.rmtree(self._removed)
+
+    @property
+    def _removed(self) -> Path:
+        return self.path.with_name(_REMOVED + self.path.name)
 
     def _replace(self, path: Path, raw: bytes) -> None:
         temporary = path.with_name(path.name + ".new")

@@ -45,7 +45,8 @@ class Keeper(Protocol):
 class Unit(ABC):
     """A unit. The daemon alone changes its status, here; the folder holds what was saved last.
 
-    Files are touched only in the disk executor's one thread, so saves keep their order and nothing blocks the loop.
+    Files are changed only in the disk executor's one thread, so saves keep their order and nothing blocks the loop;
+    what takes long, and may, has another: syncing a payload, and deleting what is no unit any more.
     """
 
     def __init__(
@@ -58,7 +59,11 @@ class Unit(ABC):
         """How the command ended, here or on the other node, once that is known."""
         self.status = status
         self.shown = status
-        """What clients see: never ahead of the disk, so that what they were told survives a crash."""
+        """What clients see: not before it was saved, so that what they were told survives a crash.
+
+        Only a status that the disk does not take is shown nevertheless, so that nobody waits for ever: see
+        ``save_problem``.
+        """
         self._disk = disk
         self._keeper = keeper
         self.version = 0
@@ -136,8 +141,9 @@ class Unit(ABC):
                         await self.on_disk(write_through, stdin, data)
                 except OperatingError as error:
                     problem = error
-            if problem is None and self.folder.survives_power:
-                await self.on_disk(self.folder.settle, stdin)
+            if problem is None:
+                # In another thread, as a large payload would hold up all units in the disk's one.
+                await asyncio.to_thread(self.folder.settle_payload)
         if problem is not None:
             raise problem
 
@@ -179,7 +185,10 @@ class Unit(ABC):
     @property
     @abstractmethod
     def start_result(self) -> str:
-        """The ``result`` for one who submits the same once more: how far the start has come."""
+        """The ``result`` for one who submits the same once more: how far the start has come.
+
+        Raises CommandError if it could not be started.
+        """
 
     @abstractmethod
     async def cancel(self) -> bool:
@@ -238,7 +247,7 @@ class Unit(ABC):
         return self._saving
 
     async def _write(self) -> None:
-        """Save until the newest status is on disk, whoever of those who wait for it goes away."""
+        """Save until the newest status is on disk or was refused there, whoever waits for it and goes away."""
         while self._is_dirty and not self.is_removed:
             self._is_dirty = False
             status = self.status
@@ -246,7 +255,8 @@ class Unit(ABC):
                 await self.on_disk(self.folder.write_status, encode_status(status))
                 self._save_no_more()
             except (OperatingError, ValueError) as error:
-                self._save_later(OperatingError(str(error)))
+                if not self.is_removed:
+                    self._save_later(OperatingError(str(error)))
             self.shown = status
             self.notify()
         self._saving = None
@@ -270,13 +280,21 @@ class Unit(ABC):
     async def remove(self) -> None:
         """Delete the unit; followers of its output end.
 
-        Raises OperatingError if its files can't be deleted; then it stays, and may be removed once more.
+        Raises OperatingError if its folder can't be moved away; then it goes on, and may be removed once more.
         """
+        await self.on_disk(self.folder.remove)
+        if self.is_removed:
+            return
         self.is_removed = True
         self._save_no_more()
         self.notify()
-        await self.on_disk(self.folder.remove)
         self._keeper.unit_removed(self)
+        try:
+            # In another thread, as much output would hold up all units in the disk's one.
+            await asyncio.to_thread(self.folder.clear_away)
+        except OperatingError as error:
+            message = "its files are deleted when the node starts again, as that failed now: %s"
+            logger.error(message, error, extra={"unit": self.unit_id})
 
     async def stdout_size(self) -> int:
         """Bytes of output on disk."""
