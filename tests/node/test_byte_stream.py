@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_stream import Script, ScriptedStream
 
+from receptor.node import byte_stream
 from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, LineTooLong, SocketStream, bridge, while_there
 from receptor.node.hang_ups import HangUps
 
@@ -170,6 +171,23 @@ def test_what_was_written_is_delivered_after_finish(run: EventLoop, family: int)
             await stream.write(data)
             await stream.finish()
             assert await reading == data
+
+    run(main())
+
+
+@families
+def test_a_far_end_that_does_not_read_holds_a_finished_stream_for_a_while_only(
+    run: EventLoop, family: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_stream, "FINISH_TIME", 0.05)
+
+    async def main() -> None:
+        async with connected(family) as (stream, _):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await stream.write(bytes(20_000_000))
+            await stream.finish()
+            # Now ``connected`` waits until the connection is closed, while the far end is there and does not read.
 
     run(main())
 

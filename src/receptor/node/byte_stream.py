@@ -14,6 +14,9 @@ from receptor.node.hang_ups import HangUps
 
 CHUNK = 256 * 1024
 
+FINISH_TIME = 60.0
+"""Seconds that a client over a socket has to read the rest of a finished stream. Then its descriptor is freed."""
+
 
 class Carrier(enum.Enum):
     """What a stream comes by."""
@@ -147,7 +150,10 @@ class SocketStream(ByteStream):
             await self._hang_ups.of(self._writer.get_extra_info("socket").fileno())
 
     async def finish(self) -> None:
-        self._writer.close()
+        transport = self._writer.transport
+        if transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(FINISH_TIME, transport.abort)
+        transport.close()
 
     def close(self) -> None:
         self._writer.transport.abort()
