@@ -148,7 +148,7 @@ async def _verifier(configuration: Configuration, data_folder: Path) -> Verifier
     verification = configuration.work_verification
     if verification is None:
         return None
-    used = UsedTokens(data_folder / ".used-tokens")
+    used = UsedTokens(data_folder / ".used-tokens", durability=Durability(configuration.node.durability))
     await asyncio.to_thread(used.load, time.time())
     key = load_verification_key(verification.public_key)
     return Verifier(key, configuration.node.id, used, accept_unbound=verification.accept_unbound)

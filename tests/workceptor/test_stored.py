@@ -79,6 +79,18 @@ class TestWhatIsThere:
             load(data_folder / made)
 
 
+@pytest.mark.parametrize("durability", Durability)
+def test_a_new_data_folder_survives_a_loss_of_power_if_its_units_are_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(os.readlink(f"/proc/self/fd/{file}"))))
+    load_units(tmp_path / "a" / "node", durability)
+    assert synced == ([] if durability is Durability.PROCESS else [tmp_path, tmp_path / "a"])
+    load_units(tmp_path / "a" / "node", durability)
+    assert len(synced) in (0, 2)
+
+
 class TestWhoseDataFolder:
     """Units in it run as the user of the node."""
 

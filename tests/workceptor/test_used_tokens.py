@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from receptor.errors import CommandError, OperatingError
+from receptor.workceptor.folder import Durability
 from receptor.workceptor.used_tokens import UsedTokens
 
 NOW = 1_700_000_000.5
@@ -158,6 +160,28 @@ class TestFile:
     def test_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:
         with pytest.raises(OperatingError, match=str(tmp_path)):
             UsedTokens(tmp_path).load(NOW)
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_uses_survive_a_loss_of_power_where_that_was_asked_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    synced: list[str] = []
+
+    def sync(file: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{file}"))
+        synced.append(f"{name.name} {name.stat().st_size > 0 or 'empty'}" if name.is_file() else name.name)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    tokens = UsedTokens(path, durability=durability)
+    tokens.load(NOW)
+    for number in range(2):
+        tokens.reserve(token_id(number), NOW + 60, NOW)
+        tokens.save()
+    UsedTokens(path, durability=durability).load(NOW)
+    folder = path.parent.name
+    expected = ["used True", folder, "used True", "used.new True", folder]
+    assert synced == ([] if durability is Durability.PROCESS else expected)
 
 
 class TestTrouble:

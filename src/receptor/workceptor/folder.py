@@ -248,13 +248,8 @@ class UnitFolder:
                 os.fsync(file.fileno())
 
     def _settle_names(self, folder: Path) -> None:
-        """New names in a folder survive a loss of power only when it is synchronised too."""
         if self.survives_power:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            settle_names(folder)
 
     @contextmanager
     def _locked(self, kind: int) -> Iterator[None]:
@@ -276,6 +271,15 @@ def write_through(file: BinaryIO, data: bytes) -> None:
     with operating_errors(Path(file.name)):
         file.write(data)
         file.flush()
+
+
+def settle_names(folder: Path) -> None:
+    """New names in a folder survive a loss of power only when it is synchronised too. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def unit_ids(data_folder: Path) -> list[str]:

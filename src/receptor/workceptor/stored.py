@@ -10,7 +10,7 @@ from pathlib import Path
 
 from receptor.errors import OperatingError
 from receptor.netceptor.messages import parse_time
-from receptor.workceptor.folder import Durability, UnitFolder, remove_leftovers, unit_ids
+from receptor.workceptor.folder import Durability, UnitFolder, remove_leftovers, settle_names, unit_ids
 from receptor.workceptor.records import ExitRecord, Order, Submission
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
 
@@ -36,9 +36,9 @@ def load_units(data_folder: Path, durability: Durability) -> list[StoredUnit]:
     have put units there: they would run as the user of the node.
     """
     try:
-        _make(data_folder.parent, 0o755)
+        _make(data_folder.parent, 0o755, durability)
         _check_parent(data_folder.parent)
-        _make(data_folder, 0o700)
+        _make(data_folder, 0o700, durability)
         _check_owned(data_folder)
         remove_leftovers(data_folder)
         names = unit_ids(data_folder)
@@ -49,11 +49,13 @@ def load_units(data_folder: Path, durability: Durability) -> list[StoredUnit]:
     return [_load(UnitFolder(data_folder / name, durability)) for name in names]
 
 
-def _make(folder: Path, mode: int) -> None:
+def _make(folder: Path, mode: int, durability: Durability) -> None:
     """Make a folder where it is missing; its parents are never writable by others, whatever the umask."""
     if not folder.is_dir():
-        _make(folder.parent, 0o755)
+        _make(folder.parent, 0o755, durability)
         folder.mkdir(mode, exist_ok=True)
+        if durability is Durability.POWER:
+            settle_names(folder.parent)
 
 
 def _check_parent(parent: Path) -> None:

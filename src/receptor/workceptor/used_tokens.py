@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from receptor.errors import NotAllowed, OperatingError
-from receptor.workceptor.folder import operating_errors
+from receptor.workceptor.folder import Durability, operating_errors, settle_names
 
 MOST_USED = 200_000
 """Unexpired tokens that are remembered, in about 50 MB; 660 commands a second for 5 minutes."""
@@ -34,11 +34,14 @@ class UsedTokens:
 
     The file has a line ``<unix seconds of the expiry> <id>`` for each. A line *begins* with its newline: whatever a
     full disk cut off before it can't become a part of it. Lines of expired tokens go when the file is rewritten: at
-    the start, and whenever it has doubled. It is not synced: a use in the last seconds before a power cut may be lost.
+    the start, and whenever it has doubled. Unless the durability is ``POWER``, it is not synced: a use in the last
+    seconds before a power cut may be lost.
     """
 
-    def __init__(self, path: Path | None, most: int = MOST_USED) -> None:
+    def __init__(self, path: Path | None, most: int = MOST_USED, durability: Durability = Durability.PROCESS) -> None:
         self._path = path
+        self._survives_power = durability is Durability.POWER
+        self._name_is_settled = False
         self._most = most
         self._expires: dict[str, int] = {}
         self._by_expiry: list[tuple[int, str]] = []
@@ -100,7 +103,7 @@ class UsedTokens:
             if self._path is None or not count:
                 return
             with operating_errors(self._path):
-                _append(self._path, self._unsaved[:count])
+                self._append(self._path, self._unsaved[:count])
             del self._unsaved[:count]
             self._lines += count
             if self._lines >= self._rewrite_at:
@@ -122,11 +125,34 @@ class UsedTokens:
         expires = self._expires.copy()
         try:
             with operating_errors(path):
-                _replace(path, (_line(token_id, expiry) for token_id, expiry in expires.items()))
+                self._replace(path, (_line(token_id, expiry) for token_id, expiry in expires.items()))
             self._lines = len(expires)
         except OperatingError as error:
             logger.warning("the list of used signatures can't be shortened: %s", error)
         self._rewrite_at = max(_FEWEST_TO_REWRITE, 2 * self._lines)
+
+    def _append(self, path: Path, lines: Iterable[str]) -> None:
+        self._write(path, "a", lines)
+        if not self._name_is_settled:
+            self._settle_name(path)
+
+    def _replace(self, path: Path, lines: Iterable[str]) -> None:
+        temporary = path.with_name(path.name + ".new")
+        self._write(temporary, "w", lines)
+        temporary.replace(path)
+        self._settle_name(path)
+
+    def _settle_name(self, path: Path) -> None:
+        if self._survives_power:
+            settle_names(path.parent)
+        self._name_is_settled = True
+
+    def _write(self, path: Path, mode: str, lines: Iterable[str]) -> None:
+        with open(path, mode, encoding="ascii", opener=_private) as file:
+            file.writelines(lines)
+            if self._survives_power:
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def _line(token_id: str, expiry: int) -> str:
@@ -139,18 +165,6 @@ def _read_lines(path: Path) -> list[bytes]:
             return [line for line in path.read_bytes().split(b"\n") if line]
         except FileNotFoundError:
             return []
-
-
-def _append(path: Path, lines: Iterable[str]) -> None:
-    with open(path, "a", encoding="ascii", opener=_private) as file:
-        file.writelines(lines)
-
-
-def _replace(path: Path, lines: Iterable[str]) -> None:
-    temporary = path.with_name(path.name + ".new")
-    with open(temporary, "w", encoding="ascii", opener=_private) as file:
-        file.writelines(lines)
-    temporary.replace(path)
 
 
 def _private(path: str, flags: int) -> int:
