@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -240,6 +242,44 @@ def test_who_leaves_keeps_no_file_open(unit: Callable[[], FedUnit], steps: int) 
             await following
 
     run(scenario)
+
+
+def test_who_leaves_closes_no_file_that_a_thread_is_about_to_read(
+    unit: Callable[[], FedUnit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number could be another file's by then."""
+    reading, go_on, read = threading.Event(), threading.Event(), threading.Event()
+    problems: list[OSError] = []
+    fstat = os.fstat
+
+    def slow_fstat(number: int) -> os.stat_result:
+        if threading.current_thread() is threading.main_thread():
+            return fstat(number)
+        reading.set()
+        assert go_on.wait(10)
+        try:
+            return fstat(number)
+        except OSError as error:
+            problems.append(error)
+            raise
+        finally:
+            read.set()
+
+    async def scenario() -> None:
+        running = unit()
+        running.output(b"on")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fstat", slow_fstat)
+            following = asyncio.create_task(collect(running))
+            assert await asyncio.to_thread(reading.wait, 10)
+            following.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await following
+            go_on.set()
+            assert await asyncio.to_thread(read.wait, 10)
+
+    run(scenario)
+    assert problems == []
 
 
 def test_any_interleaving_of_output_and_end(unit: Callable[[], FedUnit]) -> None:

@@ -21,18 +21,17 @@ async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncGenerato
 
     Raises OperatingError if the file can't be read. Cancelling is safe.
     """
-    loop = asyncio.get_running_loop()
     position = start
-    stdout: FileIO | None = None
+    stdout: _Reader | None = None
     with ExitStack() as stack:
         while True:
             # Looked at before reading, so that no change in between is lost.
             version, is_over, size = unit.version, unit.shown.state.is_final, unit.shown.stdout_size
             if stdout is None and (stdout := await _opened(unit)) is not None:
-                stack.enter_context(stdout)
+                stack.callback(stdout.close)
                 if isinstance(unit, CommandUnit) and not is_over:
                     stack.enter_context(growth.watching(unit.folder.stdout_file, unit.notify))
-            while stdout is not None and (data := await loop.run_in_executor(None, _read, unit, stdout, position)):
+            while stdout is not None and (data := await stdout.read(position)):
                 position += len(data)
                 yield data
             if unit.is_removed or (is_over and (position >= size or isinstance(unit, CommandUnit))):
@@ -40,14 +39,40 @@ async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncGenerato
             await unit.changed_since(version)
 
 
-async def _opened(unit: Unit) -> FileIO | None:
+class _Reader:
+    """An open file of output, read in worker threads."""
+
+    def __init__(self, unit: Unit, stdout: FileIO) -> None:
+        self._unit = unit
+        self._stdout = stdout
+        self._reading: asyncio.Future[bytes] | None = None
+
+    async def read(self, position: int) -> bytes:
+        """What is there from that byte on, at most READ_SIZE."""
+        loop = asyncio.get_running_loop()
+        self._reading = loop.run_in_executor(None, _read, self._unit, self._stdout, position)
+        return await asyncio.shield(self._reading)
+
+    def close(self) -> None:
+        """Close the file; if a thread still reads for one who was cancelled, only after that.
+
+        Else the file's number could be that of another file when the thread comes to use it.
+        """
+        if self._reading is None or self._reading.done():
+            self._stdout.close()
+        else:
+            self._reading.add_done_callback(lambda _: self._stdout.close())
+
+
+async def _opened(unit: Unit) -> _Reader | None:
     """The unit's stdout; closed again if nobody waits for it any more when it is open."""
     opening = asyncio.get_running_loop().run_in_executor(None, _open, unit)
     try:
-        return await asyncio.shield(opening)
+        stdout = await asyncio.shield(opening)
     except asyncio.CancelledError:
         opening.add_done_callback(_close)
         raise
+    return _Reader(unit, stdout) if stdout is not None else None
 
 
 def _open(unit: Unit) -> FileIO | None:
