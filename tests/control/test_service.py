@@ -136,6 +136,31 @@ def test_when_there_are_too_many_sessions_the_next_is_turned_away_and_nobody_els
     asyncio.run(main())
 
 
+def test_a_newcomer_is_no_dearer_the_more_sessions_there_are() -> None:
+    looks = 0
+
+    class WatchedOrigin(Origin):
+        @property
+        def is_local(self) -> bool:
+            nonlocal looks
+            looks += 1
+            return False
+
+    origin = WatchedOrigin(Carrier.TCP, "192.0.2.7", "192.0.2.7:4711")
+
+    async def main() -> None:
+        service = ControlService("foo", dispatch)
+        holders = [ScriptedStream(Script.SILENCE, origin=origin) for _ in range(100)]
+        sessions = [asyncio.create_task(service.serve(holder)) for holder in holders]
+        for holder in holders:
+            await holder.silent.wait()
+        await service.stop()
+        assert all(session.done() for session in sessions)
+
+    asyncio.run(main())
+    assert looks < 300
+
+
 @pytest.mark.parametrize(
     "stream",
     [

@@ -12,7 +12,7 @@ import msgspec
 from receptor.config.protection import Limits
 from receptor.control.commands import Command, parse
 from receptor.errors import ReceptorError
-from receptor.node.byte_stream import ByteStream, LineTooLong, Origin
+from receptor.node.byte_stream import ByteStream, LineTooLong
 
 logger = logging.getLogger("receptor.control")
 
@@ -31,11 +31,13 @@ class ControlService:
         self._greeting = f"Receptor Control, node {node_id}\n".encode()
         self._dispatch = dispatch
         self._limits = limits
-        self._sessions: dict[asyncio.Task[object], Origin] = {}
+        # They count apart, lest others lock out the operator.
+        self._local_sessions: set[asyncio.Task[object]] = set()
+        self._other_sessions: set[asyncio.Task[object]] = set()
 
     async def stop(self) -> None:
         """Drop all sessions."""
-        sessions = [session for session in self._sessions if session is not asyncio.current_task()]
+        sessions = (self._local_sessions | self._other_sessions) - {asyncio.current_task()}
         for session in sessions:
             session.cancel()
         await asyncio.gather(*sessions, return_exceptions=True)
@@ -45,10 +47,10 @@ class ControlService:
         logger.debug("client connected: %s", stream.origin)
         session = asyncio.current_task()
         assert session is not None
-        is_one_too_many = self._is_full_for(stream.origin)
-        self._sessions[session] = stream.origin
+        alike = self._local_sessions if stream.origin.is_local else self._other_sessions
+        alike.add(session)
         try:
-            if is_one_too_many:
+            if len(alike) > self._limits.clients:
                 await self._turn_away(stream)
             else:
                 await self._converse(stream)
@@ -63,13 +65,8 @@ class ControlService:
             logger.exception("a defect of this program, please report it; %s is cut off", stream.origin)
             stream.close()
         finally:
-            del self._sessions[session]
+            alike.remove(session)
             logger.debug("client gone: %s", stream.origin)
-
-    def _is_full_for(self, newcomer: Origin) -> bool:
-        """Whether there are as many sessions as there may be. Local ones count apart, lest others lock them out."""
-        alike = sum(origin.is_local == newcomer.is_local for origin in self._sessions.values())
-        return alike >= self._limits.clients
 
     async def _turn_away(self, stream: ByteStream) -> None:
         logger.info("turned away %s: there are %d control sessions already", stream.origin, self._limits.clients)
