@@ -297,6 +297,33 @@ def test_a_far_end_that_only_stops_writing_is_still_there(run: EventLoop) -> Non
     run(main())
 
 
+@families
+def test_who_was_watched_for_a_while_leaves_later_without_a_trace(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            for _ in range(2):
+                async with while_there(stream):
+                    await asyncio.sleep(0)
+            far.close()
+            assert await stream.read() == b""
+            await asyncio.sleep(0)  # What the loop has to complain of, it does by now.
+
+    run(main())
+
+
+def test_who_can_t_be_watched_is_not_taken_for_gone(run: EventLoop) -> None:
+    class Unwatchable(ScriptedStream):
+        async def left(self) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01), while_there(Unwatchable()):
+                await asyncio.get_running_loop().create_future()
+
+    run(main())
+
+
 def test_one_of_many_leaves(run: EventLoop) -> None:
     async def main() -> None:
         hang_ups = HangUps()

@@ -176,18 +176,22 @@ async def while_there(stream: ByteStream) -> AsyncIterator[None]:
     task = asyncio.current_task()
     assert task is not None
 
+    has_left = False
+
     async def leave() -> None:
+        nonlocal has_left
         try:
             await stream.left()
         except OSError:
             return  # Out of descriptors to watch it with: then the next write finds out.
+        has_left = True
         task.cancel()
 
     leaving = asyncio.create_task(leave(), name=f"watch {stream.origin}")
     try:
         yield
     except asyncio.CancelledError:
-        if leaving.done() and task.uncancel() == 0:
+        if has_left and task.uncancel() == 0:
             raise ConnectionResetError("the other end has left") from None
         raise
     finally:
