@@ -135,6 +135,8 @@ class FarUnit:
     detail: str = WAITING
     payload: bytes = b""
     stdout: bytes = b""
+    told_size: int = 0
+    """Of the output, if it is more than there is."""
     runs: int = 0
     is_released: bool = False
     process: object = None
@@ -397,7 +399,7 @@ class OtherNode:
                 State=unit.state,
                 StateName=unit.state.title,
                 Detail=unit.detail,
-                StdoutSize=len(unit.stdout),
+                StdoutSize=max(len(unit.stdout), unit.told_size),
                 WorkType="echo",
                 ExtraData=None,
                 **({"IdempotencyKey": unit.key} if self.is_ours else {}),

@@ -17,13 +17,13 @@ from virtual_time import inline_disk, run_in_virtual_time
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor import command_unit
 from receptor.workceptor.command_unit import ANSWER_TIME, CommandUnit
-from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.folder import Durability, UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.processes import GRACE, ProcessTable
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.results import follow
 from receptor.workceptor.runner_client import RunnerClient, Vanished
-from receptor.workceptor.status import CommandExtra, State, Status, decode_status
+from receptor.workceptor.status import CommandExtra, State, Status, decode_status, encode_status
 from receptor.workceptor.unit import CREATED, Unit
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
@@ -778,3 +778,23 @@ async def everything(unit: CommandUnit) -> bytes:
         return b"".join([data async for data in follow(unit, 0, growth)])
     finally:
         growth.close()
+
+
+def test_the_output_is_on_the_disk_itself_before_its_end_is_told_if_it_is_to_survive_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(os.readlink(f"/proc/self/fd/{file}")).name))
+
+    async def main() -> None:
+        folder = UnitFolder(tmp_path / "unit0001", Durability.POWER)
+        folder.create(encode_status(status("")))
+        with ThreadPoolExecutor(1) as disk:
+            unit = CommandUnit(folder, status(""), disk, PlayedKeeper(), Submission(), PlayedRunner(), "echo")
+            await unit.running(START)
+            synced.clear()
+            await unit.command_ended(end())
+            assert synced.index("stdout") < synced.index("status.new")
+            await unit.close()
+
+    asyncio.run(main())

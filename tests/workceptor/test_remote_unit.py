@@ -732,6 +732,26 @@ class TestFollow:
 
         play(story)
 
+    def test_a_node_that_has_lost_some_of_it_is_not_asked_for_ever(
+        self, play: Play, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            unit = here.running
+            unit.output(b"all of it")
+            here.other.is_reachable = False
+            here.other.cut_all()
+            unit.succeed()
+            unit.stdout, unit.told_size = b"all", len(b"all of it")
+            here.other.is_reachable = True
+            here.folder.stdout_file.write_bytes(b"")
+            await here.end()
+            assert here.output == b"all"
+            assert here.unit.shown.stdout_size == 3
+            assert "the other node has lost 6 bytes of the output" in caplog.text
+
+        play(story)
+
     def test_a_failed_unit_has_all_its_output(self, play: Play) -> None:
         async def story(here: Here) -> None:
             await here.submit()

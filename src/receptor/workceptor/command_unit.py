@@ -198,6 +198,8 @@ class CommandUnit(Unit):
         """The command has ended, or will never begin: write the final status, once."""
         self.ended.set()
         try:
+            if self.folder.survives_power:
+                await asyncio.to_thread(self.folder.settle_output)
             size = await self.stdout_size()
         except OperatingError as error:
             logger.error("%s", error, extra={"unit": self.unit_id})

@@ -21,7 +21,7 @@ FIRST_PAUSE = 1.0
 PAUSE_GROWTH = 1.5
 LONGEST_PAUSE = 60.0
 CHECKS = 4
-"""How often a unit must be found waiting for its payload until it is given up: the rest may be on its way."""
+"""How often a unit must be found waiting for its payload, or its output short, until the rest is given up."""
 
 LOCALLY_CANCELLED = "Locally Cancelled"
 REMOTE_IS_GONE = "Remote work unit is gone"
@@ -64,6 +64,7 @@ class RemoteUnit:
         self._must_check = self.remote.remote_unit_id != "" and not self.remote.remote_started
         self._must_discard = False
         self._found_waiting = 0
+        self._found_short = 0
         self._cancel_heard = False
         self._retries: dict[Talk, _Retry] = {}
 
@@ -186,6 +187,21 @@ class RemoteUnit:
     def output_received(self, size: int) -> None:
         """More of the output is on disk here."""
         self.stdout_size += size
+
+    def output_ended(self, start: int) -> bool:
+        """The other node has ended the output, of which we had asked for what comes after that offset.
+
+        Returns False if more must come: ask again after a pause. A node that lost a part of the output, with its power
+        say, tells a size that is never reached; after some attempts what there is counts as all.
+        """
+        if self.is_complete or self.stdout_size > start:
+            self._found_short = 0
+        elif self.status.state.is_final and self._found_short >= CHECKS:
+            self.status = msgspec.structs.replace(self.status, stdout_size=self.stdout_size)
+        else:
+            self._found_short += 1
+            return False
+        return True
 
     def cancel_heard(self) -> None:
         """The other node has taken the order to cancel."""

@@ -346,8 +346,12 @@ class RemoteWorkUnit(Unit):
                 if self.logic.is_complete:
                     return
         await self._await_final_status()
-        if self.logic.stdout_size == start and not self.logic.is_complete:
+        size = self.logic.status.stdout_size
+        if not self.logic.output_ended(start):
             raise ConnectionResetError("the output ended before it was complete")
+        if self.logic.status.stdout_size < size:
+            lost = size - self.logic.status.stdout_size
+            logger.error("the other node has lost %d bytes of the output", lost, extra={"unit": self.unit_id})
 
     async def _await_final_status(self) -> None:
         """All output that there is has come: let the status be asked for at once, and wait for it."""
