@@ -490,21 +490,26 @@ class TestRemoving:
             assert await asyncio.to_thread(started.wait, 10)
             async with asyncio.timeout(10):
                 assert await it.on_disk(lambda: "the disk's one thread is free")
-            assert not removing.done()
+            assert it.is_removed
+            assert not keeper.forgotten, "the daemon's end must find it"
             go_on.set()
             await removing
+            assert keeper.forgotten == ["unit0001"]
 
-        with_threads(story, SlowToClear(tmp_path / "unit0001"))
+        keeper = PlayedKeeper()
+        with_threads(story, SlowToClear(tmp_path / "unit0001"), keeper)
         assert list(tmp_path.iterdir()) == []
 
 
-def with_threads(story: Callable[[PlainUnit], Coroutine[Any, Any, None]], folder: UnitFolder) -> None:
+def with_threads(
+    story: Callable[[PlainUnit], Coroutine[Any, Any, None]], folder: UnitFolder, keeper: PlayedKeeper
+) -> None:
     """Play a story in real threads."""
 
     async def main() -> None:
         with ThreadPoolExecutor(1) as disk:
             folder.create(b"")
-            await story(PlainUnit(folder, PENDING, disk, PlayedKeeper(), Submission()))
+            await story(PlainUnit(folder, PENDING, disk, keeper, Submission()))
 
     asyncio.run(main())
 
@@ -704,7 +709,7 @@ class TestSettlingAPayload:
             await receiving
             assert it.has_payload
 
-        with_threads(story, SlowToSettle(tmp_path / "unit0001"))
+        with_threads(story, SlowToSettle(tmp_path / "unit0001"), PlayedKeeper())
 
 
 class TestReceivingAnew:

@@ -226,9 +226,8 @@ class UnitFolder:
 
     def clear_away(self) -> None:
         """Delete what ``remove`` has left. Takes long after much output: not for the thread that serves all units."""
-        with operating_errors(self._removed):
-            if self._removed.exists():
-                shutil.rmtree(self._removed)
+        with operating_errors(self._removed), suppress(FileNotFoundError):  # Another thread may do it just now.
+            shutil.rmtree(self._removed)
 
     @property
     def _removed(self) -> Path:

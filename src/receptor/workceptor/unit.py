@@ -283,18 +283,17 @@ class Unit(ABC):
         Raises OperatingError if its folder can't be moved away; then it goes on, and may be removed once more.
         """
         await self.on_disk(self.folder.remove)
-        if self.is_removed:
-            return
         self.is_removed = True
         self._save_no_more()
         self.notify()
-        self._keeper.unit_removed(self)
         try:
             # In another thread, as much output would hold up all units in the disk's one.
             await asyncio.to_thread(self.folder.clear_away)
         except OperatingError as error:
             message = "its files are deleted when the node starts again, as that failed now: %s"
             logger.error(message, error, extra={"unit": self.unit_id})
+        # Last, so that the daemon's end finds the unit and waits no longer for this.
+        self._keeper.unit_removed(self)
 
     async def stdout_size(self) -> int:
         """Bytes of output on disk."""
