@@ -65,7 +65,8 @@ def _check_parent(parent: Path) -> None:
     if status.st_uid not in trusted or parent.lstat().st_uid not in trusted:
         raise _unsafe(parent, "belongs to another user", f"chown it to user {os.geteuid()}")
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        raise _unsafe(parent, "can be written by everybody", f"chmod o-w {parent}")
+        # A container may have it so, and nobody else in it.
+        logger.warning("%s", _unsafe(parent, "can be written by everybody", f"chmod o-w {parent}"))
 
 
 def _check_owned(data_folder: Path) -> None:
@@ -74,8 +75,11 @@ def _check_owned(data_folder: Path) -> None:
         raise _unsafe(data_folder, "is a link", "move the folder that it leads to here")
     if status.st_uid != os.geteuid():
         raise _unsafe(data_folder, "belongs to another user", f"chown it to user {os.geteuid()} if its units are yours")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _unsafe(data_folder, "can be written by others", f"chmod 700 {data_folder} if its units are yours")
+    if status.st_mode & stat.S_IWOTH:
+        raise _unsafe(data_folder, "can be written by everybody", f"chmod 700 {data_folder} if its units are yours")
+    if status.st_mode & stat.S_IWGRP:
+        # What manages volumes for containers may make it so for their group.
+        logger.warning("%s", _unsafe(data_folder, "can be written by its group", f"chmod 700 {data_folder}"))
 
 
 def _unsafe(folder: Path, what: str, remedy: str) -> OperatingError:
