@@ -29,7 +29,7 @@ class ScriptedStream(ByteStream):
         super().__init__(origin)
         self.written = b""
         self.is_ended = self.is_finished = self.is_closed = False
-        self.has_left = asyncio.Event()
+        self.leaves = asyncio.Event()
         """To be set when the far end is to be gone altogether."""
         self.silent = asyncio.Event()
         """Set while the reader waits for what will never come."""
@@ -65,8 +65,12 @@ class ScriptedStream(ByteStream):
     async def end(self) -> None:
         self.is_ended = True
 
+    @property
+    def has_left(self) -> bool:
+        return self.leaves.is_set()
+
     async def left(self) -> None:
-        await self.has_left.wait()
+        await self.leaves.wait()
 
     async def finish(self) -> None:
         self.is_finished = True

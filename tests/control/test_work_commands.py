@@ -174,7 +174,7 @@ def test_who_knows_the_state_is_answered_when_it_changes(run: EventLoop, data_fo
             assert (await waiting).state is State.CANCELED
             leaving = asyncio.create_task(foo.commands.status(WorkStatus(unit_id, State.CANCELED), stream))
             await asyncio.sleep(0)
-            stream.has_left.set()
+            stream.leaves.set()
             with pytest.raises(ConnectionResetError):
                 await leaving
             releasing = asyncio.create_task(foo.commands.status(WorkStatus(unit_id, State.CANCELED), ScriptedStream()))
@@ -327,6 +327,26 @@ def test_a_payload_that_breaks_off_fails_the_unit_which_never_runs(run: EventLoo
     run(main())
 
 
+def test_a_client_that_dies_within_its_payload_fails_the_unit_which_never_runs(
+    run: EventLoop, data_folder: Path
+) -> None:
+    """On a Unix socket the death of a client looks like the end of its payload, but for its being gone altogether."""
+
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            stream = ScriptedStream(b"half")
+            stream.leaves.set()
+            with pytest.raises(ConnectionResetError):
+                await foo.commands.submit(WorkSubmit(node="foo", work_type="cat"), stream, unheard)
+            (unit_id,) = foo.workceptor.units
+            state, detail = await foo.state(unit_id)
+            assert state is State.FAILED
+            assert "the client left without waiting for the answer" in detail
+            assert await foo.results(unit_id) == b""
+
+    run(main())
+
+
 def test_a_unit_is_pending_while_its_payload_comes(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:
@@ -361,7 +381,7 @@ def test_a_client_that_leaves_while_nothing_comes_is_not_followed_on(run: EventL
             stream = ScriptedStream()
             following = asyncio.create_task(foo.commands.results(WorkResults(unit_id), stream))
             await stream.has_got(b"\non\n")
-            stream.has_left.set()
+            stream.leaves.set()
             with pytest.raises(ConnectionResetError, match="the other end has left"):
                 await following
             await foo.commands.cancel(WorkCancel(unit_id), ScriptedStream())

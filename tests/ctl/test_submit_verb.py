@@ -196,8 +196,7 @@ def test_ctrl_c_within_the_payload_releases_the_unit_before_half_of_it_runs(
         peer.say(CREATED)
         assert peer.some(4) == b"half"
         signal.pthread_kill(main_thread, signal.SIGINT)
-        with pytest.raises(ConnectionResetError):
-            peer.rest()
+        assert peer.rest() == b""
         assert released.is_set()
 
     def release(peer: Peer) -> None:
@@ -229,8 +228,7 @@ def test_ctrl_c_within_a_repeated_submission_leaves_the_unit_that_may_run_alread
         peer.say(CREATED)
         assert peer.some(4) == b"half"
         signal.pthread_kill(main_thread, signal.SIGINT)
-        with pytest.raises(ConnectionResetError):
-            peer.rest()
+        assert peer.rest() == b""
 
     node.plays(upload)
     reader, writer = os.pipe()
@@ -252,7 +250,7 @@ def test_an_unreadable_payload_of_a_repeated_submission_leaves_the_unit(
         peer.greet()
         peer.command()
         peer.say(CREATED)
-        peer.wait_for_hang_up()
+        assert peer.rest() == b""
 
     node.plays(session)
     with open(tmp_path / "write-only", "w") as stdin:

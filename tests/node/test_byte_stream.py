@@ -324,6 +324,18 @@ def test_who_can_t_be_watched_is_not_taken_for_gone(run: EventLoop) -> None:
     run(main())
 
 
+def test_whether_it_is_gone_is_known_at_the_end_of_what_it_sent(run: EventLoop) -> None:
+    async def main() -> None:
+        async with connected(socket.AF_UNIX) as (stream, far):
+            far.shutdown(socket.SHUT_WR)
+            assert await stream.read() == b""
+            assert not stream.has_left
+            far.close()
+            assert stream.has_left
+
+    run(main())
+
+
 def test_one_of_many_leaves(run: EventLoop) -> None:
     async def main() -> None:
         hang_ups = HangUps()

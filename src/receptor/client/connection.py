@@ -42,7 +42,6 @@ class Connection:
     def __init__(self, sock: socket.socket | TlsStream, address: Address) -> None:
         self._socket = sock
         self._received = bytearray()
-        self._has_left_end = False
         self.address = address
         self.node_id = ""
 
@@ -75,7 +74,6 @@ class Connection:
         ``awaited`` names the line in errors. Raises UnreachableError if no byte comes for that many seconds or
         the connection ends first, PeerError if the line is longer than ``longest`` bytes.
         """
-        self._take_left_end(awaited, seconds)
         searched = 0
         while (end := self._received.find(b"\n", searched)) < 0:
             searched = len(self._received)
@@ -83,32 +81,12 @@ class Connection:
                 raise PeerError(f"{self.address} sends a line of more than {longest} bytes as {awaited}")
             chunk = self._receive(awaited, seconds)
             if not chunk:
-                raise self._ended(awaited)
+                raise UnreachableError(
+                    f"{self.address} closed the connection instead of sending {awaited}; see the node's log"
+                )
             self._received += chunk
         line = bytes(self._received[:end])
         del self._received[: end + 1]
-        return line.decode(errors="replace").rstrip("\r")
-
-    def read_line_leaving_end(self, awaited: str, seconds: float) -> str:
-        """As ``read_line``; and if this process ends before it reads on, the node notices that, except with TLS.
-
-        Otherwise the end of a process, by SIGKILL say, looks on a Unix socket like the end of what it had to send.
-        Linux resets a connection that is closed with something unread, so the end of the line stays unread.
-        """
-        if not isinstance(self._socket, socket.socket):
-            return self.read_line(awaited, seconds)
-        self._take_left_end(awaited, seconds)
-        line = bytearray()
-        while not self._has_left_end:
-            with self._trouble(f"send {awaited}"):
-                self._socket.settimeout(seconds)
-                seen = self._socket.recv(CHUNK_BYTES, socket.MSG_PEEK)
-            if not seen:
-                raise self._ended(awaited)
-            part, newline, _ = seen.partition(b"\n")
-            if part:
-                line += self._receive(awaited, seconds, len(part))
-            self._has_left_end = bool(newline)
         return line.decode(errors="replace").rstrip("\r")
 
     def read_some(self) -> bytes:
@@ -116,7 +94,6 @@ class Connection:
 
         Another thread may ``send`` meanwhile, if it waits for ever too: a socket has one time limit for both.
         """
-        self._take_left_end("more", None)
         if self._received:
             early = bytes(self._received)
             self._received.clear()
@@ -140,20 +117,10 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
-    def _take_left_end(self, awaited: str, seconds: float | None) -> None:
-        if self._has_left_end:
-            self._receive(awaited, seconds, 1)
-            self._has_left_end = False
-
-    def _receive(self, awaited: str, seconds: float | None, size: int = CHUNK_BYTES) -> bytes:
+    def _receive(self, awaited: str, seconds: float | None) -> bytes:
         with self._trouble(f"send {awaited}"):
             self._socket.settimeout(seconds)
-            return self._socket.recv(size)
-
-    def _ended(self, awaited: str) -> UnreachableError:
-        return UnreachableError(
-            f"{self.address} closed the connection instead of sending {awaited}; see the node's log"
-        )
+            return self._socket.recv(CHUNK_BYTES)
 
     @contextmanager
     def _trouble(self, doing: str) -> Iterator[None]:

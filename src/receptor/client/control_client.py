@@ -177,7 +177,7 @@ class ControlClient:
         """Create a unit of work; it starts once the upload of its payload is finished."""
         connection = self.connect()
         connection.send(_line(submission.command()))
-        answer = connection.read_line_leaving_end("the id of the new unit", ANSWER_SECONDS)
+        answer = connection.read_line("the id of the new unit", ANSWER_SECONDS)
         created = _CREATED.fullmatch(answer)
         if created is None:
             raise _refusal(answer)

@@ -162,6 +162,8 @@ async def _payload(stream: ByteStream, unit_id: str, largest: int, digest: str |
             if hashed:
                 hashed.update(data)
             yield data
+    if stream.has_left:
+        raise ConnectionResetError("the client left without waiting for the answer, so this may be a part only")
     if size > largest:
         raise CommandError(f"the payload has {size} bytes, more than the {largest} that the limits of this node allow")
     if hashed and hashed.hexdigest() != digest:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from receptor.errors import PeerError
-from receptor.node.hang_ups import HangUps
+from receptor.node.hang_ups import HangUps, has_hung_up
 
 CHUNK = 256 * 1024
 
@@ -107,6 +107,11 @@ class ByteStream(ABC):
     async def end(self) -> None:
         """Close our direction: the other end reads to the end of what was written."""
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the other end is known to be gone altogether, after the end of what it sent."""
+        return False
+
     @abstractmethod
     async def left(self) -> None:
         """Wait until the other end is gone altogether; for ever if the carrier can't tell. Cancel it before the end."""
@@ -144,6 +149,10 @@ class SocketStream(ByteStream):
         if self._writer.can_write_eof() and not self._writer.is_closing():
             with _breaks_as_connection_error():
                 self._writer.write_eof()
+
+    @property
+    def has_left(self) -> bool:
+        return self._writer.is_closing() or has_hung_up(self._writer.get_extra_info("socket").fileno())
 
     async def left(self) -> None:
         if not self._writer.is_closing():

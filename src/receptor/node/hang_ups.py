@@ -62,3 +62,12 @@ class HangUps:
         if gone is not None and self._epoll is not None:
             self._epoll.unregister(descriptor)
         return gone
+
+
+def has_hung_up(descriptor: int) -> bool:
+    """Whether the other end of a Unix socket has closed it, not only its own direction. False where nobody can tell."""
+    if sys.platform != "linux":
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return bool(poll.poll(0))
