@@ -141,7 +141,7 @@ class Unit(ABC):
                         await self.on_disk(write_through, stdin, data)
                 except OperatingError as error:
                     problem = error
-            if problem is None:
+            if problem is None and self.folder.survives_power:
                 # In another thread, as a large payload would hold up all units in the disk's one.
                 await asyncio.to_thread(self.folder.settle_payload)
         if problem is not None:
