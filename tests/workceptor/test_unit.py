@@ -18,7 +18,7 @@ from played_keeper import PlayedKeeper
 from virtual_time import run_in_virtual_time
 
 from receptor.errors import CommandError, OperatingError
-from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.folder import Durability, UnitFolder
 from receptor.workceptor.records import LOCAL, Submission
 from receptor.workceptor.status import LARGEST_STATUS, State, Status, decode_status
 from receptor.workceptor.unit import CREATED, LONGEST_SAVE_PAUSE, WAITING_FOR_PAYLOAD, Unit
@@ -709,7 +709,7 @@ class TestSettlingAPayload:
             await receiving
             assert it.has_payload
 
-        with_threads(story, SlowToSettle(tmp_path / "unit0001"), PlayedKeeper())
+        with_threads(story, SlowToSettle(tmp_path / "unit0001", Durability.POWER), PlayedKeeper())
 
 
 class TestReceivingAnew:
