@@ -1156,6 +1156,18 @@ class TestRemoteUnits:
 
         play(story)
 
+    def test_a_release_while_the_payload_came_is_finished_after_a_restart(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            extra = RemoteExtra(remote_node="bar", local_cancelled=True, local_released=True)
+            detail = "Waiting for Input Data"
+            status = Status(state=State.CANCELED, detail=detail, stdout_size=0, work_type="remote", extra=extra)
+            folder = node.store("unit0001", status)
+            async with node.up() as workceptor:
+                assert workceptor.units == {}
+                assert not folder.path.exists()
+
+        play(story)
+
     def test_a_pending_release_is_carried_out_after_a_restart(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:

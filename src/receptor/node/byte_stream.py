@@ -152,7 +152,7 @@ class SocketStream(ByteStream):
 
     @property
     def has_left(self) -> bool:
-        return self._writer.is_closing() or has_hung_up(self._writer.get_extra_info("socket").fileno())
+        return not self._writer.is_closing() and has_hung_up(self._writer.get_extra_info("socket").fileno())
 
     async def left(self) -> None:
         if not self._writer.is_closing():

@@ -268,7 +268,7 @@ async def _start_late(unit: CommandUnit) -> None:
 
 
 async def _resume(unit: RemoteWorkUnit) -> None:
-    if unit.has_payload:
+    if unit.has_payload or unit.logic.is_released:
         await unit.resume()
     else:
         await unit.payload_is_cut_off(_NODE_ENDED)
