@@ -21,7 +21,7 @@ from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import MESSAGE_EXPIRED, Unreachable, encode_unreachable
 from receptor.netceptor.packets import Address
 from receptor.netceptor.qh3_connection import STREAM_WINDOW
-from receptor.netceptor.quic import StreamConnection
+from receptor.netceptor.quic import PROBE_PATIENCE, StreamConnection
 from receptor.netceptor.streams import WRITE_LIMIT, Streams
 
 BLOB = random.Random(7).randbytes(3 * 1024 * 1024)
@@ -586,6 +586,18 @@ def test_streams_with_a_node_that_was_restarted_break_at_once(names: str) -> Non
     simulation.run(1.0)
     assert listener.received == b"anew"
     assert not dialer.closed
+
+
+def test_a_restarted_node_that_says_nothing_of_its_former_streams_is_not_waited_for_for_long() -> None:
+    """As existing nodes are."""
+    simulation = line_of_nodes("a", "b")
+    listen(simulation, "b")
+    dialer, _ = stream_between(simulation, "a", "b")
+    simulation.kill("b")
+    simulation.add("b").switch.open("svc", lambda _datagram, _now: None)
+    simulation.plug("a", "b")
+    assert simulation.run_until(lambda: dialer.closed, 2 * PROBE_PATIENCE)
+    assert dialer.closed == ["the far end was restarted and knows nothing of the stream"]
 
 
 def test_streams_survive_a_forged_update_of_a_later_run() -> None:

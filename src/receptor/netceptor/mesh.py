@@ -79,7 +79,7 @@ class Mesh:
         self._emit = emit
         self._runs: dict[str, int] = {}
         """The epoch in which each node was last heard."""
-        self._on_restart: Callable[[str], None] = _nobody
+        self._on_restart: Callable[[str, float], None] = _nobody
         self._sender = Sender(self.neighbours, self.complaints, emit)
         self._announcer = Announcer(identity.unix_time_at_zero, self.advertisements, self._sender, self.timers)
         self._own_updates = OwnUpdates(
@@ -99,7 +99,7 @@ class Mesh:
         )
         self.timers.set(self._sweep, now + SWEEP_INTERVAL)
 
-    def on_restart(self, told: Callable[[str], None]) -> None:
+    def on_restart(self, told: Callable[[str, float], None]) -> None:
         """Have somebody told of each node that seems to be another run now, and to know nothing of the former's."""
         self._on_restart = told
 
@@ -167,7 +167,7 @@ class Mesh:
         node = link.check_newcomer(update, self.identity.node_id, self.neighbours)
         self._learn(node)
         if update.node_id == node:
-            self._note_run(node, update.epoch)
+            self._note_run(node, update.epoch, now)
         self.sessions.establish(link, node, now)
         self.topology.connect(node, link.cost)
         self._own_updates.flood(now)
@@ -269,7 +269,7 @@ class Mesh:
         if known is None or update.epoch != known.epoch:
             self._learn(update.node_id)
             self._own_updates.flood_soon(now)
-        self._note_run(update.node_id, update.epoch)
+        self._note_run(update.node_id, update.epoch, now)
 
     # Tables
 
@@ -281,11 +281,11 @@ class Mesh:
     def _learn(self, node: str) -> None:
         self.names.setdefault(name_hash(node), node)
 
-    def _note_run(self, node: str, epoch: int) -> None:
+    def _note_run(self, node: str, epoch: int, now: float) -> None:
         former = self._runs.get(node, epoch)
         self._runs[node] = epoch
         if epoch != former:
-            self._on_restart(node)
+            self._on_restart(node, now)
 
     def _unlearn(self, nodes: Iterable[str]) -> None:
         for node in nodes:
@@ -300,5 +300,5 @@ class Mesh:
         self.timers.set(self._sweep, now + SWEEP_INTERVAL)
 
 
-def _nobody(_node: str) -> None:
+def _nobody(_node: str, _now: float) -> None:
     pass

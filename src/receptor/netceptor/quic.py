@@ -29,6 +29,9 @@ LINGER = 30.0
 """Seconds for which a finished stream, with everything sent, waits for the far end to have it all and close."""
 
 KEEP_ALIVE_INTERVAL = 15.0
+PROBE_PATIENCE = 5.0
+"""Seconds in which the far end of a stream must say anything after its node seems to have been restarted."""
+
 NORMAL_CLOSE = 0
 STREAM_ERROR = 500
 NORMAL_REASON = "normal close"
@@ -59,6 +62,7 @@ class StreamConnection:
         self._handshake_deadline: float | None = now + HANDSHAKE_TIMEOUT
         self._keep_alive_at: float | None = None
         self._linger_deadline: float | None = None
+        self._probe_deadline: float | None = None
         self._pings = 0
         self._opened = False
         self._terminated = False
@@ -87,6 +91,7 @@ class StreamConnection:
 
     def receive(self, datagrams: list[bytes], now: float) -> None:
         """Take datagrams of the far end. Whatever is wrong with them ends this connection only."""
+        self._probe_deadline = None
         with self._contained():
             self._quic.receive_datagrams(datagrams, now)
 
@@ -111,7 +116,7 @@ class StreamConnection:
         """End the connection in both directions at once; undelivered data is lost."""
         if code != NORMAL_CLOSE:
             self.problem = self.problem or reason
-        self._handshake_deadline = self._keep_alive_at = self._linger_deadline = None
+        self._handshake_deadline = self._keep_alive_at = self._linger_deadline = self._probe_deadline = None
         with self._contained():
             self._quic.close(error_code=code, reason_phrase=reason[:_LONGEST_REASON])
             self._quic.resume()
@@ -128,14 +133,17 @@ class StreamConnection:
         with self._contained():
             self._quic.resume()
 
-    def probe(self) -> None:
-        """Have the far end answer at once, if it still knows of this connection."""
+    def probe(self, now: float) -> None:
+        """Have the far end answer, if it still knows of this connection; without an answer it is over soon."""
         self._ping()
+        self._probe_deadline = now + PROBE_PATIENCE
 
     def advance(self, now: float) -> None:
         """Do what has come due: retransmissions, the handshake's time limit, keep-alives."""
         if self._handshake_deadline is not None and self._handshake_deadline <= now:
             self.close(STREAM_ERROR, f"no answer to the handshake in {HANDSHAKE_TIMEOUT:g} s")
+        if self._probe_deadline is not None and self._probe_deadline <= now:
+            self.close(STREAM_ERROR, "the far end was restarted and knows nothing of the stream")
         if self._linger_deadline is not None and self._linger_deadline <= now:
             if self.unsent:
                 self._linger_deadline = now + LINGER
@@ -171,7 +179,8 @@ class StreamConnection:
         """When ``advance`` wants to be called; None once the connection is over."""
         if self._terminated:
             return None
-        times = (self._quic.get_timer(), self._handshake_deadline, self._keep_alive_at, self._linger_deadline)
+        limits = (self._handshake_deadline, self._probe_deadline, self._linger_deadline)
+        times = (self._quic.get_timer(), self._keep_alive_at, *limits)
         return min((time for time in times if time is not None), default=None)
 
     @property

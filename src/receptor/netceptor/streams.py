@@ -257,15 +257,16 @@ class Streams:
         stream.seems_restarted = False
         self._touched[stream.number] = stream
 
-    def node_restarted(self, node: str) -> None:
+    def node_restarted(self, node: str, now: float) -> None:
         """Ask the far ends on a node that seems to be another run now: one that knows nothing of a stream says so.
 
-        They are not taken for lost before, because whoever forges a routing update would end them.
+        Existing nodes say nothing. The streams are not taken for lost before, because whoever forges a routing update
+        would end them.
         """
         for stream in self._streams.values():
             if stream.remote.node == node:
                 stream.seems_restarted = True
-                stream.connection.probe()
+                stream.connection.probe(now)
                 self._touched[stream.number] = stream
 
     def _unreachable(self, message: Unreachable, _reporter: str, now: float) -> None:
