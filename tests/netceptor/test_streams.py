@@ -19,7 +19,7 @@ from receptor.netceptor.effects import (
 )
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import MESSAGE_EXPIRED, Unreachable, encode_unreachable
-from receptor.netceptor.packets import Address
+from receptor.netceptor.packets import Address, Datagram
 from receptor.netceptor.qh3_connection import STREAM_WINDOW
 from receptor.netceptor.quic import PROBE_PATIENCE, StreamConnection
 from receptor.netceptor.streams import WRITE_LIMIT, Streams
@@ -588,16 +588,43 @@ def test_streams_with_a_node_that_was_restarted_break_at_once(names: str) -> Non
     assert not dialer.closed
 
 
-def test_a_restarted_node_that_says_nothing_of_its_former_streams_is_not_waited_for_for_long() -> None:
-    """As existing nodes are."""
+@pytest.mark.parametrize(
+    "noise", [b"", b"\x40 a stateless reset is meant to look like noise"], ids=["silence", "noise"]
+)
+def test_a_restarted_node_that_says_nothing_of_its_former_streams_is_not_waited_for_for_long(noise: bytes) -> None:
+    """Existing nodes are silent or answer with what nobody can read (RFC 9000, section 10.3)."""
+
+    def answer(datagram: Datagram, now: float) -> None:
+        if len(datagram.payload) > len(noise) > 0:
+            restarted.send_datagram("svc", datagram.source, noise, now)
+
     simulation = line_of_nodes("a", "b")
     listen(simulation, "b")
     dialer, _ = stream_between(simulation, "a", "b")
     simulation.kill("b")
-    simulation.add("b").switch.open("svc", lambda _datagram, _now: None)
+    restarted = simulation.add("b")
+    restarted.switch.open("svc", answer)
     simulation.plug("a", "b")
+    for _ in range(3):
+        dialer.write(b"anybody there?")
+        simulation.run(1.0)
     assert simulation.run_until(lambda: dialer.closed, 2 * PROBE_PATIENCE)
-    assert dialer.closed == ["the far end was restarted and knows nothing of the stream"]
+    assert noise or dialer.closed == ["the far end was restarted and knows nothing of the stream"]
+
+
+def test_a_stream_whose_reader_lags_survives_a_forged_restart() -> None:
+    simulation = line_of_nodes("a", "b")
+    listen(simulation, "b")
+    dialer, listener = stream_between(simulation, "a", "b")
+    listener.pause()
+    simulation.nodes["b"].streams.node_restarted("a", simulation.now)
+    simulation.settle("b")
+    simulation.run(3 * PROBE_PATIENCE)
+    dialer.write(b"still there")
+    listener.resume()
+    simulation.run(2 * PROBE_PATIENCE)
+    assert listener.received == b"still there"
+    assert not listener.closed
 
 
 def test_streams_survive_a_forged_update_of_a_later_run() -> None:

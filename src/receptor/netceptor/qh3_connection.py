@@ -49,6 +49,11 @@ class MeshQuicConnection(QuicConnection):
     _largest_window = 0
 
     @property
+    def is_unanswered(self) -> bool:
+        """Whether the far end has not acknowledged anything for so long that it was asked again more than once."""
+        return self._core is not None and self._core.pto_count > 1
+
+    @property
     def is_alive(self) -> bool:
         """Whether it has begun and neither end has closed it."""
         return self._core is not None and self._core.state not in _ENDING

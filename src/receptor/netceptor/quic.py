@@ -63,6 +63,7 @@ class StreamConnection:
         self._keep_alive_at: float | None = None
         self._linger_deadline: float | None = None
         self._probe_deadline: float | None = None
+        self._heard_since_probe = False
         self._pings = 0
         self._opened = False
         self._terminated = False
@@ -91,7 +92,7 @@ class StreamConnection:
 
     def receive(self, datagrams: list[bytes], now: float) -> None:
         """Take datagrams of the far end. Whatever is wrong with them ends this connection only."""
-        self._probe_deadline = None
+        self._heard_since_probe = True
         with self._contained():
             self._quic.receive_datagrams(datagrams, now)
 
@@ -137,13 +138,17 @@ class StreamConnection:
         """Have the far end answer, if it still knows of this connection; without an answer it is over soon."""
         self._ping()
         self._probe_deadline = now + PROBE_PATIENCE
+        self._heard_since_probe = False
 
     def advance(self, now: float) -> None:
         """Do what has come due: retransmissions, the handshake's time limit, keep-alives."""
         if self._handshake_deadline is not None and self._handshake_deadline <= now:
             self.close(STREAM_ERROR, f"no answer to the handshake in {HANDSHAKE_TIMEOUT:g} s")
         if self._probe_deadline is not None and self._probe_deadline <= now:
-            self.close(STREAM_ERROR, "the far end was restarted and knows nothing of the stream")
+            self._probe_deadline = None
+            # What is heard may be noise, with which existing nodes answer (RFC 9000, section 10.3).
+            if not self._heard_since_probe or self._quic.is_unanswered:
+                self.close(STREAM_ERROR, "the far end was restarted and knows nothing of the stream")
         if self._linger_deadline is not None and self._linger_deadline <= now:
             if self.unsent:
                 self._linger_deadline = now + LINGER
