@@ -19,6 +19,16 @@ def is_localhost(node_id: str) -> bool:
     return node_id.lower() == LOCALHOST
 
 
+def means_node(name: str, node_id: str) -> bool:
+    """Whether a client on the node of that id means this very node by the name."""
+    return is_localhost(name) or name == node_id
+
+
+def is_unmistakable(name: str) -> bool:
+    """Whether all of a name can be seen: it has no white space, nor other characters that do not print."""
+    return name.isprintable() and " " not in name
+
+
 def is_unit_id(text: str) -> bool:
     """Whether the text may be a unit id: one path component that can't climb or hide (work-units, "On disk")."""
     return _UNIT_ID.fullmatch(text) is not None

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from receptor.durations import format_duration, parse_duration
-from receptor.identifiers import is_localhost, is_service_name
+from receptor.identifiers import is_localhost, is_service_name, is_unmistakable
 
 Written: TypeAlias = str | list[str | None] | dict[str, str | None] | None
 """A value as written: a scalar's text, a list or a map of them, or nothing. None in a list or map is no scalar."""
@@ -153,11 +153,6 @@ def _shown(written: Written) -> str:
 def _require(fits: bool) -> None:
     if not fits:
         raise ValueError
-
-
-def is_unmistakable(name: str) -> bool:
-    """Whether all of a name can be seen: it has no white space, nor other characters that do not print."""
-    return name.isprintable() and " " not in name
 
 
 def _name(text: str) -> str:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Protocol
 
-from receptor.config.kinds import Network, Right, is_unmistakable
+from receptor.config.kinds import Network, Right
 from receptor.config.protection import AccessRule
 from receptor.control.commands import (
     Command,
@@ -25,9 +25,10 @@ from receptor.control.commands import (
     WorkResults,
     WorkStatus,
     WorkSubmit,
+    shown,
 )
 from receptor.errors import NotAllowed, UnknownUnit
-from receptor.identifiers import is_localhost
+from receptor.identifiers import is_unmistakable, means_node
 from receptor.node.byte_stream import Carrier, Origin
 from receptor.workceptor.status import REMOTE_WORK_TYPE
 
@@ -70,7 +71,7 @@ class AccessPolicy:
         """
         if self._is_open_to(origin):
             return
-        if isinstance(command, Connect) and self._is_ours(command.node):
+        if isinstance(command, Connect) and means_node(command.node, self._node_id):
             raise NotAllowed(
                 f"{origin.who} may not connect to services of node {self._node_id} through itself, where it would then"
                 " pass for that node; give the commands in this session, or connect from another node"
@@ -93,9 +94,6 @@ class AccessPolicy:
         rules = self._rules_that_allow(Right.LIST, origin)
         return unit_id in self._units and _reach(rules, origin, self._units[unit_id])
 
-    def _is_ours(self, node: str) -> bool:
-        return is_localhost(node) or node == self._node_id
-
     def _is_open_to(self, origin: Origin) -> bool:
         return origin.is_local or not self._rules
 
@@ -103,10 +101,14 @@ class AccessPolicy:
         return (rule for rule in self._rules if {right, Right.ALL} & rule.allow and _is_for(rule, origin))
 
     def _check_submit(self, command: WorkSubmit, origin: Origin) -> None:
-        is_ours = self._is_ours(command.node)
+        is_ours = means_node(command.node, self._node_id)
         work_type = command.work_type if is_ours else REMOTE_WORK_TYPE
         if not any(_covers(rule, work_type) for rule in self._rules_that_allow(Right.SUBMIT, origin)):
-            deed = f"submit work of type {_shown(work_type)}" if is_ours else f"send work on to {_shown(command.node)}"
+            deed = (
+                f"submit work of type {shown(work_type, _LONGEST_SHOWN)}"
+                if is_ours
+                else f"send work on to {shown(command.node, _LONGEST_SHOWN)}"
+            )
             raise NotAllowed(self._refusal(origin, deed))
 
     def _refusal(self, origin: Origin, deed: str) -> str:
@@ -171,7 +173,3 @@ def _covers(rule: AccessRule, work_type: str) -> bool:
 def _reach(rules: Iterable[AccessRule], origin: Origin, unit: Submitted) -> bool:
     """Whether the origin, for whom the rules are, may come at that unit."""
     return unit.submitter == origin.who or any(rule.any_units for rule in rules)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")

@@ -169,7 +169,7 @@ def _from_words(name: str, words: list[str]) -> Command:
         case "work", _:
             return _work_from_words(words[0].lower(), words[1:])
         case _:
-            raise CommandError(f"Unknown command {_shown(name)}")
+            raise CommandError(f"Unknown command {shown(name)}")
 
 
 def _work_from_words(name: str, words: list[str]) -> Command:
@@ -188,7 +188,7 @@ def _work_from_words(name: str, words: list[str]) -> Command:
         case (("list" | "status" | "results" | "cancel" | "release" | "force-release"), _):
             raise CommandError(f"work {name} takes one unit id: work {name} <unit>")
         case _:
-            raise CommandError(f"Unknown command work {_shown(name)}")
+            raise CommandError(f"Unknown command work {shown(name)}")
 
 
 def _work_on_unit(name: str, unit_id: str, start: int = 0, signature: str = "") -> Command:
@@ -224,7 +224,7 @@ def _from_json(line: bytes) -> Command:
         case "work":
             return _work_from_json(_text(fields, "subcommand").lower(), fields)
         case _:
-            raise CommandError(f"Unknown command {_shown(name)}")
+            raise CommandError(f"Unknown command {shown(name)}")
 
 
 def _work_from_json(name: str, fields: _Fields) -> Command:
@@ -239,13 +239,13 @@ def _work_from_json(name: str, fields: _Fields) -> Command:
             start = _position(fields.get("startpos", 0))
             return _work_on_unit(name, _unit_id(_text(fields, "unitid")), start, _text(fields, "signature", ""))
         case _:
-            raise CommandError(f"Unknown command work {_shown(name)}")
+            raise CommandError(f"Unknown command work {shown(name)}")
 
 
 def _submit_from_json(fields: _Fields) -> WorkSubmit:
     for key, value in fields.items():
         if not isinstance(value, str):
-            raise CommandError(f"the parameters of work submit must all be strings, and {_shown(key)} is not")
+            raise CommandError(f"the parameters of work submit must all be strings, and {shown(key)} is not")
     sign_work = _text(fields, "signwork", "false").lower()
     if sign_work not in ("true", "false"):
         raise CommandError('signwork must be "true" or "false"')
@@ -297,7 +297,7 @@ def _text(fields: _Fields, key: str, default: str | None = None) -> str:
 
 def _unit_id(text: str) -> str:
     if not is_unit_id(text):
-        raise CommandError(f"unknown work unit {_shown(text)}: that can't be a unit id")
+        raise CommandError(f"unknown work unit {shown(text)}: that can't be a unit id")
     return text
 
 
@@ -311,6 +311,6 @@ def _position(value: _Value) -> int:
     return value
 
 
-def _shown(text: str) -> str:
-    """The client's own text, fit for one line of an answer or a log."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+def shown(text: str, longest: int = _SHOWN) -> str:
+    """The client's own text, fit for one line of an answer or a log; no more than so many characters of it."""
+    return repr(text if len(text) <= longest else f"{text[:longest]}...")

@@ -11,7 +11,7 @@ from contextlib import aclosing, suppress
 from receptor.control.answers import SubmitAnswer
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
 from receptor.errors import CommandError, NotAllowed, UnknownUnit
-from receptor.identifiers import is_localhost
+from receptor.identifiers import means_node
 from receptor.node.byte_stream import ByteStream, Origin, while_there
 from receptor.workceptor.results import follow
 from receptor.workceptor.status import REMOTE_WORK_TYPE, RemoteExtra, StatusAnswer, answer
@@ -96,7 +96,7 @@ class WorkCommands:
 
     async def _make(self, command: WorkSubmit, origin: Origin) -> tuple[Unit, str | None]:
         """The unit, and the digest that its payload must have."""
-        is_ours = is_localhost(command.node) or command.node == self._node_id
+        is_ours = means_node(command.node, self._node_id)
         if is_ours and command.work_type == REMOTE_WORK_TYPE:
             raise CommandError("unknown work type remote: name the node to run on, and a work type of that node")
         is_asked = is_ours and self._asks_signature(command.work_type)

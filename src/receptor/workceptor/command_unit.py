@@ -11,9 +11,9 @@ import msgspec
 
 from receptor.errors import CommandError, OperatingError, UnknownWorkType
 from receptor.workceptor.folder import UnitFolder
-from receptor.workceptor.processes import GRACE
+from receptor.workceptor.processes import GRACE, stop_process_group
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
-from receptor.workceptor.runner_client import RunnerClient, stop_process_group
+from receptor.workceptor.runner_client import RunnerClient
 from receptor.workceptor.status import CommandExtra, State, Status
 from receptor.workceptor.unit import Keeper, Unit
 

@@ -25,7 +25,7 @@ import msgspec
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.orphans import Orphans
-from receptor.workceptor.processes import kill_remains, leave_out, stop_process_group
+from receptor.workceptor.processes import kill_remains, leave_out
 from receptor.workceptor.records import ExitRecord, StartRecord
 from receptor.workceptor.runner_link import (
     ATTEMPTS,
@@ -39,8 +39,6 @@ from receptor.workceptor.runner_link import (
     open_link,
 )
 from receptor.workceptor.traces import Trace, find_traces, find_unrecorded_command
-
-__all__ = ["ExitRecord", "NeverStarted", "Outcome", "RunnerClient", "Running", "Vanished", "stop_process_group"]
 
 SETTLE_PAUSE = 1.0
 """Seconds until /proc is looked at again, if it could not be read."""
