@@ -50,6 +50,17 @@ def test_the_answer_that_scripts_parse(node: FakeNode, ctl: Receptorctl) -> None
     assert node.commands == [{"command": "work", "subcommand": "submit", "node": "localhost", "worktype": "echoint"}]
 
 
+@pytest.mark.parametrize("follow", [[], ["-f"]], ids=["submitted", "followed"])
+def test_work_that_waits_for_its_node_is_told_of(node: FakeNode, ctl: Receptorctl, follow: list[str]) -> None:
+    following = [streaming(b""), answering({"State": 2, "StdoutSize": 0})] if follow else []
+    node.plays(Payload('{"unitid": "a1", "result": "Job Submitted"}'), *following)
+    ran = ctl("work", "submit", "echoint", "--node", "bar", "-n", *follow)
+    assert ran.lines == ([] if follow else ["Result:  Job Submitted", "Unit ID: a1"])
+    assert ran.errors.startswith("bar can't be reached yet, or has no room; it gets the work as soon as it can. See: ")
+    assert "work status a1; give up: " in ran.errors
+    assert ran.errors.endswith("work cancel a1\n")
+
+
 def test_every_option(node: FakeNode, ctl: Receptorctl) -> None:
     payload = Payload()
     node.plays(payload)

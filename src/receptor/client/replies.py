@@ -154,6 +154,11 @@ class Submitted:
     def parse(cls, answer: JsonObject) -> Submitted:
         return cls(_field(answer, "unitid", str), _field(answer, "result", str))
 
+    @property
+    def waits(self) -> bool:
+        """Whether the other node has not taken the work yet."""
+        return self.result == "Job Submitted"
+
 
 @dataclass(frozen=True)
 class UnitStatus:

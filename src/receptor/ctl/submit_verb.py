@@ -29,6 +29,8 @@ def submit_and_report(
             submitted = _upload(settings, upload, payload)
             if submitted is None:
                 return terminal.EXIT_INTERRUPTED
+            if submitted.waits:
+                terminal.tell(_how_to_wait(settings, submission.node, submitted.unit_id))
             if following:
                 return _follow(client, settings, upload.unit_id, remove=remove)
             terminal.say(f"Result:  {submitted.result}")
@@ -48,6 +50,12 @@ def _create(client: ControlClient, submission: Submission) -> Upload:
         raise CommandError(f"work not submitted: {error}; 'receptorctl status' shows who offers which") from error
     except CommandError as error:
         raise CommandError(f"work not submitted: {error}") from error
+
+
+def _how_to_wait(settings: Settings, node: str, unit_id: str) -> str:
+    see, give_up = (settings.command_line("work", verb, unit_id) for verb in ("status", "cancel"))
+    waiting = f"{node} can't be reached yet, or has no room; it gets the work as soon as it can"
+    return f"{waiting}. See: {see}; give up: {give_up}"
 
 
 def _follow(client: ControlClient, settings: Settings, unit_id: str, *, remove: bool) -> int:
