@@ -16,7 +16,6 @@ from receptor_process import free_port
 
 from receptor.backends import tcp
 from receptor.backends.session import Session, SessionOwner
-from receptor.netceptor.links import LinkTerms
 
 Address = tuple[str, int]
 
@@ -24,12 +23,10 @@ Address = tuple[str, int]
 class Kept:
     """A session as its owner knows it, and what has come from it."""
 
-    def __init__(self, number: int, session: Session, terms: LinkTerms, peer: str, dialled: bool) -> None:
+    def __init__(self, number: int, session: Session, peer: str) -> None:
         self.number = number
         self.session = session
-        self.terms = terms
         self.peer = peer
-        self.dialled = dialled
         self.packets: asyncio.Queue[bytes] = asyncio.Queue()
         self.over = asyncio.Event()
         self.was_dropped = False
@@ -66,8 +63,8 @@ class FakeOwner:
 
     # As backends see it
 
-    def session_opened(self, session: Session, terms: LinkTerms, peer: str, dialled: bool) -> int:
-        kept = Kept(100 + len(self.sessions), session, terms, peer, dialled)
+    def session_opened(self, session: Session, peer: str) -> int:
+        kept = Kept(100 + len(self.sessions), session, peer)
         self.sessions.append(kept)
         self._waiting.put_nowait(kept)
         return kept.number
@@ -133,13 +130,11 @@ class BackendKind(ABC):
         """Likewise for what was queued on a session that is closed."""
 
     @abstractmethod
-    def listening(
-        self, owner: SessionOwner, terms: LinkTerms, address: Address | None = None
-    ) -> AbstractAsyncContextManager[Address]:
+    def listening(self, owner: SessionOwner, address: Address | None = None) -> AbstractAsyncContextManager[Address]:
         """A listener, and where it listens."""
 
     @abstractmethod
-    def dialer(self, owner: SessionOwner, terms: LinkTerms, address: Address, redial: bool) -> Part: ...
+    def dialer(self, owner: SessionOwner, address: Address, redial: bool) -> Part: ...
 
     @abstractmethod
     async def outsider(self, address: Address) -> Outsider:
@@ -163,18 +158,16 @@ class Tcp(BackendKind):
         monkeypatch.setattr(tcp, "CLOSE_TIME", 0.01)
 
     @asynccontextmanager
-    async def listening(
-        self, owner: SessionOwner, terms: LinkTerms, address: Address | None = None
-    ) -> AsyncIterator[Address]:
-        listener = tcp.TcpListener(owner, *(address or ("127.0.0.1", 0)), terms)
+    async def listening(self, owner: SessionOwner, address: Address | None = None) -> AsyncIterator[Address]:
+        listener = tcp.TcpListener(owner, *(address or ("127.0.0.1", 0)))
         await listener.start()
         try:
             yield ("127.0.0.1", listener.port)
         finally:
             await listener.stop()
 
-    def dialer(self, owner: SessionOwner, terms: LinkTerms, address: Address, redial: bool) -> Part:
-        return tcp.TcpDialer(owner, *address, terms, redial)
+    def dialer(self, owner: SessionOwner, address: Address, redial: bool) -> Part:
+        return tcp.TcpDialer(owner, *address, redial)
 
     async def outsider(self, address: Address) -> Outsider:
         connection = socket.socket()

@@ -34,7 +34,7 @@ async def running(
 @asynccontextmanager
 async def listening(node: MeshNode, terms: LinkTerms | None = None) -> AsyncIterator[int]:
     """Let other nodes link; the port for them."""
-    listener = TcpListener(node, "127.0.0.1", 0, terms or LinkTerms())
+    listener = TcpListener(node.backend(terms or LinkTerms(), dialled=False), "127.0.0.1", 0)
     await listener.start()
     try:
         yield listener.port
@@ -44,7 +44,7 @@ async def listening(node: MeshNode, terms: LinkTerms | None = None) -> AsyncIter
 
 @asynccontextmanager
 async def dialling(node: MeshNode, port: int, terms: LinkTerms | None = None) -> AsyncIterator[None]:
-    dialer = TcpDialer(node, "127.0.0.1", port, terms or LinkTerms(), redial=True)
+    dialer = TcpDialer(node.backend(terms or LinkTerms(), dialled=True), "127.0.0.1", port, redial=True)
     await dialer.start()
     try:
         yield

@@ -23,8 +23,7 @@ SHORT_OF_DESCRIPTORS = """
     from receptor import accepting
     from receptor.backends.tcp import TcpListener
     from receptor.control.listeners import TcpControlListener, UnixListener
-    from receptor.netceptor.links import LinkTerms
-
+    
     loop, kind, address = sys.argv[1:]
 
     class Owner(FakeOwner):
@@ -37,7 +36,7 @@ SHORT_OF_DESCRIPTORS = """
         await stream.finish()
 
     LISTENERS = {
-        "tcp-listener": lambda: TcpListener(Owner(), "127.0.0.1", int(address), LinkTerms()),
+        "tcp-listener": lambda: TcpListener(Owner(), "127.0.0.1", int(address)),
         "control over TCP": lambda: TcpControlListener("127.0.0.1", int(address), echo),
         "control socket": lambda: UnixListener(Path(address), 0o600, echo),
     }

@@ -9,10 +9,17 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 BACKLOG = 512
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a client has for its TLS handshake."""
+
+MOST_HANDSHAKES = 200
+"""Connections that may be in their handshake. For one more the eldest is dropped: an honest one takes no time."""
+
 PAUSE = 1.0
 """Seconds without accepting after the system had nothing left for a connection."""
 
@@ -48,16 +55,22 @@ class Acceptor:
     """Makes a transport of each connection to listening sockets, until it is stopped: as a loop's own servers do."""
 
     def __init__(
-        self, name: str, sockets: Sequence[socket.socket], protocol: Callable[[], asyncio.BaseProtocol]
+        self,
+        name: str,
+        sockets: Sequence[socket.socket],
+        protocol: Callable[[], asyncio.BaseProtocol],
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        """``protocol`` makes the one that a connection is handed to."""
+        """``protocol`` makes the one that a connection is handed to; ``tls`` is asked for each, after which it is up."""
         self._loop = asyncio.get_running_loop()
         self._name = name
         self._sockets = sockets
         self._protocol = protocol
+        self._tls = tls
         self._told_at = float("-inf")
         self._end_of_pause: asyncio.TimerHandle | None = None
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connecting: dict[asyncio.Task[None], None] = {}
+        """In the order in which they were accepted."""
         self._watch()
 
     async def stop(self) -> None:
@@ -88,15 +101,25 @@ class Acceptor:
                 self._end_of_pause = self._loop.call_later(PAUSE, self._watch)
             return  # Else the caller has gone before we could accept.
         connecting = self._loop.create_task(self._connect(connection), name=f"accept on {self._name}")
-        self._connecting.add(connecting)
-        connecting.add_done_callback(self._connecting.discard)
+        self._connecting[connecting] = None
+        connecting.add_done_callback(self._connecting.pop)
+        if len(self._connecting) > MOST_HANDSHAKES:
+            next(iter(self._connecting)).cancel()
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._protocol, connection)
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(self._protocol, connection)
+            else:
+                await self._loop.connect_accepted_socket(
+                    self._protocol, connection, ssl=self._tls(), ssl_handshake_timeout=HANDSHAKE_TIMEOUT
+                )
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         except OSError as error:
             connection.close()
-            logger.debug("a connection to %s ended at once: %s", self._name, error)
+            logger.info("a connection to %s failed: %s", self._name, error)
 
     def _complain(self, error: OSError) -> None:
         now = self._loop.time()

@@ -14,6 +14,8 @@ from typing import Protocol
 import receptor
 from receptor.backends.tcp import TcpDialer, TcpListener
 from receptor.config.actions import ControlService as ControlServiceAction
+from receptor.config.backend_actions import TcpListener as TcpListenerAction
+from receptor.config.backend_actions import TcpPeer
 from receptor.config.configuration import Configuration
 from receptor.control.access import AccessPolicy
 from receptor.control.dispatch import Dispatcher
@@ -104,15 +106,16 @@ class Daemon:
             mesh.advertise(service.service, {"type": "Control Service"}, work_types or None)
 
     def _backends(self, mesh: MeshNode) -> list[_Part]:
-        listeners: list[_Part] = [
-            TcpListener(mesh, it.bind_address, it.port, LinkTerms(it.cost, it.node_cost, it.allowed_peers))
-            for it in self._configuration.tcp_listeners
-        ]
-        dialers: list[_Part] = [
-            TcpDialer(mesh, it.address.host, it.address.port, LinkTerms(it.cost, {}, it.allowed_peers), it.redial)
-            for it in self._configuration.tcp_peers
-        ]
-        return listeners + dialers
+        parts: list[_Part] = []
+        for listener in self._configuration.listeners:
+            owner = mesh.backend(LinkTerms(listener.cost, listener.node_cost, listener.allowed_peers), dialled=False)
+            if isinstance(listener, TcpListenerAction):
+                parts.append(TcpListener(owner, listener.bind_address, listener.port))
+        for peer in self._configuration.peers:
+            owner = mesh.backend(LinkTerms(peer.cost, {}, peer.allowed_peers), dialled=True)
+            if isinstance(peer, TcpPeer):
+                parts.append(TcpDialer(owner, peer.address.host, peer.address.port, peer.redial))
+        return parts
 
     def _duplicate(self, reason: str) -> None:
         if not self._ended.done():

@@ -11,11 +11,6 @@ import pytest
 from backend_kinds import KINDS, Address, BackendKind, FakeOwner, Kept
 from event_loops import EventLoop
 
-from receptor.netceptor.links import LinkTerms
-
-LISTENER_TERMS = LinkTerms(2.0, {"bar": 3.0})
-DIALER_TERMS = LinkTerms(4.0)
-
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> BackendKind:
@@ -27,7 +22,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bac
 @asynccontextmanager
 async def listening(kind: BackendKind, address: Address | None = None) -> AsyncIterator[tuple[FakeOwner, Address]]:
     owner = FakeOwner()
-    async with kind.listening(owner, LISTENER_TERMS, address) as where:
+    async with kind.listening(owner, address) as where:
         try:
             yield owner, where
         finally:
@@ -40,7 +35,7 @@ async def dialling(
     kind: BackendKind, address: Address, *, redial: bool = False, makes_links: bool = True
 ) -> AsyncIterator[FakeOwner]:
     owner = FakeOwner(makes_links=makes_links)
-    dialer = kind.dialer(owner, DIALER_TERMS, address, redial)
+    dialer = kind.dialer(owner, address, redial)
     await dialer.start()
     try:
         yield owner
@@ -61,10 +56,6 @@ def test_both_ends_learn_of_a_session(run: EventLoop, kind: BackendKind) -> None
     async def main() -> None:
         async with listening(kind) as (hub, (host, port)), dialling(kind, (host, port)) as spoke:
             accepted, dialled = await hub.next_session(), await spoke.next_session()
-            assert accepted.terms is LISTENER_TERMS
-            assert dialled.terms is DIALER_TERMS
-            assert dialled.dialled
-            assert not accepted.dialled
             assert dialled.peer == f"{host}:{port}"
             assert accepted.peer.startswith(f"{host}:")
 
@@ -120,7 +111,7 @@ def test_a_session_may_be_closed_while_it_is_opened_or_heard(run: EventLoop, kin
 
     async def main() -> None:
         owner = Unwilling()
-        async with kind.listening(owner, LISTENER_TERMS) as address, dialling(kind, address) as spoke:
+        async with kind.listening(owner) as address, dialling(kind, address) as spoke:
             dialled = await spoke.next_session()
             dialled.session.send([b"one"] * 1000)
             dialled.session.send([b"two"] * 1000)
@@ -264,8 +255,8 @@ def test_without_redial_one_session_is_all(run: EventLoop, kind: BackendKind) ->
 def test_stopped_listeners_and_dialers_leave_their_sessions_alone(run: EventLoop, kind: BackendKind) -> None:
     async def main() -> None:
         hub, spoke = FakeOwner(), FakeOwner()
-        async with kind.listening(hub, LISTENER_TERMS) as address:
-            dialer = kind.dialer(spoke, DIALER_TERMS, address, True)
+        async with kind.listening(hub) as address:
+            dialer = kind.dialer(spoke, address, True)
             await dialer.start()
             accepted, dialled = await hub.next_session(), await spoke.next_session()
             accepted.session.send([b"hello"])

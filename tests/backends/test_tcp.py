@@ -12,15 +12,12 @@ from event_loops import EventLoop, ImpatientLoop
 
 from receptor.backends.tcp import TcpDialer, TcpListener
 from receptor.errors import OperatingError
-from receptor.netceptor.links import LinkTerms
-
-TERMS = LinkTerms()
 
 
 def test_a_packet_has_its_length_before_it_as_two_bytes_the_lower_first(run: EventLoop) -> None:
     async def main() -> None:
         owner = FakeOwner()
-        async with Tcp().listening(owner, TERMS) as address:
+        async with Tcp().listening(owner) as address:
             reader, writer = await asyncio.open_connection(*address)
             kept = await owner.next_session()
             kept.session.send([b"one", b"", b"x" * 0x0102])
@@ -39,7 +36,7 @@ def test_a_packet_has_its_length_before_it_as_two_bytes_the_lower_first(run: Eve
 def test_half_a_packet_is_none(run: EventLoop) -> None:
     async def main() -> None:
         owner = FakeOwner()
-        async with Tcp().listening(owner, TERMS) as address:
+        async with Tcp().listening(owner) as address:
             outsider = await Tcp().outsider(address)
             assert isinstance(outsider, TcpOutsider)
             await outsider.send_bytes(b"\x05\x00whole\x05\x00hal")
@@ -60,7 +57,7 @@ def test_a_port_in_use_is_named(run: EventLoop) -> None:
                 OperatingError,
                 match=rf"tcp-listener can't listen on 127\.0\.0\.1:{port}: .* in use; choose another port",
             ):
-                await TcpListener(FakeOwner(), "127.0.0.1", port, TERMS).start()
+                await TcpListener(FakeOwner(), "127.0.0.1", port).start()
 
     run(main())
 
@@ -68,15 +65,15 @@ def test_a_port_in_use_is_named(run: EventLoop) -> None:
 def test_an_address_of_another_machine_is_named(run: EventLoop) -> None:
     async def main() -> None:
         with pytest.raises(OperatingError, match=r"can't listen on 192\.0\.2\.1:2222: .*assign"):
-            await TcpListener(FakeOwner(), "192.0.2.1", 2222, TERMS).start()
+            await TcpListener(FakeOwner(), "192.0.2.1", 2222).start()
 
     run(main())
 
 
 def test_stopping_what_was_never_started(run: EventLoop) -> None:
     async def main() -> None:
-        await TcpListener(FakeOwner(), "127.0.0.1", 0, TERMS).stop()
-        await TcpDialer(FakeOwner(), "127.0.0.1", 1, TERMS, redial=True).stop()
+        await TcpListener(FakeOwner(), "127.0.0.1", 0).stop()
+        await TcpDialer(FakeOwner(), "127.0.0.1", 1, redial=True).stop()
 
     run(main())
 
@@ -126,10 +123,10 @@ def test_the_delay_grows_until_there_is_a_link(delays: Delays, caplog: pytest.Lo
     async def main() -> None:
         address = Tcp().free_address()
         owner = FakeOwner()
-        dialer = TcpDialer(owner, *address, TERMS, redial=True)
+        dialer = TcpDialer(owner, *address, redial=True)
         await dialer.start()
         await delays.until(6)
-        async with Tcp().listening(FakeOwner(), TERMS, address):
+        async with Tcp().listening(FakeOwner(), address):
             owner.drop(await owner.next_session())
             await delays.until(len(delays.seconds) + 1)
         await dialer.stop()
@@ -143,8 +140,8 @@ def test_the_delay_grows_until_there_is_a_link(delays: Delays, caplog: pytest.Lo
 def test_the_delay_grows_on_while_the_other_end_refuses_the_link(delays: Delays) -> None:
     async def main() -> None:
         owner = FakeOwner(makes_links=False)
-        async with Tcp().listening(FakeOwner(), TERMS) as address:
-            dialer = TcpDialer(owner, *address, TERMS, redial=True)
+        async with Tcp().listening(FakeOwner()) as address:
+            dialer = TcpDialer(owner, *address, redial=True)
             await dialer.start()
             for _ in range(3):
                 owner.drop(await owner.next_session())
@@ -164,7 +161,7 @@ def test_a_peer_that_does_not_answer_is_given_up_and_dialled_again(
             mute.listen(0)
             address: Address = mute.getsockname()
             first.connect(address)
-            dialer = TcpDialer(FakeOwner(), *address, TERMS, redial=True)
+            dialer = TcpDialer(FakeOwner(), *address, redial=True)
             began = asyncio.get_running_loop().time()
             await dialer.start()
             await delays.until(1)

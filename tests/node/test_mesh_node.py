@@ -297,8 +297,10 @@ def test_link_ended_tells_whether_the_session_had_become_a_link(run: EventLoop) 
     async def main() -> None:
         async with running("foo") as foo:
             accepted, refused = FakeSession(), FakeSession()
-            link = foo.session_opened(accepted, LinkTerms(), "a test")
-            stranger = foo.session_opened(refused, LinkTerms(allowed_peers=frozenset({"bar"})), "a test")
+            link = foo.session_opened(accepted, foo.backend(LinkTerms(), dialled=False), "a test")
+            stranger = foo.session_opened(
+                refused, foo.backend(LinkTerms(allowed_peers=frozenset({"bar"})), dialled=False), "a test"
+            )
             waiting = [asyncio.create_task(foo.link_ended(number)) for number in (link, stranger)]
             foo.packets_received(link, [update("bar")])
             foo.packets_received(stranger, [update("baz")])
@@ -352,7 +354,7 @@ def update(origin: str, *, via: str = "", sequence: int = 1, connections: dict[s
 def join(node: MeshNode, neighbour: str) -> tuple[int, FakeSession]:
     """Make a link with a neighbour that only exists on the wire."""
     session = FakeSession()
-    number = node.session_opened(session, LinkTerms(), neighbour)
+    number = node.session_opened(session, node.backend(LinkTerms(), dialled=False), neighbour)
     node.packets_received(number, [update(neighbour), update(neighbour, sequence=2)])
     return number, session
 
@@ -400,12 +402,14 @@ def test_a_stranger_s_session_too_many_is_closed_at_once_and_ours_are_opened_all
     async def main() -> None:
         async with running("foo", limits=MeshLimits(unlinked_sessions=2)) as foo:
             sessions = [FakeSession() for _ in range(10)]
-            numbers = [foo.session_opened(session, LinkTerms(), "a test") for session in sessions]
+            numbers = [
+                foo.session_opened(session, foo.backend(LinkTerms(), dialled=False), "a test") for session in sessions
+            ]
             assert [session.is_closed for session in sessions] == [False] * 2 + [True] * 8
             assert sessions[-1].sent == []
             assert await foo.link_ended(numbers[-1]) is False
             ours = FakeSession()
-            foo.session_opened(ours, LinkTerms(), "a test", dialled=True)
+            foo.session_opened(ours, foo.backend(LinkTerms(), dialled=True), "a test")
             assert not ours.is_closed
             refusal = "a session was refused: 2 sessions that others have opened wait for their link to be set up"
             assert caplog.text.count(refusal) == 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from receptor.netceptor.links import LinkTerms
-
 
 class Session(Protocol):
     """An open way to one neighbour. Neither method blocks or fails; a broken session is reported as closed."""
@@ -23,13 +21,10 @@ class Session(Protocol):
 
 
 class SessionOwner(Protocol):
-    """The mesh, as backends see it."""
+    """The mesh, as one backend sees it: it knows on which terms this backend's sessions become links."""
 
-    def session_opened(self, session: Session, terms: LinkTerms, peer: str, dialled: bool) -> int:
-        """A new session, with a text for logs that says where it leads; its number.
-
-        ``dialled`` says that it leads to a peer of the operator's choice. Others may be closed at once.
-        """
+    def session_opened(self, session: Session, peer: str) -> int:
+        """A new session, with a text for logs that says where it leads; its number. It may be closed at once."""
 
     def packets_received(self, number: int, packets: list[bytes]) -> None:
         """Packets have arrived on a session."""
@@ -39,3 +34,13 @@ class SessionOwner(Protocol):
 
     async def link_ended(self, number: int) -> bool:
         """Wait until a session is over; True if it had become a link. Cancelling leaves the session alone."""
+
+
+class Backend(Protocol):
+    """A listener or dialer."""
+
+    async def start(self) -> None:
+        """Begin to make sessions. Raises OperatingError if that is impossible. Can be called again after ``stop``."""
+
+    async def stop(self) -> None:
+        """Make no more sessions. Those that are open go on."""

@@ -14,7 +14,6 @@ from receptor.accepting import Acceptor, tcp_sockets
 from receptor.backends.session import SessionOwner
 from receptor.errors import OperatingError
 from receptor.netceptor.framing import Framer, frames
-from receptor.netceptor.links import LinkTerms
 
 FIRST_REDIAL_DELAY = 5.0
 REDIAL_GROWTH = 1.5
@@ -29,10 +28,8 @@ logger = logging.getLogger("receptor.backends")
 class TcpSession(asyncio.Protocol):
     """One TCP connection as a session of the mesh."""
 
-    def __init__(self, owner: SessionOwner, terms: LinkTerms, dialled: bool) -> None:
+    def __init__(self, owner: SessionOwner) -> None:
         self._owner = owner
-        self._terms = terms
-        self._dialled = dialled
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
         self._is_closed = False
@@ -42,7 +39,7 @@ class TcpSession(asyncio.Protocol):
         """The connection is up: hand it to the mesh."""
         # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        self.number = self._owner.session_opened(self, self._terms, _peer_name(transport), self._dialled)
+        self.number = self._owner.session_opened(self, _peer_name(transport))
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived; pass on the packets that are whole."""
@@ -87,11 +84,10 @@ class TcpSession(asyncio.Protocol):
 class TcpListener:
     """Accepts neighbours on a port."""
 
-    def __init__(self, owner: SessionOwner, address: str, port: int, terms: LinkTerms) -> None:
+    def __init__(self, owner: SessionOwner, address: str, port: int) -> None:
         self._owner = owner
         self._address = address
         self._port = port
-        self._terms = terms
         self._sockets: list[socket.socket] = []
         self._acceptor: Acceptor | None = None
 
@@ -120,24 +116,16 @@ class TcpListener:
             await self._acceptor.stop()
 
     def _session(self) -> TcpSession:
-        return TcpSession(self._owner, self._terms, dialled=False)
+        return TcpSession(self._owner)
 
 
 class TcpDialer:
     """Keeps one connection to a neighbour, dialling again when it ends."""
 
-    def __init__(
-        self,
-        owner: SessionOwner,
-        host: str,
-        port: int,
-        terms: LinkTerms,
-        redial: bool,
-    ) -> None:
+    def __init__(self, owner: SessionOwner, host: str, port: int, redial: bool) -> None:
         self._owner = owner
         self._host = host
         self._port = port
-        self._terms = terms
         self._redial = redial
         self._task: asyncio.Task[None] | None = None
 
@@ -168,9 +156,7 @@ class TcpDialer:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, session = await loop.create_connection(
-                    lambda: TcpSession(self._owner, self._terms, dialled=True), self._host, self._port
-                )
+                _, session = await loop.create_connection(lambda: TcpSession(self._owner), self._host, self._port)
         except TimeoutError:
             logger.warning("tcp-peer %s:%d does not answer", self._host, self._port)
             return False

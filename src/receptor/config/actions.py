@@ -5,15 +5,25 @@ This is the only list: reading, error messages, ``--help`` and the documentation
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from receptor.config import kinds
+from receptor.config.backend_actions import TcpListener, TcpPeer, UdpListener, UdpPeer, WsListener, WsPeer
 from receptor.config.keys import About, Action, written
 from receptor.config.kinds import Address
 from receptor.config.protection import AccessRule, Audit, Limits
+from receptor.config.service_actions import (
+    CommandService,
+    TcpClient,
+    TcpServer,
+    UdpClient,
+    UdpServer,
+    UnixSocketClient,
+    UnixSocketServer,
+)
+from receptor.config.tls_actions import TlsClient, TlsServer
+from receptor.netceptor.firewall import FirewallRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,12 @@ class Node(Action):
             default=format(kinds.SHORTEST_IDLE_TIMEOUT, ".0f") + "s",
         ),
     )
+    firewall_rules: tuple[FirewallRule, ...] = field(
+        default=(),
+        metadata=written(
+            "firewallrules", kinds.FIREWALL_RULES, "Which data packets pass; the first rule that fits decides."
+        ),
+    )
     durability: str = field(
         default="process",
         metadata=written(
@@ -73,61 +89,14 @@ class LogLevel(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class TcpListener(Action):
-    """A backend that accepts links. ``allowed_peers`` None admits every node."""
+class Trace(Action):
+    """A line in the log for each data packet."""
 
     about = About(
-        "tcp-listener",
-        "Accepts links from other nodes on a TCP port.",
-        "- tcp-listener:\n    port: 2222\n    bindaddr: 127.0.0.1\n"
-        "    allowedpeers: [bar, baz]\n    nodecost: {baz: 2.5}",
-    )
-
-    port: int = field(
-        metadata=written("port", kinds.PORT, "Port to listen on; 0 takes any free one.", main=True),
-    )
-    bind_address: str = field(
-        default="0.0.0.0",
-        metadata=written("bindaddr", kinds.HOST, "Address of this machine to listen on."),
-    )
-    cost: float = field(
-        default=1.0,
-        metadata=written("cost", kinds.COST, "Cost of a link; routes are those that cost least."),
-    )
-    node_cost: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({}),
-        metadata=written("nodecost", kinds.NODE_COSTS, "Cost of a link with these nodes, instead of 'cost'."),
-    )
-    allowed_peers: frozenset[str] | None = field(
-        default=None,
-        metadata=written("allowedpeers", kinds.NODE_IDS, "The only nodes that may link.", default="every node"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TcpPeer(Action):
-    """A backend that dials. ``allowed_peers`` None accepts whichever node answers."""
-
-    about = About(
-        "tcp-peer",
-        "Links to another node's tcp-listener.",
-        "- tcp-peer:\n    address: foo.example.com:2222\n    cost: 2.0",
-    )
-
-    address: Address = field(
-        metadata=written("address", kinds.ADDRESS, "Where the other node listens.", main=True),
-    )
-    redial: bool = field(
-        default=True,
-        metadata=written("redial", kinds.BOOLEAN, "Whether to dial again when the link is lost or can't be made."),
-    )
-    cost: float = field(
-        default=1.0,
-        metadata=written("cost", kinds.COST, "Cost of the link; routes are those that cost least."),
-    )
-    allowed_peers: frozenset[str] | None = field(
-        default=None,
-        metadata=written("allowedpeers", kinds.NODE_IDS, "The only nodes that may answer.", default="every node"),
+        "trace",
+        "Logs each data packet that the node sends, passes on or takes, whatever its log-level.",
+        "- trace",
+        once=True,
     )
 
 
@@ -158,6 +127,14 @@ class ControlService(Action):
         metadata=written(
             "tcplisten", kinds.LISTEN_ADDRESS, "TCP address for clients; anybody may connect.", default="no TCP"
         ),
+    )
+    tls: str = field(
+        default="",
+        metadata=written("tls", kinds.TEXT, "The tls-server for its service on the mesh.", default="no TLS"),
+    )
+    tcp_tls: str = field(
+        default="",
+        metadata=written("tcptls", kinds.TEXT, "The tls-server for the TCP address.", default="no TLS"),
     )
 
 
@@ -244,12 +221,26 @@ ACTIONS: dict[str, type[Action]] = {
         Node,
         LocalOnly,
         LogLevel,
+        Trace,
         TcpListener,
         TcpPeer,
+        UdpListener,
+        UdpPeer,
+        WsListener,
+        WsPeer,
+        TlsServer,
+        TlsClient,
         ControlService,
         WorkCommand,
         WorkSigning,
         WorkVerification,
+        TcpServer,
+        TcpClient,
+        UdpServer,
+        UdpClient,
+        UnixSocketServer,
+        UnixSocketClient,
+        CommandService,
         AccessRule,
         Audit,
         Limits,
@@ -257,11 +248,4 @@ ACTIONS: dict[str, type[Action]] = {
 }
 
 # Known from other versions of Receptor: no wrong neighbour is proposed for them.
-NOT_YET_ACTIONS = frozenset(
-    {
-        *("trace", "udp-listener", "udp-peer", "ws-listener", "ws-peer", "tls-server", "tls-client"),
-        *("tcp-server", "tcp-client", "udp-server", "udp-client", "unix-socket-server", "unix-socket-client"),
-        *("command-service", "work-kubernetes", "cert-init", "cert-makereq", "cert-signreq"),
-    }
-)
-NOT_YET_KEYS = frozenset({"firewallrules", "tls", "tcptls"})
+NOT_YET_ACTIONS = frozenset({"work-kubernetes", "cert-init", "cert-makereq", "cert-signreq"})

@@ -12,22 +12,35 @@ from receptor.config.actions import (
     LocalOnly,
     LogLevel,
     Node,
-    TcpListener,
-    TcpPeer,
+    Trace,
     WorkCommand,
     WorkSigning,
     WorkVerification,
 )
+from receptor.config.backend_actions import Listener, Peer, TcpListener, TcpPeer, WsListener, WsPeer
 from receptor.config.keys import Action
 from receptor.config.kinds import Right
-from receptor.config.problems import Problems
+from receptor.config.problems import Problems, meant
 from receptor.config.protection import AccessRule, Audit, Limits
+from receptor.config.service_actions import (
+    CommandService,
+    Service,
+    TcpClient,
+    TcpServer,
+    UdpClient,
+    UnixSocketClient,
+    UnixSocketServer,
+)
+from receptor.config.tls_actions import TlsClient, TlsServer
 from receptor.config.written import WrittenAction, read_action
 from receptor.errors import ConfigurationError
 from receptor.identifiers import is_localhost
 from receptor.workceptor.signing import load_signing_key, load_verification_key
 
 A = TypeVar("A", bound=Action)
+
+DEFAULT_TLS_CLIENT = "default"
+"""A tls-client that every node has: it trusts whom the system trusts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +53,11 @@ class Configuration:
     node: Node
     log_level: str
     local_only: bool
-    tcp_listeners: tuple[TcpListener, ...]
-    tcp_peers: tuple[TcpPeer, ...]
+    trace: bool
+    listeners: tuple[Listener, ...]
+    peers: tuple[Peer, ...]
+    tls_servers: tuple[TlsServer, ...]
+    tls_clients: tuple[TlsClient, ...]
     control_services: tuple[ControlService, ...]
     work_commands: tuple[WorkCommand, ...]
     work_signing: WorkSigning | None
@@ -49,6 +65,7 @@ class Configuration:
     access_rules: tuple[AccessRule, ...]
     audit: Audit | None
     limits: Limits
+    services: tuple[Service, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +103,11 @@ def configuration_of(written: Iterable[WrittenAction], source: str, host_name: s
         node=node if node.id else replace(node, id=host_name),
         log_level=(given.one(LogLevel) or LogLevel()).level,
         local_only=given.one(LocalOnly) is not None,
-        tcp_listeners=given.all(TcpListener),
-        tcp_peers=given.all(TcpPeer),
+        trace=given.one(Trace) is not None,
+        listeners=given.all(Listener),
+        peers=given.all(Peer),
+        tls_servers=given.all(TlsServer),
+        tls_clients=given.all(TlsClient),
         control_services=given.all(ControlService),
         work_commands=given.all(WorkCommand),
         work_signing=given.one(WorkSigning),
@@ -95,6 +115,7 @@ def configuration_of(written: Iterable[WrittenAction], source: str, host_name: s
         access_rules=given.all(AccessRule),
         audit=given.one(Audit),
         limits=given.one(Limits) or Limits(),
+        services=given.all(Service),
     )
 
 
@@ -124,9 +145,9 @@ def _check_node_id(given: _Given) -> Iterator[str]:
 
 
 def _check_backends(given: _Given) -> Iterator[str]:
-    if not any(isinstance(action, TcpListener | TcpPeer | LocalOnly) for _, action in given.actions):
+    if not any(isinstance(action, Listener | Peer | LocalOnly) for _, action in given.actions):
         yield (
-            f"{given.source}: nothing to do: no backends are configured; add a 'tcp-listener' or a 'tcp-peer', "
+            f"{given.source}: nothing to do: no backends are configured; add a listener or a peer such as 'tcp-peer', "
             "or 'local-only' for a node on its own"
         )
 
@@ -136,7 +157,40 @@ def _check_control_services(given: _Given) -> Iterator[str]:
     for place, one in services:
         if not one.service and one.filename is None and one.tcp_listen is None:
             yield f"{place}: control-service needs at least one of the keys 'service', 'filename' and 'tcplisten'"
-    yield from _repeated("the service", ((place, one.service) for place, one in services if one.service))
+
+
+def _check_services(given: _Given) -> Iterator[str]:
+    served = ControlService | TcpClient | UdpClient | UnixSocketClient | CommandService
+    names = ((place, one.service) for place, one in given.actions if isinstance(one, served))
+    return _repeated("the service", ((place, name) for place, name in names if name))
+
+
+def _check_tls_names(given: _Given) -> Iterator[str]:
+    servers, clients = list(given.placed(TlsServer)), list(given.placed(TlsClient))
+    yield from _repeated("the tls-server", ((place, one.name) for place, one in servers))
+    yield from _repeated("the tls-client", ((place, one.name) for place, one in clients))
+    known = {"tls-server": {one.name for _, one in servers}, "tls-client": {one.name for _, one in clients}}
+    known["tls-client"].add(DEFAULT_TLS_CLIENT)
+    for place, action in given.actions:
+        for kind, name in _tls_names(action):
+            if name and name not in known[kind]:
+                hint = meant(name, known[kind], f"add the action '{kind}' with that name")
+                yield f"{place}: {action.about.name} names the {kind} {name!r}, which is not there; {hint}"
+
+
+def _tls_names(action: Action) -> Iterator[tuple[str, str]]:
+    """What TLS settings an action refers to: of which kind, by which name."""
+    match action:
+        case TcpListener(tls=name) | WsListener(tls=name) | UnixSocketClient(tls=name) | CommandService(tls=name):
+            yield "tls-server", name
+        case TcpPeer(tls=name) | WsPeer(tls=name) | UnixSocketServer(tls=name):
+            yield "tls-client", name
+        case TcpServer() | TcpClient():
+            yield "tls-server", action.tls_server
+            yield "tls-client", action.tls_client
+        case ControlService():
+            yield "tls-server", action.tls
+            yield "tls-server", action.tcp_tls
 
 
 def _check_work_types(given: _Given) -> Iterator[str]:
@@ -188,6 +242,8 @@ _CHECKS = (
     _check_node_id,
     _check_backends,
     _check_control_services,
+    _check_services,
+    _check_tls_names,
     _check_work_types,
     _check_signatures,
     _check_access_rules,

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from receptor.config.configuration import Configuration, configuration_of
-from receptor.config.kinds import Written
+from receptor.config.kinds import Written, WrittenMap
 from receptor.config.problems import Problems
 from receptor.config.written import WrittenAction, WrittenValue
 from receptor.errors import ConfigurationError
@@ -113,10 +113,14 @@ def _values(content: yaml.Node, path: Path) -> tuple[WrittenValue, ...]:
 
 def _value(node: yaml.Node, path: Path) -> Written:
     if isinstance(node, yaml.SequenceNode):
-        return [_entry(entry, path) for entry in node.value]
-    if not isinstance(node, yaml.MappingNode):
-        return _entry(node, path)
-    entries: dict[str, str | None] = {}
+        return [
+            _map(entry, path) if isinstance(entry, yaml.MappingNode) else _entry(entry, path) for entry in node.value
+        ]
+    return _map(node, path) if isinstance(node, yaml.MappingNode) else _entry(node, path)
+
+
+def _map(node: yaml.MappingNode, path: Path) -> WrittenMap:
+    entries: WrittenMap = {}
     for key, value in node.value:
         name = _text(key, path)
         if name in entries:

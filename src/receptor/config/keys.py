@@ -51,7 +51,7 @@ def written(name: str, kind: Kind, help: str, *, main: bool = False, default: st
 
 
 def keys_of(action: type[Action]) -> tuple[Key, ...]:
-    """The action's keys, in the order in which its class has them."""
+    """The action's keys: the main one, then those that it needs, then the rest, as its class has them."""
     keys = []
     for one in fields(action):
         words = dict(one.metadata)
@@ -60,4 +60,4 @@ def keys_of(action: type[Action]) -> tuple[Key, ...]:
             words["default"] = words["default"] or kind.write(one.default)
         required = one.default is MISSING and one.default_factory is MISSING
         keys.append(Key(attribute=one.name, required=required, **words))
-    return tuple(keys)
+    return tuple(sorted(keys, key=lambda key: (not key.main, not key.required)))

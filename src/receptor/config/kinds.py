@@ -15,12 +15,15 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
 
 from receptor.durations import format_duration, parse_duration
 from receptor.identifiers import is_localhost, is_service_name, is_unmistakable
+from receptor.netceptor.firewall import FirewallRule, Verdict
 
-Written: TypeAlias = str | list[str | None] | dict[str, str | None] | None
-"""A value as written: a scalar's text, a list or a map of them, or nothing. None in a list or map is no scalar."""
+WrittenMap: TypeAlias = dict[str, str | None]
+Written: TypeAlias = str | list[str | WrittenMap | None] | WrittenMap | None
+"""A value as written: a scalar's text, a map of them, a list of both, or nothing. None stands for what is deeper."""
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
 DURABILITIES = ("process", "power")
@@ -39,6 +42,13 @@ _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]:\s]*)):(?P<port>[0-9]+)")
 _OCTAL = re.compile(r"0o?([0-7]+)")
 _SIZE = re.compile(r"([1-9][0-9]{0,18}) ?([kmgt]i)?b?", re.IGNORECASE)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_FIREWALL_KEYS = {
+    "fromnode": "from_node",
+    "tonode": "to_node",
+    "fromservice": "from_service",
+    "toservice": "to_service",
+}
 _SIZE_UNITS = {"": 1, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _LARGEST_NUMBER = 2**63 - 1
 _TRUE = ("true", "yes", "on", "y", "t", "1")
@@ -82,16 +92,16 @@ class Kind:
 
     ``expects`` ends the sentence "the value must be ...". ``read`` makes the value of one text and raises
     ValueError if it is not of this kind; ``write`` is its opposite, for help. With ``many``, a key takes a list
-    or a map of such values.
+    or a map of such values; with ``maps`` it takes a list of maps, and ``read`` gets each of them.
     """
 
     expects: str
-    read: Callable[[str], object]
+    read: Callable[..., object]
     write: Callable[..., str] = str
-    many: Literal["", "list", "map"] = ""
+    many: Literal["", "list", "map", "maps"] = ""
 
     def value(self, written: Written) -> object:
-        """The value; for ``many`` a frozenset of values or a read-only mapping to them.
+        """The value; for ``many`` a frozenset of values or a read-only mapping to them; a tuple for ``maps``.
 
         A single scalar is a list of one; lists and maps may also be the text of JSON, for the command line.
         Raises ValueError, whose text shows what is not of this kind.
@@ -108,6 +118,8 @@ class Kind:
             case "map", dict():
                 texts = zip(written, _texts(written, written.values()), strict=True)
                 return MappingProxyType({key: self._one(text, f"{key}: {text}") for key, text in texts})
+            case "maps", list():
+                return tuple(self._map(entry) for entry in written)
         raise ValueError(_shown(written))
 
     def _one(self, text: str, shown: str) -> object:
@@ -115,6 +127,15 @@ class Kind:
             return self.read(text)
         except ValueError:
             raise ValueError(_shown(shown)) from None
+
+    def _map(self, entry: str | WrittenMap | None) -> object:
+        if not isinstance(entry, dict):
+            raise ValueError(_shown(entry))
+        texts = dict(zip(entry, _texts(entry, entry.values()), strict=True))
+        try:
+            return self.read(texts)
+        except ValueError as error:
+            raise ValueError(_shown(", ".join(f"{key}: {text}" for key, text in texts.items()), str(error))) from None
 
 
 def _from_json(text: str) -> Written:
@@ -126,25 +147,30 @@ def _from_json(text: str) -> Written:
     except (ValueError, RecursionError):
         raise ValueError(_shown(text)) from None
     if isinstance(decoded, dict):
-        return {key: _text_or_none(entry) for key, entry in decoded.items()}
-    return [_text_or_none(entry) for entry in decoded]
+        return _map_of_texts(decoded)
+    return [_map_of_texts(entry) if isinstance(entry, dict) else _text_or_none(entry) for entry in decoded]
+
+
+def _map_of_texts(decoded: dict[str, object]) -> WrittenMap:
+    return {key: _text_or_none(entry) for key, entry in decoded.items()}
 
 
 def _text_or_none(entry: object) -> str | None:
     return entry if isinstance(entry, str) else None
 
 
-def _texts(written: Written, entries: Collection[str | None]) -> list[str]:
-    texts = [entry for entry in entries if entry is not None]
+def _texts(written: Written, entries: Collection[str | WrittenMap | None]) -> list[str]:
+    texts = [entry for entry in entries if isinstance(entry, str)]
     if len(texts) != len(entries):
         raise ValueError(f"{_shown(written)} with nested or empty entries")
     return texts
 
 
-def _shown(written: Written) -> str:
+def _shown(written: Written, problem: str = "") -> str:
     match written:
         case str():
-            return repr(written if len(written) <= _LONGEST_SHOWN else f"{written[:_LONGEST_SHOWN]}...")
+            shown = repr(written if len(written) <= _LONGEST_SHOWN else f"{written[:_LONGEST_SHOWN]}...")
+            return f"{shown}: {problem}" if problem else shown
         case None:
             return "nothing"
     return "a list" if isinstance(written, list) else "a map"
@@ -257,6 +283,48 @@ def _network(text: str) -> Network:
     return ip_network(text)
 
 
+def _service_name(text: str) -> str:
+    return _service(_name(text))
+
+
+def _url_path(text: str) -> str:
+    _require(text.startswith("/") and text.isascii() and is_unmistakable(text) and not {"?", "#"} & set(text))
+    return text
+
+
+def _ws_url(text: str) -> str:
+    parts = urlsplit(text)
+    _require(parts.scheme in ("ws", "wss") and bool(parts.hostname) and not parts.fragment and is_unmistakable(text))
+    _require(parts.port is None or parts.port > 0)
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    _require(bool(colon) and _HEADER_NAME.fullmatch(name) is not None and value.isprintable() and value.isascii())
+    return name, value.strip()
+
+
+def _fingerprint(text: str) -> bytes:
+    fingerprint = bytes.fromhex(text.replace(":", ""))
+    _require(len(fingerprint) in (32, 64))
+    return fingerprint
+
+
+def _firewall_rule(texts: dict[str, str]) -> FirewallRule:
+    rule = {key.lower(): text for key, text in texts.items()}
+    unknown = rule.keys() - _FIREWALL_KEYS.keys() - {"action"}
+    if unknown or len(rule) != len(texts):
+        raise ValueError(f"a rule has the keys action, {', '.join(_FIREWALL_KEYS)}, each once at most")
+    if "action" not in rule:
+        raise ValueError("a rule needs an action")
+    try:
+        verdict = Verdict(rule.pop("action").lower())
+    except ValueError:
+        raise ValueError("its action must be accept, reject or drop") from None
+    return FirewallRule(verdict, **{_FIREWALL_KEYS[key]: text for key, text in rule.items()})
+
+
 def _permissions(text: str) -> int:
     octal = _OCTAL.fullmatch(text)
     _require(octal is not None or _WHOLE_NUMBER.fullmatch(text) is not None)
@@ -282,6 +350,19 @@ NAME = Kind("text that isn't empty", _name)
 NODE_ID = Kind("a name other than 'localhost', without '/' and white space", _node_id)
 NODE_IDS = Kind("a list of node ids", _name, many="list")
 SERVICE = Kind("a name of at most 8 bytes other than 'ping' and 'unreach', or '' for none", _service)
+SERVICE_NAME = Kind("a name of at most 8 bytes other than 'ping' and 'unreach'", _service_name)
+URL_PATH = Kind("the path of a URL, such as /mesh", _url_path)
+WS_URL = Kind("a URL such as ws://host:port/path or wss://host/path", _ws_url)
+HEADER = Kind("a header such as 'Name: value'", _header, ": ".join)
+FINGERPRINTS = Kind(
+    "a list of SHA-256 or SHA-512 fingerprints of certificates, in hexadecimal digits", _fingerprint, bytes.hex, "list"
+)
+FIREWALL_RULES = Kind(
+    "a list of rules, each with an action (accept, reject or drop) and patterns for fromnode, tonode, fromservice and "
+    "toservice",
+    _firewall_rule,
+    many="maps",
+)
 WORK_TYPE = Kind("a name other than 'remote', which is built in", _work_type)
 LOG_LEVEL = Kind("error, warning, info or debug", _log_level)
 DURABILITY = Kind("process or power", _durability)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS, NOT_YET_KEYS
+from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS
 from receptor.config.keys import Action, Key, keys_of
 from receptor.config.kinds import Written
 from receptor.config.problems import Problems, meant
@@ -70,8 +70,6 @@ def _find_key(action: str, keys: Iterable[Key], written: WrittenValue) -> Key:
     name = written.key.lower()
     if name in by_name:
         return by_name[name]
-    if name in NOT_YET_KEYS:
-        raise ConfigurationError(f"{written.place}: {action}'s {name!r} is not supported by this version yet")
     hint = meant(name, by_name, f"its keys: {', '.join(by_name) or 'none'}")
     raise ConfigurationError(f"{written.place}: {action} has no key {written.key!r}; {hint}")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from receptor.errors import PeerError
 from receptor.netceptor.effects import Effect
+from receptor.netceptor.firewall import OPEN, Firewall
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import Identity, Mesh
@@ -34,11 +35,12 @@ class Netceptor:
         rng: random.Random,
         now: float,
         limits: MeshLimits = DEFAULT_LIMITS,
+        firewall: Firewall = OPEN,
     ) -> None:
         self._effects: list[Effect] = []
         emit = self._emit
         self.mesh = Mesh(identity, rng, now, emit, limits)
-        self.switch = Switch(self.mesh, emit)
+        self.switch = Switch(self.mesh, emit, firewall)
         self.pings = Pings(identity.node_id, self.switch, rng, emit, limits)
         self.streams = Streams(identity.node_id, self.switch, credentials, rng, self.mesh.complaints, emit, limits)
         self.mesh.on_restart(self.streams.node_restarted)

@@ -32,6 +32,7 @@ from receptor.netceptor.quic import (
     StreamConnection,
     StreamCredentials,
 )
+from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
 from receptor.netceptor.switch import Switch
 from receptor.netceptor.timers import Timers
 
@@ -86,11 +87,15 @@ class Streams:
 
     # Commands
 
-    def listen(self, service: str) -> None:
+    def listen(self, service: str, security: Callable[[], ListenerSecurity] | None = None) -> None:
         """Accept streams for a service of this node. Raises ValueError if the service is taken."""
         self._switch.open(service, self._datagram_for_listener)
 
-    def dial(self, node: str, service: str, now: float) -> int:
+    def unlisten(self, service: str) -> None:
+        """Accept no more streams for a service."""
+        self._switch.close(service)
+
+    def dial(self, node: str, service: str, now: float, security: DialerSecurity | None = None) -> int:
         """Begin a stream to a service; StreamOpened or StreamClosed follows for its number.
 
         Raises UnreachableError if this node has as many streams as it may.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from receptor.errors import PeerError, UnreachableError
-from receptor.identifiers import is_localhost, is_service_name
+from receptor.identifiers import is_localhost, is_service_name, random_name
 from receptor.netceptor.effects import DatagramArrived, Effect, Notice, Send, Severity
+from receptor.netceptor.firewall import OPEN, Firewall, Verdict
 from receptor.netceptor.mesh import Mesh
 from receptor.netceptor.messages import (
+    BLOCKED_BY_FIREWALL,
     MESSAGE_EXPIRED,
     SERVICE_UNKNOWN,
     Unreachable,
@@ -37,7 +40,8 @@ UnreachableHandler = Callable[[Unreachable, str, float], None]
 class Switch:
     """The data plane: takes datagrams of this node's services and packets of its links."""
 
-    def __init__(self, mesh: Mesh, emit: Callable[[Effect], None]) -> None:
+    def __init__(self, mesh: Mesh, emit: Callable[[Effect], None], firewall: Firewall = OPEN) -> None:
+        self._firewall = firewall
         self._mesh = mesh
         self._own = mesh.identity.node_id
         self._emit = emit
@@ -55,6 +59,12 @@ class Switch:
     def close(self, service: str) -> None:
         """Take no more datagrams for a service."""
         self._services.pop(service, None)
+
+    def unused_service(self, rng: random.Random) -> str:
+        """A service name that nobody uses here, for as long as it takes to open it."""
+        while self.is_open(name := random_name(rng)):
+            pass
+        return name
 
     def is_open(self, service: str) -> bool:
         """Whether a service of this node takes datagrams."""
@@ -78,7 +88,9 @@ class Switch:
         if is_localhost(destination.node):
             destination = Address(self._own, destination.service)
         datagram = Datagram(Address(self._own, from_service), destination, payload)
-        if destination.node == self._own:
+        if not self._passes(datagram.source, destination):
+            self._stop(datagram, now)
+        elif destination.node == self._own:
             if not self.is_open(destination.service):
                 raise UnreachableError(f"{SERVICE_UNKNOWN}: {destination.service} on this node")
             self._deliver(datagram, now)
@@ -99,20 +111,31 @@ class Switch:
         if to_node is None or from_node is None:
             self._emit(Notice(Severity.DEBUG, "a data packet from or to a node that we don't know was dropped"))
             return
-        if to_node != self._own and header.hops > 0:
+        source, destination = Address(from_node, header.from_service), Address(to_node, header.to_service)
+        passes = self._passes(source, destination)
+        if passes and to_node != self._own and header.hops > 0:
             self._forward(packet, header.hops, to_node)
             return
-        datagram = Datagram(
-            Address(from_node, header.from_service),
-            Address(to_node, header.to_service),
-            packet[HEADER_SIZE:],
-        )
-        if to_node != self._own:
+        datagram = Datagram(source, destination, packet[HEADER_SIZE:])
+        if not passes:
+            self._stop(datagram, now)
+        elif to_node != self._own:
             self.report(datagram, MESSAGE_EXPIRED, now)
         elif self.is_open(header.to_service):
             self._deliver(datagram, now)
         else:
             self.report(datagram, SERVICE_UNKNOWN, now)
+
+    def _passes(self, source: Address, destination: Address) -> bool:
+        return self._firewall.is_open or self._verdict(source, destination) is Verdict.ACCEPT
+
+    def _verdict(self, source: Address, destination: Address) -> Verdict:
+        return self._firewall.verdict(source.node, destination.node, source.service, destination.service)
+
+    def _stop(self, datagram: Datagram, now: float) -> None:
+        """A firewall rule is against a datagram; its sender is told if the rule says so."""
+        if self._verdict(datagram.source, datagram.destination) is Verdict.REJECT:
+            self.report(datagram, BLOCKED_BY_FIREWALL, now)
 
     def _forward(self, packet: bytes, hops: int, to_node: str) -> None:
         link = self._mesh.neighbours.get(self._mesh.topology.routes.get(to_node, ""))

@@ -31,15 +31,19 @@ from receptor.netceptor.effects import (
     StreamOpened,
     StreamWritable,
 )
+from receptor.netceptor.firewall import OPEN, Firewall
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import Identity
 from receptor.netceptor.messages import STREAM_SERVICE, WorkCommand
 from receptor.netceptor.netceptor import Netceptor
 from receptor.netceptor.packets import MOST_HOPS
+from receptor.node.backend_sessions import BackendSessions
 from receptor.node.byte_stream import ByteStream
 from receptor.node.credentials import insecure_credentials
+from receptor.node.datagrams import DatagramService, DatagramUser
 from receptor.node.mesh_stream import MeshStream
+from receptor.tls.profiles import TlsProfiles
 
 MOST_ROUTES_IN_LOG = 50
 
@@ -63,6 +67,7 @@ StreamUser = Callable[[ByteStream], Awaitable[None]]
 @dataclass(slots=True)
 class _OpenSession:
     session: Session
+    backend: BackendSessions
     became_link: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -76,14 +81,17 @@ class MeshNode:
         idle_timeout: float,
         on_duplicate: Callable[[str], None],
         limits: MeshLimits = DEFAULT_LIMITS,
+        tls: TlsProfiles | None = None,
+        firewall: Firewall = OPEN,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        rng = random.SystemRandom()
+        rng = self._rng = random.SystemRandom()
         now, unix_time = time.monotonic(), time.time()
         epoch = int(unix_time) << 24 | rng.getrandbits(24)
         identity = Identity(node_id, epoch, unix_time - now, idle_timeout)
         self.node_id = node_id
-        self.core = Netceptor(identity, insecure_credentials(), rng, now, limits)
+        self.core = Netceptor(identity, insecure_credentials(), rng, now, limits, firewall)
+        self._tls = tls or TlsProfiles()
         self._link_backlog = limits.link_backlog
         self._on_duplicate = on_duplicate
         self._sessions: dict[int, _OpenSession] = {}
@@ -92,6 +100,7 @@ class MeshNode:
         self._dialling: dict[int, asyncio.Future[MeshStream]] = {}
         self._pinging: dict[int, asyncio.Future[PingEnded]] = {}
         self._listeners: dict[str, StreamUser] = {}
+        self._datagram_users: dict[str, DatagramUser] = {}
         self._route_watchers: list[Callable[[dict[str, str]], None]] = []
         self._users: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -99,13 +108,17 @@ class MeshNode:
 
     # Backends
 
-    def session_opened(self, session: Session, terms: LinkTerms, peer: str, dialled: bool = False) -> int:
+    def backend(self, terms: LinkTerms, dialled: bool) -> BackendSessions:
+        """What a backend hands its sessions to; they become links on these terms."""
+        return BackendSessions(self, terms, dialled)
+
+    def session_opened(self, session: Session, backend: BackendSessions, peer: str) -> int:
         """A backend has a new session; its number. One too many is closed at once, unless we have dialled it."""
         self._session_count += 1
         number = self._session_count
-        self._sessions[number] = _OpenSession(session)
+        self._sessions[number] = _OpenSession(session, backend)
         logger.debug("session %d with %s opened", number, peer)
-        self.core.session_opened(number, terms, time.monotonic(), dialled)
+        self.core.session_opened(number, backend.terms, time.monotonic(), backend.dialled)
         self.pump()
         return number
 
@@ -120,6 +133,12 @@ class MeshNode:
         self.core.session_closed(number, time.monotonic())
         self.pump()
 
+    def end_sessions(self, backend: BackendSessions, reason: str) -> None:
+        """End the sessions of a backend."""
+        for number in [number for number, entry in self._sessions.items() if entry.backend is backend]:
+            self.core.mesh.end_session(number, reason, time.monotonic())
+        self.pump()
+
     async def link_ended(self, number: int) -> bool:
         """Wait until a session is over; True if it had become a link."""
         entry = self._sessions.get(number)
@@ -130,22 +149,57 @@ class MeshNode:
 
     # Services
 
-    def advertise(self, service: str, tags: dict[str, str], work_commands: list[WorkCommand] | None) -> None:
-        """Tell the mesh of a stream service of ours, now and every minute."""
-        self.core.mesh.advertise(service, STREAM_SERVICE, tags, work_commands, time.monotonic())
+    def advertise(
+        self,
+        service: str,
+        tags: dict[str, str],
+        work_commands: list[WorkCommand] | None = None,
+        connection_type: int = STREAM_SERVICE,
+    ) -> None:
+        """Tell the mesh of a service of ours, now and every minute."""
+        self.core.mesh.advertise(service, connection_type, tags, work_commands, time.monotonic())
         self._pump_soon()
 
-    def listen(self, service: str, user: StreamUser) -> None:
-        """Let the user serve each stream that is opened to a service of ours."""
-        self.core.streams.listen(service)
+    def withdraw(self, service: str) -> None:
+        """Tell the mesh that a service of ours has ended."""
+        self.core.mesh.withdraw(service, time.monotonic())
+        self._pump_soon()
+
+    def listen(self, service: str, user: StreamUser, tls_server: str = "") -> None:
+        """Let the user serve each stream that is opened to a service of ours, secured by a tls-server if one is named.
+
+        Raises ValueError if the service is taken.
+        """
+        profile = self._tls.server(tls_server) if tls_server else None
+        self.core.streams.listen(service, profile.stream_security if profile else None)
         self._listeners[service] = user
 
-    async def dial(self, node: str, service: str) -> ByteStream:
-        """Open a stream to a service of a node.
+    def unlisten(self, service: str) -> None:
+        """Accept no more streams for a service; those that are open go on."""
+        self.core.streams.unlisten(service)
+        self._listeners.pop(service, None)
 
-        Raises UnreachableError if the node or the service can't be reached, within 15 s. Cancelling gives up.
+    def open_datagrams(self, user: DatagramUser, service: str = "") -> DatagramService:
+        """Let the user take the datagrams for a service of ours; without a name, for one that was not there before.
+
+        Raises ValueError if the service is taken.
         """
-        number = self.core.streams.dial(node, service, time.monotonic())
+        service = service or self.core.switch.unused_service(self._rng)
+        self.core.open_datagrams(service)
+        self._datagram_users[service] = user
+        return DatagramService(self.core, service, self._pump_soon, self._forget_datagrams)
+
+    def _forget_datagrams(self, service: str) -> None:
+        self._datagram_users.pop(service, None)
+
+    async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
+        """Open a stream to a service of a node, secured by the tls-client if one is named.
+
+        Raises UnreachableError if the node or the service can't be reached, within 15 s, and CommandError if there is
+        no such tls-client. Cancelling gives up.
+        """
+        security = self._tls.client(tls_client).stream_security() if tls_client else None
+        number = self.core.streams.dial(node, service, time.monotonic(), security)
         opened: asyncio.Future[MeshStream] = self._loop.create_future()
         self._dialling[number] = opened
         self._pump_soon()
@@ -283,7 +337,7 @@ class MeshNode:
             case Duplicate(reason):
                 self._on_duplicate(reason)
             case DatagramArrived(datagram):
-                logger.debug("a datagram for %s has no taker", datagram.destination)
+                self._datagram_users[datagram.destination.service](datagram.source, datagram.payload)
 
     def _forget_session(self, number: int) -> _OpenSession | None:
         entry = self._sessions.pop(number, None)

@@ -1,0 +1,144 @@
+"""The actions that offer services of this machine to the mesh, and services of the mesh to this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from receptor.config import kinds
+from receptor.config.keys import About, Action, written
+from receptor.config.kinds import Address
+
+_SERVICE_HELP = "Its name on the mesh."
+_REMOTE_NODE_HELP = "The node that has the service."
+_REMOTE_SERVICE_HELP = "The service to connect to."
+
+
+@dataclass(frozen=True, slots=True)
+class Service(Action):
+    """The base of all that join something of this machine to the mesh."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpServer(Service):
+    """A TCP port that leads to a service of the mesh."""
+
+    about = About(
+        "tcp-server",
+        "Listens on a TCP port and passes each connection on to a service of the mesh.",
+        "- tcp-server:\n    port: 8443\n    bindaddr: 127.0.0.1\n    remotenode: foo\n    remoteservice: web",
+    )
+
+    port: int = field(metadata=written("port", kinds.PORT, "Port to listen on; 0 takes any free one."))
+    remote_node: str = field(metadata=written("remotenode", kinds.NAME, _REMOTE_NODE_HELP))
+    remote_service: str = field(metadata=written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP))
+    bind_address: str = field(
+        default="0.0.0.0", metadata=written("bindaddr", kinds.HOST, "Address of this machine to listen on.")
+    )
+    tls_server: str = field(
+        default="", metadata=written("tlsserver", kinds.TEXT, "The tls-server for the TCP port.", default="no TLS")
+    )
+    tls_client: str = field(
+        default="", metadata=written("tlsclient", kinds.TEXT, "The tls-client for the mesh.", default="no TLS")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TcpClient(Service):
+    """A service of the mesh that leads to a TCP address."""
+
+    about = About(
+        "tcp-client",
+        "Offers a service on the mesh that connects to a TCP address.",
+        "- tcp-client:\n    service: web\n    address: localhost:443",
+    )
+
+    service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
+    address: Address = field(metadata=written("address", kinds.ADDRESS, "Where to connect to."))
+    tls_server: str = field(
+        default="", metadata=written("tlsserver", kinds.TEXT, "The tls-server for the mesh.", default="no TLS")
+    )
+    tls_client: str = field(
+        default="", metadata=written("tlsclient", kinds.TEXT, "The tls-client for the address.", default="no TLS")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UdpServer(Service):
+    """A UDP port that leads to a service of the mesh."""
+
+    about = About(
+        "udp-server",
+        "Listens on a UDP port and passes datagrams on to a service of the mesh.",
+        "- udp-server:\n    port: 5353\n    bindaddr: 127.0.0.1\n    remotenode: foo\n    remoteservice: dns",
+    )
+
+    port: int = field(metadata=written("port", kinds.PORT, "Port to listen on; 0 takes any free one."))
+    remote_node: str = field(metadata=written("remotenode", kinds.NAME, _REMOTE_NODE_HELP))
+    remote_service: str = field(metadata=written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP))
+    bind_address: str = field(
+        default="0.0.0.0", metadata=written("bindaddr", kinds.HOST, "Address of this machine to listen on.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UdpClient(Service):
+    """A service of the mesh that leads to a UDP address."""
+
+    about = About(
+        "udp-client",
+        "Offers a service on the mesh that sends datagrams to a UDP address.",
+        "- udp-client:\n    service: dns\n    address: 127.0.0.1:53",
+    )
+
+    service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
+    address: Address = field(metadata=written("address", kinds.ADDRESS, "Where to send the datagrams."))
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocketServer(Service):
+    """A Unix socket that leads to a service of the mesh."""
+
+    about = About(
+        "unix-socket-server",
+        "Listens on a Unix socket and passes each connection on to a service of the mesh.",
+        "- unix-socket-server:\n    filename: /tmp/docker.sock\n    remotenode: foo\n    remoteservice: docker",
+    )
+
+    filename: Path = field(metadata=written("filename", kinds.PATH, "The socket; one that is there is replaced."))
+    remote_node: str = field(metadata=written("remotenode", kinds.NAME, _REMOTE_NODE_HELP))
+    remote_service: str = field(metadata=written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP))
+    permissions: int = field(default=0o600, metadata=written("permissions", kinds.PERMISSIONS, "Who may use it."))
+    tls: str = field(default="", metadata=written("tls", kinds.TEXT, "The tls-client for the mesh.", default="no TLS"))
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocketClient(Service):
+    """A service of the mesh that leads to a Unix socket."""
+
+    about = About(
+        "unix-socket-client",
+        "Offers a service on the mesh that connects to a Unix socket.",
+        "- unix-socket-client:\n    service: docker\n    filename: /var/run/docker.sock",
+    )
+
+    service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
+    filename: Path = field(metadata=written("filename", kinds.PATH, "The socket to connect to."))
+    tls: str = field(default="", metadata=written("tls", kinds.TEXT, "The tls-server for the mesh.", default="no TLS"))
+
+
+@dataclass(frozen=True, slots=True)
+class CommandService(Service):
+    """A service of the mesh that runs a command on a terminal for each connection."""
+
+    about = About(
+        "command-service",
+        "Offers a service on the mesh that runs a command on a terminal, one for each connection.",
+        "- command-service:\n    service: shell\n    command: bash --norc -i",
+    )
+
+    service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
+    command: str = field(
+        metadata=written("command", kinds.NAME, "The program and its arguments, split into words as a shell does.")
+    )
+    tls: str = field(default="", metadata=written("tls", kinds.TEXT, "The tls-server for the mesh.", default="no TLS"))
