@@ -1,0 +1,214 @@
+"""``receptor certs``: an authority and nodes' certificates in one command each, and what is in such files."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from receptor.config import kinds
+from receptor.config.certificate_actions import COMMON_NAME, DNS_NAME, IP_ADDRESS
+from receptor.errors import ConfigurationError, OperatingError
+
+if TYPE_CHECKING:
+    from receptor.certificates.describing import Fact
+    from receptor.certificates.node_files import Pair
+
+_LABEL_WIDTH = 14
+
+
+def _value(kind: kinds.Kind) -> Callable[[str], object]:
+    """A value of one of the configuration's kinds, for click."""
+
+    def read(text: str) -> object:
+        try:
+            return kind.read(text)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not {kind.expects}") from None
+
+    return read
+
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_DAYS = click.IntRange(1, 36500)
+
+
+def run_certs(arguments: list[str]) -> None:
+    """Do what the words after ``receptor certs`` say; raises ReceptorError if it can't be done."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of few letters is no reason to fail
+    try:
+        certs.main(arguments, prog_name="receptor certs", standalone_mode=False)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "receptor certs"
+        raise ConfigurationError(f"{error.format_message()} ('{command} --help' explains)") from None
+
+
+@click.group(invoke_without_command=True, context_settings={"max_content_width": 100})
+@click.pass_context
+def certs(context: click.Context) -> None:
+    """Make the certificates by which the nodes of a mesh know each other.
+
+    \b
+    Examples:
+      receptor certs node foo --ca certs --dns foo.example.com
+      receptor certs node bar --ca certs
+      receptor certs show certs/foo.crt
+
+    The first one makes the authority too. Each node needs its own certificate and key, and the authority's
+    certificate, but never the authority's key.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@certs.command(short_help="Make a certificate authority.")
+@click.option("--out", "folder", required=True, metavar="DIR", type=_FOLDER, help="Where to put it.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    type=_value(COMMON_NAME),
+    default="Receptor CA",
+    show_default=True,
+    help="What it is called.",
+)
+@click.option("--days", type=_DAYS, metavar="N", default=3650, show_default=True, help="How many days it is valid.")
+def ca(folder: Path, name: str, days: int) -> None:
+    """Make an authority: DIR/ca.crt, which every node needs, and DIR/ca.key, which signs nodes' certificates.
+
+    \b
+    Examples:
+      receptor certs ca --out certs
+      receptor certs ca --out certs --name "our mesh" --days 7300
+    """
+    _make_authority(folder, name, timedelta(days=days))
+
+
+@certs.command(short_help="Make or renew a node's certificate, and an authority if there is none.")
+@click.argument("node_id", type=_value(kinds.NODE_ID))
+@click.option(
+    "--ca", "ca_folder", required=True, metavar="DIR", type=_FOLDER, help="Where the authority is, or is put."
+)
+@click.option(
+    "--dns",
+    multiple=True,
+    metavar="NAME",
+    type=_value(DNS_NAME),
+    help="A name of its machine that others dial; may be given several times.",
+)
+@click.option(
+    "--ip",
+    multiple=True,
+    metavar="ADDRESS",
+    type=_value(IP_ADDRESS),
+    help="An address of it that others dial; may be given several times.",
+)
+@click.option("--days", type=_DAYS, metavar="N", default=365, show_default=True, help="How many days it is valid.")
+@click.option("--out", "folder", metavar="DIR", type=_FOLDER, help="Where to put it, if not beside the authority.")
+def node(
+    node_id: str,
+    ca_folder: Path,
+    dns: tuple[str, ...],
+    ip: tuple[IPv4Address | IPv6Address, ...],
+    days: int,
+    folder: Path | None,
+) -> None:
+    """Make a certificate for the node NODE_ID, and its private key: NODE_ID.crt and NODE_ID.key.
+
+    \b
+    Examples:
+      receptor certs node foo --ca certs
+      receptor certs node foo --ca certs --dns foo.example.com --dns foo --ip 192.0.2.1
+
+    Given again for the same node, it renews the certificate: the key and all names stay, and names may be added.
+    """
+    from receptor.certificates import node_files
+    from receptor.certificates.making import AUTHORITY_LASTS
+    from receptor.certificates.node_names import alternative_names_of
+
+    if not node_files.has_authority(ca_folder):
+        _make_authority(ca_folder, "Receptor CA", AUTHORITY_LASTS)
+    now = datetime.now(UTC)
+    authority = node_files.read_authority_files(ca_folder, now)
+    files = node_files.node_files(_made(folder or ca_folder), node_id)
+    names = alternative_names_of((), dns, ip)
+    certificate = node_files.make_node_files(files, node_id, names, authority, now, timedelta(days=days))
+    _say(f"{files.certificate}: certificate of node {node_id}, valid until {certificate.not_valid_after_utc:%Y-%m-%d}")
+    _say(f"{files.key}: its private key, which only this node needs")
+    _say()
+    _say(_how_to_use(files, node_files.authority_files(ca_folder)))
+
+
+@certs.command(short_help="Show what is in certificates and requests.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+def show(files: tuple[Path, ...]) -> None:
+    """Show names, validity and fingerprints of certificates, and what requests ask for.
+
+    \b
+    Examples:
+      receptor certs show certs/foo.crt
+      receptor certs show foo.req
+
+    The SHA-256 fingerprint is what 'pinnedservercert' and 'pinnedclientcert' take.
+    """
+    for path in files:
+        for facts in _facts(path):
+            _say(f"{path}:")
+            for label, value in facts:
+                _say(f"  {label:{_LABEL_WIDTH}} {value}")
+
+
+def _facts(path: Path) -> list[list[Fact]]:
+    from receptor.certificates.describing import certificate_facts, request_facts
+    from receptor.certificates.reading import holds_request, read_certificates, read_signing_request
+
+    if holds_request(path):
+        return [request_facts(path, read_signing_request(path))]
+    now = datetime.now(UTC)
+    return [certificate_facts(path, one, now) for one in read_certificates(path)]
+
+
+def _make_authority(folder: Path, name: str, lasts: timedelta) -> None:
+    from receptor.certificates.node_files import make_authority_files
+
+    files = make_authority_files(_made(folder), name, datetime.now(UTC), lasts)
+    _say(f"{files.certificate}: certificate of a new authority, {name}; every node needs it")
+    _say(f"{files.key}: its private key; who has it can make certificates for any node, so keep it off the nodes")
+
+
+def _made(folder: Path) -> Path:
+    """The folder, made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatingError(f"{folder}: the folder can't be made: {error.strerror}; name another one") from error
+    return folder
+
+
+def _how_to_use(node: Pair, authority: Pair) -> str:
+    """The actions that use these files."""
+    import yaml
+
+    ours = {"cert": str(node.certificate.absolute()), "key": str(node.key.absolute())}
+    trusted = str(authority.certificate.absolute())
+    actions = [
+        {"tls-server": {"name": "mesh-server", **ours, "requireclientcert": True, "clientcas": trusted}},
+        {"tls-client": {"name": "mesh-client", **ours, "rootcas": trusted}},
+    ]
+    text: str = yaml.safe_dump(actions, sort_keys=False, allow_unicode=True, width=1000)
+    return (
+        "In the node's configuration, where listeners say 'tls: mesh-server' and peers 'tls: mesh-client'\n"
+        f"(another machine needs these two files and {authority.certificate}, and their names there):\n\n{text}"
+    )
+
+
+def _say(text: str = "") -> None:
+    click.echo(text)
