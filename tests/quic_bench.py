@@ -11,7 +11,8 @@ from qh3.quic.events import QuicEvent
 from simulation import credentials
 
 from receptor.netceptor.qh3_connection import configuration, first_destination_id
-from receptor.netceptor.quic import StreamConnection, StreamCredentials
+from receptor.netceptor.quic import StreamConnection
+from receptor.netceptor.stream_security import ListenerSecurity
 
 SOMEWHERE = ("127.0.0.1", 1)
 
@@ -77,7 +78,7 @@ def strange_dialer(kind: type[QuicConnection] = QuicConnection) -> Stranger:
     return Stranger(kind(configuration=settings))
 
 
-def strange_listener(first: bytes, shown: StreamCredentials, kind: type[QuicConnection] = QuicConnection) -> Stranger:
+def strange_listener(first: bytes, shown: ListenerSecurity, kind: type[QuicConnection] = QuicConnection) -> Stranger:
     """A stranger that answers a dialer's first datagram and shows that certificate."""
     settings = configuration(is_client=False)
     settings.load_cert_chain(shown.certificate, shown.key)
@@ -133,7 +134,7 @@ def accept(first: bytes) -> StreamConnection:
     """Our listener for a dialer's first datagram."""
     destination_id = first_destination_id(first)
     assert destination_id is not None
-    return StreamConnection.accept(credentials(), destination_id, 0.0)
+    return StreamConnection.accept(credentials(), "them", destination_id, 0.0)
 
 
 class OurWire(Wire):
@@ -143,4 +144,4 @@ class OurWire(Wire):
     listener: StreamConnection
 
     def __init__(self) -> None:
-        super().__init__(StreamConnection.dial("us", 0.0), accept)
+        super().__init__(StreamConnection.dial("us", "them", 0.0), accept)

@@ -19,7 +19,7 @@ from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, Identity
 from receptor.netceptor.netceptor import Netceptor
-from receptor.netceptor.quic import StreamCredentials
+from receptor.netceptor.stream_security import ListenerSecurity
 from receptor.node.credentials import insecure_credentials
 
 UNIX_TIME = 1_800_000_000.0
@@ -28,7 +28,7 @@ EffectKind = TypeVar("EffectKind", bound=Effect)
 
 
 @lru_cache
-def credentials() -> StreamCredentials:
+def credentials() -> ListenerSecurity:
     return insecure_credentials()
 
 

@@ -82,7 +82,7 @@ def _check_end(wire: Wire, end: StreamConnection, sent: bytes) -> None:
 @target("quic-wire", 40, fates, st.binary(max_size=50), st.sampled_from([1, 2000]))
 def quic_wire_target(rough: list[Fate], data: bytes, times: int) -> None:
     """Whatever becomes of datagrams on their way, both ends get what was written or less, and end."""
-    dialer = StreamConnection.dial("us", 0.0)
+    dialer = StreamConnection.dial("us", "them", 0.0)
     wire = RoughWire(dialer, accept, rough)
     wire.wait(0.5)
     dialer.write(data * times)
@@ -99,7 +99,7 @@ def quic_datagrams_target(first: bytes, damage: list[Edit], later: list[bytes]) 
     destination_id = first_destination_id(damaged)
     if destination_id is None:
         return
-    listener = StreamConnection.accept(credentials(), destination_id, 0.0)
+    listener = StreamConnection.accept(credentials(), "them", destination_id, 0.0)
     now = 0.0
     listener.receive([damaged, *later], now)
     while not listener.is_over:
@@ -181,7 +181,7 @@ def quic_strangers_target(is_dialer: bool, twist: list[Edit], deeds: list[Misuse
         wire = Wire(far, accept)
         ours = wire.listener
     else:
-        ours = StreamConnection.dial("us", 0.0)
+        ours = StreamConnection.dial("us", "them", 0.0)
         wire = Wire(ours, lambda first: _twisted(strange_listener(first, credentials(), Twisted), twist))
         assert isinstance(wire.listener, Careless)
         far = wire.listener

@@ -21,7 +21,7 @@ def received(happened: list[object]) -> int:
 
 def test_the_first_datagram_fits_existing_nodes_whatever_our_name() -> None:
     for name in ("us", "x" * 63 + ".example" * 20, "nœud", "a b", "n" * 1024):
-        (datagram,) = StreamConnection.dial(name, 0.0).datagrams(0.0)
+        (datagram,) = StreamConnection.dial(name, "them", 0.0).datagrams(0.0)
         assert 1200 <= len(datagram) <= LARGEST_OF_EXISTING_NODES
 
 

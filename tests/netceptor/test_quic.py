@@ -23,8 +23,8 @@ from receptor.netceptor.quic import (
     Opened,
     Received,
     StreamConnection,
-    StreamCredentials,
 )
+from receptor.netceptor.stream_security import ListenerSecurity
 
 
 class Silence:
@@ -54,7 +54,7 @@ def problems(happened: list[object]) -> list[str | None]:
     return [event.problem for event in happened if isinstance(event, Broken)]
 
 
-def certificate_named(name: str) -> StreamCredentials:
+def certificate_named(name: str) -> ListenerSecurity:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -68,7 +68,7 @@ def certificate_named(name: str) -> StreamCredentials:
         .not_valid_after(now + timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
-    return StreamCredentials(
+    return ListenerSecurity(
         certificate.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
@@ -160,7 +160,7 @@ def test_a_recorded_start_is_answered() -> None:
 
 def test_a_dialer_talks_only_to_a_listener_that_says_it_is_insecure() -> None:
     for name, opens in ((INSECURE_COMMON_NAME, True), ("localhost", False), (INSECURE_COMMON_NAME + "x", False)):
-        dialer = StreamConnection.dial("us", 0.0)
+        dialer = StreamConnection.dial("us", "them", 0.0)
         wire = Wire(dialer, lambda first, name=name: strange_listener(first, certificate_named(name)))  # type: ignore[misc]
         wire.wait(1.0)
         assert (Opened() in wire.happened[dialer]) is opens
@@ -277,7 +277,7 @@ def test_finish_takes_what_a_pause_held_back() -> None:
 
 
 def test_a_dialer_gives_up_when_nobody_answers() -> None:
-    wire = Wire(StreamConnection.dial("us", 0.0), lambda _first: Silence())
+    wire = Wire(StreamConnection.dial("us", "them", 0.0), lambda _first: Silence())
     wire.wait(HANDSHAKE_TIMEOUT - 0.1)
     assert wire.happened[wire.dialer] == []
     wire.wait(5.0)
@@ -376,7 +376,7 @@ def test_a_garbled_certificate_ends_its_connection() -> None:
         listener.quic.twist = lambda data: data.replace(b"\x30\x82", b"\x30\x83")
         return listener
 
-    wire = Wire(StreamConnection.dial("us", 0.0), garbled)
+    wire = Wire(StreamConnection.dial("us", "them", 0.0), garbled)
     wire.wait(HANDSHAKE_TIMEOUT + 5.0)
     (problem,) = problems(wire.happened[wire.dialer])
     assert problem

@@ -13,7 +13,7 @@ from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import Identity, Mesh
 from receptor.netceptor.packets import DATA, MOST_HOPS, Address
 from receptor.netceptor.pings import Pings
-from receptor.netceptor.quic import StreamCredentials
+from receptor.netceptor.stream_security import ListenerSecurity
 from receptor.netceptor.streams import Streams
 from receptor.netceptor.switch import Switch
 
@@ -31,16 +31,17 @@ class Netceptor:
     def __init__(
         self,
         identity: Identity,
-        credentials: StreamCredentials,
+        credentials: ListenerSecurity,
         rng: random.Random,
         now: float,
         limits: MeshLimits = DEFAULT_LIMITS,
         firewall: Firewall = OPEN,
+        trace: bool = False,
     ) -> None:
         self._effects: list[Effect] = []
         emit = self._emit
         self.mesh = Mesh(identity, rng, now, emit, limits)
-        self.switch = Switch(self.mesh, emit, firewall)
+        self.switch = Switch(self.mesh, emit, firewall, trace)
         self.pings = Pings(identity.node_id, self.switch, rng, emit, limits)
         self.streams = Streams(identity.node_id, self.switch, credentials, rng, self.mesh.complaints, emit, limits)
         self.mesh.on_restart(self.streams.node_restarted)

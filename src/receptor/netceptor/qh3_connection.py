@@ -15,6 +15,7 @@ from qh3.quic.tls_bridge import QuicTlsBridge
 
 from receptor.errors import PeerError
 from receptor.netceptor.packets import MESH_MTU
+from receptor.netceptor.qh3_handshakes import Handshake, ProofCheck, handshake
 
 ALPN = "netceptor"
 IDLE_TIMEOUT = 30.0
@@ -36,7 +37,7 @@ SMALLEST_SHORT_PACKET = 21
 _ANYWHERE = ("127.0.0.1", 1)
 """qh3 wants an IP address for its path; ours are nodes and services, which it need not know."""
 
-
+_NOTHING_MORE_NOW = "packet builder capacity exhausted"
 _ENDING = ("closing", "draining", "terminated")
 _MOST_PARAMETERS = 2048
 
@@ -47,6 +48,34 @@ class MeshQuicConnection(QuicConnection):
     _paused = False
     _held_back = 0
     _largest_window = 0
+
+    def __init__(
+        self,
+        *,
+        configuration: QuicConfiguration,
+        check: ProofCheck | None,
+        original_destination_connection_id: bytes | None = None,
+    ) -> None:
+        """``check`` decides on the far end before any data comes or goes. A listener without one does not ask."""
+        super().__init__(
+            configuration=configuration, original_destination_connection_id=original_destination_connection_id
+        )
+        self._check = check
+
+    @property
+    def has_failed_handshake(self) -> bool:
+        """Whether we have refused the handshake of the far end."""
+        return self._tls is not None and isinstance(self._tls.tls, Handshake) and self._tls.tls.has_failed
+
+    @property
+    def is_asked_for_proof(self) -> bool:
+        """Whether the listener wants a certificate of us."""
+        return self._tls is not None and self._tls.tls._certificate_request is not None
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the listener has said that it has accepted the handshake."""
+        return self._handshake_confirmed
 
     @property
     def is_unanswered(self) -> bool:
@@ -65,6 +94,23 @@ class MeshQuicConnection(QuicConnection):
     def can_send(self, stream_id: int) -> bool:
         """Whether a stream takes data from us."""
         return self._stream_can_send(stream_id)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, tuple[str, int]]]:
+        """What to send now.
+
+        Until a dialer has answered, a listener may send it three times what came (RFC 9000, section 8.1). When qh3's
+        core has to stop amid a chain of certificates it raises an error, and qh3 then loses what came out before.
+        """
+        if self._is_client or self._handshake_complete or self._core is None:
+            return super().datagrams_to_send(now)
+        datagrams = []
+        try:
+            while (datagram := self._core.poll_transmit(now)) is not None:
+                datagrams.append((datagram[0], datagram[1]))
+        except RuntimeError as error:
+            if _NOTHING_MORE_NOW not in str(error):
+                raise
+        return datagrams
 
     def pause(self) -> None:
         """Leave what arrives in qh3's core, which then grants the sender no more than one flow-control window.
@@ -101,14 +147,15 @@ class MeshQuicConnection(QuicConnection):
             super()._drain_core()
 
     def _create_tls(self, remote_source_cid: bytes | None) -> QuicTlsBridge:
-        """The TLS part, with a short hello and the right size of datagrams.
+        """The TLS part, stricter than qh3's, with a short hello and the right size of datagrams.
 
         Existing nodes lose datagrams of more than 1,452 bytes, as a first one with a post-quantum key share is: it
         would have to be sent again in pieces, after two thirds of a second. And qh3 lets dialers ask for datagrams of
         at most 1,472 bytes, with which data from a listener takes ten times the work.
         """
         bridge = super()._create_tls(remote_source_cid)
-        bridge.tls._supported_groups = [tls.Group.X25519, tls.Group.SECP256R1, tls.Group.SECP384R1]
+        bridge.tls = handshake(bridge.tls, self._check)
+        bridge.tls._supported_groups = [tls.Group.X25519, tls.Group.SECP256R1]
         bridge.tls.handshake_extensions = [
             (kind, _with_largest_datagrams(parameters)) for kind, parameters in bridge.tls.handshake_extensions
         ]

@@ -1,7 +1,7 @@
 """One QUIC connection that carries one stream, without I/O (mesh protocol, section 6; RFC 9000).
 
-qh3 does the QUIC. Ours are the byte 0 that opens a stream, the check of the certificate's name, the limits in time,
-and that whatever goes wrong in a connection ends that connection only.
+qh3 does the QUIC. Ours are the byte 0 that opens a stream, the checks of certificates, the limits in time, and that
+whatever goes wrong in a connection ends that connection only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from qh3._hazmat import Certificate
+from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.events import (
     ConnectionTerminated,
     HandshakeCompleted,
@@ -21,7 +23,11 @@ from qh3.quic.events import (
     StreamReset,
 )
 
+from receptor.errors import PeerError
 from receptor.netceptor.qh3_connection import MeshQuicConnection, configuration
+from receptor.netceptor.qh3_handshakes import ProofCheck
+from receptor.netceptor.stream_security import DialerSecurity, Identity, ListenerSecurity, PeerCheck
+from receptor.netceptor.tls_alerts import ALERTS, told_by_far_end, told_by_us
 
 INSECURE_COMMON_NAME = "netceptor-insecure-common-name"
 HANDSHAKE_TIMEOUT = 15.0
@@ -45,48 +51,63 @@ _LONGEST_REASON = 200
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 
 
-@dataclass(frozen=True, slots=True)
-class StreamCredentials:
-    """The self-signed certificate of this run and its key (PEM), shown to those who dial an unsecured service."""
-
-    certificate: bytes
-    key: bytes
-
-
 class StreamConnection:
     """The state of one stream over QUIC; ``events`` tells what happened, ``datagrams`` what to send."""
 
-    def __init__(self, connection: MeshQuicConnection, is_dialer: bool, now: float) -> None:
-        self._quic = connection
-        self._is_dialer = is_dialer
+    def __init__(
+        self, settings: QuicConfiguration, check: ProofCheck | None, now: float, destination_id: bytes | None = None
+    ) -> None:
+        """Use ``dial`` or ``accept``."""
+        self._is_dialer = settings.is_client
+        self._check = check
+        self._quic = MeshQuicConnection(
+            configuration=settings,
+            check=None if check is None else self._decide,
+            original_destination_connection_id=destination_id,
+        )
         self._handshake_deadline: float | None = now + HANDSHAKE_TIMEOUT
         self._keep_alive_at: float | None = None
         self._linger_deadline: float | None = None
         self._probe_deadline: float | None = None
         self._heard_since_probe = False
         self._pings = 0
+        self._is_trusted = False
         self._opened = False
         self._terminated = False
         self.problem: str | None = None
+        self.is_refused = False
+        """Whether the far end has not shown what it should; ``problem`` says why."""
 
     @classmethod
-    def dial(cls, own_id: str, now: float) -> StreamConnection:
-        """Begin a connection as the dialer; its first datagrams are ready to send."""
+    def dial(cls, own_id: str, remote_id: str, now: float, security: DialerSecurity | None = None) -> StreamConnection:
+        """Begin a connection as the dialer; its first datagrams are ready to send.
+
+        Without security it opens only to a listener that shows it is unsecured, else only to one that is accepted as
+        the remote node.
+        """
         settings = configuration(is_client=True)
         settings.verify_mode = ssl.CERT_NONE
         settings.verify_hostname = False
-        settings.server_name = own_id if _HOST_NAME.fullmatch(own_id) else None
-        connection = MeshQuicConnection(configuration=settings)
-        connection.begin(now)
-        return cls(connection, is_dialer=True, now=now)
+        if security is None:
+            settings.server_name = own_id if _HOST_NAME.fullmatch(own_id) else None
+            check: ProofCheck = _check_that_it_is_unsecured
+        else:
+            # Existing nodes send no server name here, and their listeners take no X25519 unless told to.
+            settings.offer_ec_key_shares = True
+            check = _check_that_it_is(remote_id, security.check)
+            if security.identity is not None:
+                _show(settings, security.identity)
+        connection = cls(settings, check, now)
+        connection._quic.begin(now)
+        return connection
 
     @classmethod
-    def accept(cls, credentials: StreamCredentials, destination_id: bytes, now: float) -> StreamConnection:
-        """Begin a connection as the listener, on the first datagram from a dialer."""
+    def accept(cls, security: ListenerSecurity, remote_id: str, destination_id: bytes, now: float) -> StreamConnection:
+        """Begin a connection as the listener, on the first datagram from a dialer on the remote node."""
         settings = configuration(is_client=False)
-        settings.load_cert_chain(credentials.certificate, credentials.key)
-        connection = MeshQuicConnection(configuration=settings, original_destination_connection_id=destination_id)
-        return cls(connection, is_dialer=False, now=now)
+        _show(settings, security.identity)
+        check = None if security.check is None else _check_that_it_is(remote_id, security.check)
+        return cls(settings, check, now, destination_id)
 
     # In
 
@@ -175,7 +196,9 @@ class StreamConnection:
         """What has happened since the last call, in order."""
         found: list[Opened | Received | Ended | Broken] = []
         while (event := self._quic.next_event()) is not None:
-            found.extend(self._interpret(event, now))
+            found.extend(self._interpret(event))
+        if self._may_open():
+            found.append(self._open(now))
         if self._linger_deadline is not None and self._is_delivered():
             self.close(NORMAL_CLOSE, NORMAL_REASON)
         return found
@@ -231,11 +254,12 @@ class StreamConnection:
         """Whether both directions are complete. Only the dialer can tell; the listener waits for it to close."""
         return self._is_dialer and self._opened and self._quic.open_outbound_streams == 0
 
-    def _interpret(self, event: QuicEvent, now: float) -> list[Opened | Received | Ended | Broken]:
+    def _interpret(self, event: QuicEvent) -> list[Opened | Received | Ended | Broken]:
         match event:
             case HandshakeCompleted():
-                return self._handshake_completed(now)
-            case StreamDataReceived(stream_id=0):
+                self._is_trusted = True
+                return []
+            case StreamDataReceived(stream_id=0) if self._is_trusted:
                 return self._data_received(event.data, event.end_stream)
             case StreamReset() | StopSendingReceived():
                 self.close(STREAM_ERROR, f"the far end cancelled the stream (code {event.error_code})")
@@ -246,30 +270,33 @@ class StreamConnection:
             case _:
                 return []
 
-    def _handshake_completed(self, now: float) -> list[Opened | Received | Ended | Broken]:
-        if not self._is_dialer:
-            return []
+    def _decide(self, shown: list[Certificate]) -> None:
+        """Called in the handshake when the far end has proved what it shows, and before any data may come or go."""
+        assert self._check is not None
+        try:
+            self._check(shown)
+        except PeerError as error:
+            self.problem = str(error)
+            self.is_refused = True
+            raise
+
+    def _may_open(self) -> bool:
+        """Whether the dialer may begin: if it was asked for a certificate, after that was accepted."""
+        waits = self._is_dialer and self._is_trusted and not self._opened and self.problem is None
+        return waits and (self._quic.is_confirmed or not self._quic.is_asked_for_proof)
+
+    def _open(self, now: float) -> Opened:
         self._handshake_deadline = None
-        if not self._names_insecure():
-            self.close(STREAM_ERROR, "insecure connection to secure service")
-            return []
         self._keep_alive_at = now + KEEP_ALIVE_INTERVAL
         self._opened = True
         self._send(_FIRST_BYTE, end=False)
-        return [Opened()]
-
-    def _names_insecure(self) -> bool:
-        """Whether the listener shows the name of the unsecured, so that we don't talk in clear to a secured one."""
-        wanted = INSECURE_COMMON_NAME.encode()
-        with self._contained():
-            certificate = self._quic.get_peercert()
-            chain = [certificate, *self._quic.get_issuercerts()] if certificate is not None else []
-            return any(oid == _COMMON_NAME_OID and value == wanted for item in chain for oid, _, value in item.subject)
-        return False
+        return Opened()
 
     def _data_received(self, data: bytes, end: bool) -> list[Opened | Received | Ended | Broken]:
         found: list[Opened | Received | Ended | Broken] = []
-        if not self._opened and not self._is_dialer and data:
+        if self._is_dialer and not self._opened:
+            return []
+        if not self._opened and data:
             if data[:1] != _FIRST_BYTE:
                 self.close(STREAM_ERROR, "the stream does not begin with the byte 0")
                 return []
@@ -286,6 +313,10 @@ class StreamConnection:
     def _terminated_by(self, event: ConnectionTerminated) -> Broken:
         if self.problem is not None or event.error_code == NORMAL_CLOSE:
             return Broken(self.problem)
+        if self._quic.has_failed_handshake:
+            return Broken(told_by_us(event.error_code, event.reason_phrase))
+        if event.frame_type is not None and event.error_code in ALERTS:
+            return Broken(told_by_far_end(event.error_code))
         return Broken(f"the connection ended with code {event.error_code}: {event.reason_phrase or 'no reason given'}")
 
 
@@ -316,3 +347,27 @@ class Broken:
 def _is_failure_of_qh3(error: BaseException) -> bool:
     """Whether it is an exception or a panic of the Rust part, which is no Exception and can't be imported by name."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _show(settings: QuicConfiguration, identity: Identity) -> None:
+    settings.certificate = identity.certificate
+    settings.certificate_chain = identity.issuers
+    settings.private_key = identity.key
+
+
+def _check_that_it_is_unsecured(shown: list[Certificate]) -> None:
+    """So that we don't talk in clear to a secured listener."""
+    wanted = INSECURE_COMMON_NAME.encode()
+    names = [value for item in shown for oid, _, value in item.subject if oid == _COMMON_NAME_OID]
+    if wanted not in names:
+        raise PeerError("insecure connection to secure service")
+
+
+def _check_that_it_is(node: str, check: PeerCheck) -> ProofCheck:
+    def check_certificates(shown: list[Certificate]) -> None:
+        try:
+            check([certificate.public_bytes() for certificate in shown], node)
+        except PeerError as error:
+            raise PeerError(f"the far end's certificate is not accepted: {error}") from None
+
+    return check_certificates

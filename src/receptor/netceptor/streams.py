@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,7 +31,6 @@ from receptor.netceptor.quic import (
     Opened,
     Received,
     StreamConnection,
-    StreamCredentials,
 )
 from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
 from receptor.netceptor.switch import Switch
@@ -63,16 +63,19 @@ class Streams:
         self,
         own_id: str,
         switch: Switch,
-        credentials: StreamCredentials,
+        credentials: ListenerSecurity,
         rng: random.Random,
         complaints: Complaints,
         emit: Callable[[Effect], None],
         limits: MeshLimits = DEFAULT_LIMITS,
     ) -> None:
+        """``credentials`` are what unsecured services show."""
         self.timers: Timers[int] = Timers()
         self._own = own_id
         self._switch = switch
         self._credentials = credentials
+        self._listeners: dict[str, Callable[[], ListenerSecurity]] = {}
+        self._accepted: Counter[str] = Counter()
         self._rng = rng
         self._complaints = complaints
         self._emit = emit
@@ -88,17 +91,28 @@ class Streams:
     # Commands
 
     def listen(self, service: str, security: Callable[[], ListenerSecurity] | None = None) -> None:
-        """Accept streams for a service of this node. Raises ValueError if the service is taken."""
-        self._switch.open(service, self._datagram_for_listener)
+        """Accept streams for a service of this node. Raises ValueError if the service is taken.
+
+        ``security`` is asked at each new connection, and must not raise; without it the service is unsecured.
+        """
+        if service in self._listeners or not self._accepted[service]:
+            self._switch.open(service, self._datagram_for_listener)
+        self._listeners[service] = security or (lambda: self._credentials)
 
     def unlisten(self, service: str) -> None:
-        """Accept no more streams for a service."""
-        self._switch.close(service)
+        """Accept no more streams for a service; those that are open go on. Does nothing if it is not listened on."""
+        if self._listeners.pop(service, None) is None:
+            return
+        for stream in self._streams.values():
+            if stream.local.service == service and not (stream.is_dialer or stream.opened):
+                self.close(stream.number)
+        self._close_if_unused(service)
 
     def dial(self, node: str, service: str, now: float, security: DialerSecurity | None = None) -> int:
         """Begin a stream to a service; StreamOpened or StreamClosed follows for its number.
 
-        Raises UnreachableError if this node has as many streams as it may.
+        Without ``security`` the stream opens to an unsecured service only, else only to one that is accepted as the
+        node. Raises UnreachableError if this node has as many streams as it may.
         """
         if self._dialled >= self._limits.dialled_streams:
             raise UnreachableError(
@@ -107,7 +121,8 @@ class Streams:
         remote = Address(self._own if is_localhost(node) else node, service)
         local = Address(self._own, random_name(self._rng))
         self._switch.open(local.service, self._datagram_for_open_stream)
-        return self._add(StreamConnection.dial(self._own, now), local, remote, is_dialer=True).number
+        connection = StreamConnection.dial(self._own, remote.node, now, security)
+        return self._add(connection, local, remote, is_dialer=True).number
 
     def write(self, number: int, data: bytes) -> bool:
         """Queue bytes; False if the writer should wait for StreamWritable before it writes more."""
@@ -181,7 +196,7 @@ class Streams:
             received, stream.received = stream.received, []
             connection.receive(received, now)
         for event in connection.events(now):
-            self._tell(stream, event)
+            self._tell(stream, event, now)
         try:
             for datagram in connection.datagrams(now):
                 self._switch.send(stream.local.service, stream.remote, datagram, now)
@@ -196,7 +211,7 @@ class Streams:
         else:
             self.timers.set(stream.number, deadline)
 
-    def _tell(self, stream: _Stream, event: Opened | Received | Ended | Broken) -> None:
+    def _tell(self, stream: _Stream, event: Opened | Received | Ended | Broken, now: float) -> None:
         if stream.told_closed:
             return
         match event:
@@ -208,6 +223,9 @@ class Streams:
             case Ended():
                 self._emit(StreamEnded(stream.number))
             case Broken(problem):
+                if stream.connection.is_refused and not stream.is_dialer:
+                    text = f"a stream to the service {stream.local.service} was refused: {problem}"
+                    self._complaints.say(("refused", stream.local.service), text, now, stream.remote.node)
                 self._tell_closed(stream, problem)
 
     def _undeliverable(self, stream: _Stream, problem: str, now: float) -> None:
@@ -231,6 +249,10 @@ class Streams:
             self._feed(stream, datagram)
             return
         destination_id = first_destination_id(datagram.payload)
+        security = self._listeners.get(datagram.destination.service)
+        if security is None:
+            self._switch.report(datagram, SERVICE_UNKNOWN, now)
+            return
         if destination_id is None:
             if stream is not None:
                 self._feed(stream, datagram)
@@ -241,7 +263,7 @@ class Streams:
         if problem is not None:
             self._complaints.say("too many streams", f"a stream was refused: {problem}", now, datagram.source.node)
             return
-        connection = StreamConnection.accept(self._credentials, destination_id, now)
+        connection = StreamConnection.accept(security(), datagram.source.node, destination_id, now)
         self._feed(self._add(connection, datagram.destination, datagram.source, is_dialer=False), datagram)
 
     def _too_many_accepted(self) -> str | None:
@@ -291,6 +313,8 @@ class Streams:
         self._touched[stream.number] = stream
         self._dialled += is_dialer
         self._unopened += not is_dialer
+        if not is_dialer:
+            self._accepted[local.service] += 1
         return stream
 
     def _count_opened(self, stream: _Stream) -> None:
@@ -304,9 +328,18 @@ class Streams:
         self.timers.cancel(stream.number)
         if self._streams.pop(stream.number, None) is not None:
             self._dialled -= stream.is_dialer
+            if not stream.is_dialer:
+                self._accepted[stream.local.service] -= 1
+                self._close_if_unused(stream.local.service)
         self._touched.pop(stream.number, None)
         key = (stream.local.service, stream.remote)
         if self._by_address.get(key) is stream:
             del self._by_address[key]
         if stream.is_dialer:
             self._switch.close(stream.local.service)
+
+    def _close_if_unused(self, service: str) -> None:
+        """Give a service up that is not listened on any more, when the last of its streams has ended."""
+        if service not in self._listeners and not self._accepted[service]:
+            del self._accepted[service]
+            self._switch.close(service)

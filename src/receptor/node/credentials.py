@@ -8,10 +8,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from receptor.netceptor.quic import INSECURE_COMMON_NAME, StreamCredentials
+from receptor.netceptor.quic import INSECURE_COMMON_NAME
+from receptor.netceptor.stream_security import ListenerSecurity
 
 
-def insecure_credentials() -> StreamCredentials:
+def insecure_credentials() -> ListenerSecurity:
     """A fresh self-signed certificate whose common name tells dialers that nothing vouches for it.
 
     Existing nodes make an RSA key here; dialers look only at the name. A P-256 key is made in a hundredth of the
@@ -30,7 +31,7 @@ def insecure_credentials() -> StreamCredentials:
         .not_valid_after(now + timedelta(days=3650))
         .sign(key, hashes.SHA256())
     )
-    return StreamCredentials(
+    return ListenerSecurity(
         certificate.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
