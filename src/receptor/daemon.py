@@ -7,28 +7,30 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
 import receptor
-from receptor.backends.tcp import TcpDialer, TcpListener
 from receptor.config.actions import ControlService as ControlServiceAction
-from receptor.config.backend_actions import TcpListener as TcpListenerAction
-from receptor.config.backend_actions import TcpPeer
 from receptor.config.configuration import Configuration
 from receptor.control.access import AccessPolicy
+from receptor.control.answers import ReloadAnswer
 from receptor.control.dispatch import Dispatcher
 from receptor.control.listeners import TcpControlListener, UnixListener
 from receptor.control.mesh_commands import MeshCommands
 from receptor.control.service import ControlService
 from receptor.control.work_commands import WorkCommands
 from receptor.errors import OperatingError
+from receptor.linking import Linking
 from receptor.logs import audit_file
-from receptor.netceptor.links import LinkTerms
+from receptor.netceptor.firewall import Firewall
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT
-from receptor.netceptor.messages import WorkCommand
+from receptor.netceptor.messages import STREAM_SERVICE, TLS_STREAM_SERVICE, WorkCommand
 from receptor.node.mesh_node import MeshNode
+from receptor.reloading import Reloading
+from receptor.tls.profiles import TlsProfiles
 from receptor.workceptor.folder import Durability
 from receptor.workceptor.signing import load_signing_key, load_verification_key
 from receptor.workceptor.tokens import Signer, Verifier
@@ -47,8 +49,11 @@ class _Part(Protocol):
 class Daemon:
     """One node, from its configuration to its end."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, reread: Callable[[], Configuration]) -> None:
+        """``reread`` reads the configuration anew, for a reload."""
         self._configuration = configuration
+        self._reread = reread
+        self._reloads: set[asyncio.Task[ReloadAnswer]] = set()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -59,19 +64,32 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, f"ending on {number.name}")
+        loop.add_signal_handler(signal.SIGHUP, logger.info, "the node is starting: SIGHUP reloads nothing yet")
         async with AsyncExitStack() as parts:
-            await self._start(parts)
+            reloading = await self._start(parts)
+            loop.add_signal_handler(signal.SIGHUP, self._reload, reloading)
             logger.info("node %s is ready (version %s)", self._configuration.node.id, receptor.__version__)
             await self._ended
 
-    async def _start(self, parts: AsyncExitStack) -> None:
+    async def _start(self, parts: AsyncExitStack) -> Reloading:
         """Start everything. Clients come last, so that the control service greets only when all is ready."""
         node = self._configuration.node
         if self._configuration.audit is not None:
             parts.enter_context(audit_file(self._configuration.audit.file, node.id))
         idle_timeout = node.max_idle_connection_timeout or SHORTEST_IDLE_TIMEOUT
-        mesh = MeshNode(node.id, idle_timeout, self._duplicate, self._configuration.limits.mesh)
+        tls = TlsProfiles(self._configuration.tls_servers, self._configuration.tls_clients, node.id)
+        mesh = MeshNode(
+            node.id,
+            idle_timeout,
+            self._duplicate,
+            self._configuration.limits.mesh,
+            tls,
+            Firewall(node.firewall_rules),
+            self._configuration.trace,
+        )
         parts.push_async_callback(mesh.stop)
+        linking = Linking(mesh, tls)
+        reloading = Reloading(self._configuration, self._reread, linking, tls)
         data_folder = node.data_dir / node.id
         workceptor = Workceptor(
             mesh,
@@ -85,16 +103,18 @@ class Daemon:
         await workceptor.start()
         access = AccessPolicy(node.id, self._configuration.access_rules, workceptor.units)
         commands = WorkCommands(node.id, workceptor, await _verifier(self._configuration, data_folder))
-        dispatcher = Dispatcher(access, MeshCommands(mesh), commands)
+        dispatcher = Dispatcher(access, MeshCommands(mesh), commands, reloading.reload)
         control = ControlService(node.id, dispatcher, self._configuration.limits)
         parts.push_async_callback(control.stop)
         for service in self._configuration.control_services:
             self._serve_mesh(service, mesh, control)
-        for part in self._backends(mesh):
-            await _start_part(part, parts)
+        parts.push_async_callback(linking.stop)
+        await linking.change([*self._configuration.listeners, *self._configuration.peers])
         for service in self._configuration.control_services:
             for listener in _client_listeners(service, control):
                 await _start_part(listener, parts)
+
+        return reloading
 
     def _serve_mesh(self, service: ControlServiceAction, mesh: MeshNode, control: ControlService) -> None:
         if service.service:
@@ -102,24 +122,18 @@ class Daemon:
                 WorkCommand(command.work_type, command.verify_signature)
                 for command in self._configuration.work_commands
             ]
-            mesh.listen(service.service, control.serve)
-            mesh.advertise(service.service, {"type": "Control Service"}, work_types or None)
-
-    def _backends(self, mesh: MeshNode) -> list[_Part]:
-        parts: list[_Part] = []
-        for listener in self._configuration.listeners:
-            owner = mesh.backend(LinkTerms(listener.cost, listener.node_cost, listener.allowed_peers), dialled=False)
-            if isinstance(listener, TcpListenerAction):
-                parts.append(TcpListener(owner, listener.bind_address, listener.port))
-        for peer in self._configuration.peers:
-            owner = mesh.backend(LinkTerms(peer.cost, {}, peer.allowed_peers), dialled=True)
-            if isinstance(peer, TcpPeer):
-                parts.append(TcpDialer(owner, peer.address.host, peer.address.port, peer.redial))
-        return parts
+            mesh.listen(service.service, control.serve, service.tls)
+            kind = TLS_STREAM_SERVICE if service.tls else STREAM_SERVICE
+            mesh.advertise(service.service, {"type": "Control Service"}, work_types or None, kind)
 
     def _duplicate(self, reason: str) -> None:
         if not self._ended.done():
             self._ended.set_exception(OperatingError(reason))
+
+    def _reload(self, reloading: Reloading) -> None:
+        reload = asyncio.create_task(reloading.reload(), name="reload")
+        self._reloads.add(reload)
+        reload.add_done_callback(self._reloads.discard)
 
     def _end(self, reason: str) -> None:
         logger.info("%s", reason)

@@ -15,6 +15,9 @@ from receptor.errors import OperatingError
 
 logger = logging.getLogger("receptor.node")
 
+TRACE = 5
+"""The level of the lines about single packets: below that of debugging."""
+
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
 
@@ -42,10 +45,12 @@ def _escaped(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in doubled)
 
 
-def set_up_logging(level: str, node_id: str) -> None:
-    """Log what is at least as severe as the level (a key of LEVELS)."""
+def set_up_logging(level: str, node_id: str, trace: bool = False) -> None:
+    """Log what is at least as severe as the level (a key of LEVELS), and with ``trace`` each data packet too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LineFormatter(node_id))
+    if trace:
+        _set_up_trace(handler)
     handler.setLevel(LEVELS[level])
     root = logging.getLogger()
     root.handlers = [handler]
@@ -53,6 +58,17 @@ def set_up_logging(level: str, node_id: str) -> None:
     logging.getLogger("receptor").setLevel(LEVELS[level])
     # A peer that closes in order is news to qh3; we log the ends of streams ourselves.
     logging.getLogger("quic").setLevel(logging.CRITICAL)
+
+
+def _set_up_trace(like: logging.Handler) -> None:
+    """A way to the same place past the level of the log."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(like.formatter)
+    logging.addLevelName(TRACE, "TRACE")
+    tracer = logging.getLogger("receptor.trace")
+    tracer.setLevel(TRACE)
+    tracer.handlers = [handler]
+    tracer.propagate = False
 
 
 class _AuditFile(WatchedFileHandler):

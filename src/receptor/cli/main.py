@@ -42,7 +42,7 @@ def _carry_out(words: list[str]) -> None:
         case ShowHelp(action):
             _say(help_text(action))
         case RunNode(configuration):
-            _run_node(configuration)
+            _run_node(configuration, words)
 
 
 def _say(text: str) -> None:
@@ -56,7 +56,7 @@ def _say(text: str) -> None:
             raise OperatingError(f"can't write to standard output: {error.strerror}") from None
 
 
-def _run_node(configuration: Configuration) -> None:
+def _run_node(configuration: Configuration, words: list[str]) -> None:
     # What only a running node needs is imported here: questions of the user are answered at once.
     import asyncio
 
@@ -64,9 +64,14 @@ def _run_node(configuration: Configuration) -> None:
     from receptor.logs import set_up_logging
 
     async def main() -> None:
-        await Daemon(configuration).run()
+        await Daemon(configuration, reread).run()
 
-    set_up_logging(configuration.log_level, configuration.node.id)
+    def reread() -> Configuration:
+        again = parse_command_line(words)
+        assert isinstance(again, RunNode)
+        return again.configuration
+
+    set_up_logging(configuration.log_level, configuration.node.id, configuration.trace)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main())
 

@@ -133,7 +133,7 @@ class Hop:
 
 @dataclass(frozen=True)
 class ReloadReply:
-    """The answer to ``reload``; the error text ends in ``ERRORCODE 3`` or ``ERRORCODE 4`` if the file is at fault."""
+    """The answer to ``reload``; the error text ends in ``ERRORCODE 3`` or ``ERRORCODE 4``, and is empty on success."""
 
     success: bool
     error: str

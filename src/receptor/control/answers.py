@@ -84,8 +84,8 @@ class SubmitAnswer(msgspec.Struct, frozen=True):
     unitid: str
 
 
-class ReloadAnswer(msgspec.Struct, frozen=True, rename={"success": "Success", "error": "Error"}):
-    """The answer to ``reload``."""
+class ReloadAnswer(msgspec.Struct, frozen=True, omit_defaults=True, rename={"success": "Success", "error": "Error"}):
+    """The answer to ``reload``. The error ends with ``ERRORCODE`` and its number."""
 
     success: bool
-    error: str
+    error: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from receptor.control.access import AccessPolicy
 from receptor.control.answers import ReloadAnswer
 from receptor.control.audit import Entry, audited
@@ -28,8 +30,15 @@ from receptor.node.byte_stream import ByteStream
 class Dispatcher:
     """Carries out commands for the sessions of a control service."""
 
-    def __init__(self, access: AccessPolicy, mesh: MeshCommands, work: WorkCommands) -> None:
+    def __init__(
+        self,
+        access: AccessPolicy,
+        mesh: MeshCommands,
+        work: WorkCommands,
+        reload: Callable[[], Awaitable[ReloadAnswer]],
+    ) -> None:
         self._access = access
+        self._reload = reload
         self._mesh = mesh
         self._work = work
 
@@ -53,7 +62,7 @@ class Dispatcher:
                 await self._mesh.connect(command, stream, entry.allowed)
                 return None
             case Reload():
-                return ReloadAnswer(False, "reload is not supported by this version; restart the node instead")
+                return await self._reload()
             case WorkSubmit():
                 return await self._work.submit(command, stream, entry.unit_made)
             case WorkList():

@@ -65,11 +65,9 @@ class MeshCommands:
 
     async def connect(self, command: Connect, stream: ByteStream, on_bridge: Callable[[], None]) -> None:
         """Bridge the client to a service; ``on_bridge`` is called when that begins."""
-        if command.tls_client:
-            raise CommandError(f"unknown TLS client {command.tls_client}")
         if not is_service_name(command.service):
             raise CommandError(f"{command.service!r} can't be a service: its name must have 1 to 8 bytes")
-        far = await self._mesh.dial(command.node, command.service)
+        far = await self._mesh.dial(command.node, command.service, command.tls_client)
         on_bridge()
         try:
             await stream.write(b"Connecting\n")

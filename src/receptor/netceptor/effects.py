@@ -11,6 +11,8 @@ from receptor.netceptor.packets import Address, Datagram
 class Severity(Enum):
     """How much a notice matters; the shell maps it to its log levels."""
 
+    TRACE = "trace"
+    """About a single packet; only where tracing was asked for."""
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"

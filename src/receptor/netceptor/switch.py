@@ -40,8 +40,12 @@ UnreachableHandler = Callable[[Unreachable, str, float], None]
 class Switch:
     """The data plane: takes datagrams of this node's services and packets of its links."""
 
-    def __init__(self, mesh: Mesh, emit: Callable[[Effect], None], firewall: Firewall = OPEN) -> None:
+    def __init__(
+        self, mesh: Mesh, emit: Callable[[Effect], None], firewall: Firewall = OPEN, trace: bool = False
+    ) -> None:
+        """With ``trace`` there is a notice of each datagram that is sent, passed on or received."""
         self._firewall = firewall
+        self._trace = trace
         self._mesh = mesh
         self._own = mesh.identity.node_id
         self._emit = emit
@@ -101,6 +105,8 @@ class Switch:
             link = self._mesh.neighbours.get(next_hop or "")
             if link is None:
                 raise UnreachableError(f"no route to node {destination.node}")
+            if self._trace:
+                self._note(f"sends {len(payload)} bytes", datagram.source, destination, next_hop)
             self._emit(Send(link.session, encode_datagram(datagram, hops - 1), may_drop=True))
 
     def receive(self, packet: bytes, now: float) -> None:
@@ -112,6 +118,8 @@ class Switch:
             self._emit(Notice(Severity.DEBUG, "a data packet from or to a node that we don't know was dropped"))
             return
         source, destination = Address(from_node, header.from_service), Address(to_node, header.to_service)
+        if self._trace:
+            self._note(f"receives {len(packet) - HEADER_SIZE} bytes", source, destination)
         passes = self._passes(source, destination)
         if passes and to_node != self._own and header.hops > 0:
             self._forward(packet, header.hops, to_node)
@@ -142,7 +150,13 @@ class Switch:
         if link is None:
             self._emit(Notice(Severity.DEBUG, f"a data packet for {to_node} was dropped: no route to it"))
         else:
+            if self._trace:
+                self._emit(Notice(Severity.TRACE, f"passes it on to {link.neighbour}"))
             self._emit(Send(link.session, with_hops(packet, hops - 1), may_drop=True))
+
+    def _note(self, deed: str, source: Address, destination: Address, next_hop: str | None = None) -> None:
+        way = f" by way of {next_hop}" if next_hop else ""
+        self._emit(Notice(Severity.TRACE, f"{deed} from {source} to {destination}{way}"))
 
     def _deliver(self, datagram: Datagram, now: float) -> None:
         service = datagram.destination.service

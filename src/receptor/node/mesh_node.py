@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from receptor.backends.session import Session
 from receptor.errors import UnreachableError
+from receptor.logs import TRACE
 from receptor.netceptor.effects import (
     DatagramArrived,
     Disconnect,
@@ -53,8 +54,10 @@ DEFECT_PAUSE = 0.1
 _DEFECT = "a defect of this program, please report it; the mesh goes on"
 
 logger = logging.getLogger("receptor.netceptor")
+tracer = logging.getLogger("receptor.trace")
 
 _LEVELS = {
+    Severity.TRACE: TRACE,
     Severity.DEBUG: logging.DEBUG,
     Severity.INFO: logging.INFO,
     Severity.WARNING: logging.WARNING,
@@ -83,6 +86,7 @@ class MeshNode:
         limits: MeshLimits = DEFAULT_LIMITS,
         tls: TlsProfiles | None = None,
         firewall: Firewall = OPEN,
+        trace: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         rng = self._rng = random.SystemRandom()
@@ -90,7 +94,7 @@ class MeshNode:
         epoch = int(unix_time) << 24 | rng.getrandbits(24)
         identity = Identity(node_id, epoch, unix_time - now, idle_timeout)
         self.node_id = node_id
-        self.core = Netceptor(identity, insecure_credentials(), rng, now, limits, firewall)
+        self.core = Netceptor(identity, insecure_credentials(), rng, now, limits, firewall, trace)
         self._tls = tls or TlsProfiles()
         self._link_backlog = limits.link_backlog
         self._on_duplicate = on_duplicate
@@ -213,6 +217,10 @@ class MeshNode:
         finally:
             del self._dialling[number]
 
+    def check_tls_client(self, name: str) -> None:
+        """Raise CommandError if there is no tls-client of that name."""
+        self._tls.client(name)
+
     async def ping(self, target: str, hops: int = MOST_HOPS) -> PingEnded:
         """Ping a node; the end comes within 10 s."""
         number = self.core.pings.start(target, time.monotonic(), hops)
@@ -323,7 +331,8 @@ class MeshNode:
             case StreamClosed(number, problem):
                 self._stream_closed(number, problem)
             case Notice(severity, text, peer):
-                logger.log(_LEVELS[severity], text, extra={"peer": peer})
+                about = tracer if severity is Severity.TRACE else logger
+                about.log(_LEVELS[severity], text, extra={"peer": peer})
             case PingEnded(number):
                 self._ping_ended(number, effect)
             case LinkUp(number):

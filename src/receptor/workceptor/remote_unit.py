@@ -40,8 +40,8 @@ logger = logging.getLogger("receptor.workceptor")
 class Dialer(Protocol):
     """The part of the mesh that units need."""
 
-    async def dial(self, node: str, service: str) -> ByteStream:
-        """Open a stream to a service of a node. Raises UnreachableError."""
+    async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
+        """Open a stream to a service of a node. Raises UnreachableError, and CommandError for an unknown tls-client."""
 
 
 class RemoteWorkUnit(Unit):
@@ -227,7 +227,7 @@ class RemoteWorkUnit(Unit):
         """Dial, greet, talk; report to the logic how it went."""
         node = self.logic.remote.remote_node
         try:
-            stream = await self._mesh.dial(node, CONTROL_SERVICE)
+            stream = await self._mesh.dial(node, CONTROL_SERVICE, self.logic.remote.tls_client)
             try:
                 async with asyncio.timeout(GREETING_TIME):
                     await conversations.greet(stream, node)
@@ -237,7 +237,7 @@ class RemoteWorkUnit(Unit):
             self.logic.succeeded(talk)
         except Refused as error:
             self._refused(talk, error)
-        except OperatingError as error:
+        except (OperatingError, CommandError) as error:
             if talk is Talk.SUBMIT:
                 self.logic.postponed(f"the work can't be sent: {error}")
             self._failed(talk, str(error))

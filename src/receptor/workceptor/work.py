@@ -66,8 +66,6 @@ def first_remote_status(work: RemoteWork, *, can_sign: bool) -> Status:
     """The status of a new unit for work of another node. Raises CommandError if it can't be sent as asked."""
     if any(is_secret(name) for name in work.parameters) and not work.tls_client:
         raise CommandError("cannot send secrets over a non-TLS connection; name a tlsclient")
-    if work.tls_client:
-        raise CommandError(f"unknown TLS client {work.tls_client}")
     if work.sign_work and not can_sign:
         raise CommandError("this node can't sign work: its configuration has no work-signing key")
     extra = RemoteExtra(

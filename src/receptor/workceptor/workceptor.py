@@ -36,6 +36,9 @@ logger = logging.getLogger("receptor.workceptor")
 class Mesh(Dialer, Protocol):
     """The part of the mesh that units need as a whole."""
 
+    def check_tls_client(self, name: str) -> None:
+        """Raise CommandError if there is no tls-client of that name."""
+
     def watch_routes(self, watcher: Callable[[dict[str, str]], None]) -> None:
         """Call back with the table of next hops whenever it has changed."""
 
@@ -112,6 +115,8 @@ class Workceptor:
         if isinstance(work, CommandWork):
             status = first_command_status(work, self._work_command(work.work_type))
         else:
+            if work.tls_client:
+                self._mesh.check_tls_client(work.tls_client)
             status = first_remote_status(work, can_sign=self._signer is not None)
         while True:
             folder = UnitFolder(self._folder / random_name(self._rng), self._durability)

@@ -1,0 +1,100 @@
+"""The backends of a node, kept as its configuration wants them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from receptor.backends.session import Backend
+from receptor.backends.tcp import TcpDialer, TcpListener
+from receptor.config import backend_actions as actions
+from receptor.errors import OperatingError
+from receptor.netceptor.links import LinkTerms
+from receptor.node.backend_sessions import BackendSessions
+from receptor.node.mesh_node import MeshNode
+from receptor.tls.profiles import TlsProfiles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Running:
+    """A backend at work."""
+
+    action: actions.Listener | actions.Peer
+    backend: Backend
+    sessions: BackendSessions
+
+
+class Linking:
+    """Starts, changes and stops the backends of a node."""
+
+    def __init__(self, mesh: MeshNode, tls: TlsProfiles) -> None:
+        self._mesh = mesh
+        self._tls = tls
+        self._running: list[_Running] = []
+
+    async def change(self, wanted: Sequence[actions.Listener | actions.Peer]) -> None:
+        """Have just these backends. One that is wanted as it is goes on with all its links; the links of others end.
+
+        Raises OperatingError if a listener can't be had; then everything is as it was. To be called by one at a time.
+        """
+        kept, added = _compared(self._running, wanted)
+        removed = [one for one in self._running if one not in kept]
+        started = [self._made(action) for action in added]
+        listeners = [one for one in started if isinstance(one.action, actions.Listener)]
+        async with AsyncExitStack() as undo:
+            # First the listeners: only they can fail. One that is changed may need the port of what it was before.
+            for one in removed:
+                if isinstance(one.action, actions.Listener):
+                    await one.backend.stop()
+                    undo.push_async_callback(one.backend.start)
+            for one in listeners:
+                undo.push_async_callback(one.backend.stop)
+                await one.backend.start()
+            undo.pop_all()
+        self._running = [*kept, *started]
+        for one in removed:
+            await one.backend.stop()
+            one.sessions.end_all(f"link closed: its {one.action.about.name} is not in the configuration any more")
+        for one in started:
+            if one not in listeners:
+                await one.backend.start()
+
+    async def stop(self) -> None:
+        """Make no more links. Those that are there go on."""
+        await asyncio.gather(*(one.backend.stop() for one in self._running))
+
+    def _made(self, action: actions.Listener | actions.Peer) -> _Running:
+        if isinstance(action, actions.Listener):
+            sessions = self._mesh.backend(LinkTerms(action.cost, action.node_cost, action.allowed_peers), dialled=False)
+            return _Running(action, self._listener(action, sessions), sessions)
+        sessions = self._mesh.backend(LinkTerms(action.cost, {}, action.allowed_peers), dialled=True)
+        return _Running(action, self._dialer(action, sessions), sessions)
+
+    def _listener(self, action: actions.Listener, sessions: BackendSessions) -> Backend:
+        match action:
+            case actions.TcpListener():
+                return TcpListener(sessions, action.bind_address, action.port)
+        raise OperatingError(f"{action.about.name} is not there yet")
+
+    def _dialer(self, action: actions.Peer, sessions: BackendSessions) -> Backend:
+        match action:
+            case actions.TcpPeer():
+                return TcpDialer(sessions, action.address.host, action.address.port, action.redial)
+        raise OperatingError(f"{action.about.name} is not there yet")
+
+
+def _compared(
+    running: Iterable[_Running], wanted: Iterable[actions.Listener | actions.Peer]
+) -> tuple[list[_Running], list[actions.Listener | actions.Peer]]:
+    """Which of the running backends are wanted as they are, and which actions have none."""
+    left, kept, added = list(running), [], []
+    for action in wanted:
+        match = next((one for one in left if one.action == action), None)
+        if match is None:
+            added.append(action)
+        else:
+            left.remove(match)
+            kept.append(match)
+    return kept, added

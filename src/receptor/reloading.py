@@ -1,0 +1,61 @@
+"""Taking over a changed configuration while the node runs (configuration, "reload")."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from receptor.config.changes import changes_that_need_a_restart
+from receptor.config.configuration import Configuration
+from receptor.control.answers import ReloadAnswer
+from receptor.errors import ConfigurationError, OperatingError
+from receptor.linking import Linking
+from receptor.tls.profiles import TlsProfiles
+
+NEEDS_RESTART = 3
+FAILED = 4
+
+logger = logging.getLogger("receptor.node")
+
+
+class Reloading:
+    """Reads the configuration anew when asked to, and takes over what has changed: backends and TLS files."""
+
+    def __init__(
+        self, running: Configuration, reread: Callable[[], Configuration], linking: Linking, tls: TlsProfiles
+    ) -> None:
+        """``reread`` reads the configuration as at the start. It is called in another thread."""
+        self._running = running
+        self._reread = reread
+        self._linking = linking
+        self._tls = tls
+        self._one_at_a_time = asyncio.Lock()
+
+    async def reload(self) -> ReloadAnswer:
+        """Take over the whole of what has changed, or nothing of it and say why."""
+        async with self._one_at_a_time:
+            try:
+                answer = await self._reload()
+            except (ConfigurationError, OperatingError) as error:
+                answer = _refusal(str(error), FAILED)
+        if answer.success:
+            logger.info("the configuration was reloaded")
+        else:
+            logger.warning("the configuration was not reloaded: %s", answer.error)
+        return answer
+
+    async def _reload(self) -> ReloadAnswer:
+        wanted = await asyncio.to_thread(self._reread)
+        changes = changes_that_need_a_restart(self._running, wanted)
+        if changes:
+            return _refusal(f"only a restart can take over what was changed of {', '.join(changes)}", NEEDS_RESTART)
+        tls = await asyncio.to_thread(TlsProfiles, wanted.tls_servers, wanted.tls_clients, wanted.node.id)
+        await self._linking.change([*wanted.listeners, *wanted.peers])
+        self._tls.replace(tls)
+        self._running = wanted
+        return ReloadAnswer(success=True)
+
+
+def _refusal(reason: str, code: int) -> ReloadAnswer:
+    return ReloadAnswer(success=False, error=f"{reason} ERRORCODE {code}")
