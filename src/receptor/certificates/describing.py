@@ -56,8 +56,14 @@ def name_text(name: x509.GeneralName) -> str:
     node_id = node_id_of(name)
     if node_id is not None:
         return f"node id {_shown(node_id)}"
-    kind = _KINDS.get(type(name))
-    return f"{kind} {_shown(str(name.value))}" if kind else f"other name {_shown(str(name.value))}"
+    match name:
+        case x509.OtherName():
+            return f"OtherName of type {name.type_id.dotted_string}"
+        case x509.DirectoryName():
+            return f"DirectoryName {_name(name.value)}"
+        case x509.RegisteredID():
+            return f"RegisteredID {name.value.dotted_string}"
+    return f"{_KINDS[type(name)]} {_shown(str(name.value))}"
 
 
 def _names(names: Iterable[x509.GeneralName]) -> list[Fact]:
