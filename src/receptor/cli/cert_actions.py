@@ -77,7 +77,7 @@ def _sign_request(action: CertSignReq) -> None:
 
 def _ask(path: Path) -> None:
     """Let the operator decide about a request; raises OperatingError unless the answer is yes."""
-    facts = [f"  {label:9}  {value}" for label, value in request_facts(path, read_signing_request(path))]
+    facts = [f"  {label:10}  {value}" for label, value in request_facts(path, read_signing_request(path))]
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigurationError(
             f"{path}: without a terminal nobody can be asked whether to sign this request; look at it with "

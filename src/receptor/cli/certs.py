@@ -19,11 +19,12 @@ from receptor.errors import ConfigurationError, OperatingError
 if TYPE_CHECKING:
     from receptor.certificates.describing import Fact
     from receptor.certificates.node_files import Pair
+    from receptor.config.kind import Kind
 
 _LABEL_WIDTH = 14
 
 
-def _value(kind: kinds.Kind) -> Callable[[str], object]:
+def _value(kind: Kind) -> Callable[[str], object]:
     """A value of one of the configuration's kinds, for click."""
 
     def read(text: str) -> object:
@@ -49,7 +50,7 @@ def run_certs(arguments: list[str]) -> None:
         raise KeyboardInterrupt from None
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "receptor certs"
-        raise ConfigurationError(f"{error.format_message()} ('{command} --help' explains)") from None
+        raise ConfigurationError(f"{error.format_message().rstrip('.')} ('{command} --help' explains)") from None
 
 
 @click.group(invoke_without_command=True, context_settings={"max_content_width": 100})
@@ -200,13 +201,13 @@ def _how_to_use(node: Pair, authority: Pair) -> str:
     ours = {"cert": str(node.certificate.absolute()), "key": str(node.key.absolute())}
     trusted = str(authority.certificate.absolute())
     actions = [
-        {"tls-server": {"name": "mesh-server", **ours, "requireclientcert": True, "clientcas": trusted}},
-        {"tls-client": {"name": "mesh-client", **ours, "rootcas": trusted}},
+        {"tls-server": {"name": "mesh", **ours, "requireclientcert": True, "clientcas": trusted}},
+        {"tls-client": {"name": "mesh", **ours, "rootcas": trusted}},
     ]
     text: str = yaml.safe_dump(actions, sort_keys=False, allow_unicode=True, width=1000)
     return (
-        "In the node's configuration, where listeners say 'tls: mesh-server' and peers 'tls: mesh-client'\n"
-        f"(another machine needs these two files and {authority.certificate}, and their names there):\n\n{text}"
+        "In the node's configuration (on another machine with the names that these two files and "
+        f"{authority.certificate} have there):\n\n{text}\nIts listeners and peers then say 'tls: mesh'."
     )
 
 
