@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from receptor.certificates.node_files import Pair
     from receptor.config.kind import Kind
 
+_AUTHORITY_NAME = "Receptor CA"
 _LABEL_WIDTH = 14
 
 
@@ -77,7 +78,7 @@ def certs(context: click.Context) -> None:
     "--name",
     metavar="NAME",
     type=_value(COMMON_NAME),
-    default="Receptor CA",
+    default=_AUTHORITY_NAME,
     show_default=True,
     help="What it is called.",
 )
@@ -136,7 +137,7 @@ def node(
     from receptor.certificates.node_names import alternative_names_of
 
     if not node_files.has_authority(ca_folder):
-        _make_authority(ca_folder, "Receptor CA", AUTHORITY_LASTS)
+        _make_authority(ca_folder, _AUTHORITY_NAME, AUTHORITY_LASTS)
     now = datetime.now(UTC)
     authority = node_files.read_authority_files(ca_folder, now)
     files = node_files.node_files(_made(folder or ca_folder), node_id)
