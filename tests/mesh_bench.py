@@ -22,6 +22,7 @@ from receptor.netceptor.effects import (
     RoutesChanged,
     Send,
 )
+from receptor.netceptor.firewall import OPEN, Firewall
 from receptor.netceptor.highwayhash import name_hash
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
@@ -54,10 +55,16 @@ OUR_EPOCH = 1000
 class Bench:
     """The node ``us`` and its clock."""
 
-    def __init__(self, idle_timeout: float = SHORTEST_IDLE_TIMEOUT, limits: MeshLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        idle_timeout: float = SHORTEST_IDLE_TIMEOUT,
+        limits: MeshLimits = DEFAULT_LIMITS,
+        firewall: Firewall = OPEN,
+        trace: bool = False,
+    ) -> None:
         self.now = 0.0
         identity = Identity("us", OUR_EPOCH, UNIX_TIME, idle_timeout)
-        self.node = Netceptor(identity, credentials(), random.Random(1), self.now, limits)
+        self.node = Netceptor(identity, credentials(), random.Random(1), self.now, limits, firewall, trace)
         self.notices: list[str] = []
         self.reasons: list[str] = []
         self.names = {name_hash(name): name for name in ("us", "near", "far", "other")}

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from receptor.control.work_commands import LONGEST_WAIT
-from receptor.errors import UnreachableError
+from receptor.errors import CommandError, UnreachableError
 from receptor.node.byte_stream import ByteStream, Carrier, Origin
 from receptor.workceptor.status import State
 
@@ -193,13 +193,16 @@ class OtherNode:
         """It knows idempotency keys, and answers those late who know a unit's state. Existing nodes do neither."""
         self.never_ends_results_of_cancelled = False
         """As older nodes do."""
+        self.tls_clients = {"", "secure"}
         self._sessions: dict[asyncio.Task[None], Far] = {}
         self._happened = asyncio.Event()
 
     # What units need of the mesh
 
-    async def dial(self, node: str, service: str) -> ByteStream:
+    async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
         assert (node, service) == ("bar", "control")
+        if tls_client not in self.tls_clients:
+            raise CommandError(f"there is no tls-client {tls_client}")
         self.dialled_at.append(asyncio.get_running_loop().time())
         self._tell()
         if not self.is_reachable:

@@ -92,14 +92,22 @@ class NodeProcess:
         self.socket = folder / f"{node_id}.sock"
         self.log = folder / f"{node_id}.log"
         self._config = folder / f"{node_id}.yml"
+        self.configure(*actions)
+        self.process = self._spawn()
+
+    def configure(self, *actions: Action, **of_the_node: object) -> None:
+        """Write the configuration file. The node takes it over at its next start or reload."""
         everything = [
-            {"node": {"id": node_id, "datadir": str(folder / "data")}},
+            {"node": {"id": self.node_id, "datadir": str(self.folder / "data"), **of_the_node}},
             {"log-level": {"level": "debug"}},
             {"control-service": {"filename": self.socket.name}},
             *actions,
         ]
-        self._config.write_text(yaml.safe_dump(everything))
-        self.process = self._spawn()
+        self.write(yaml.safe_dump(everything))
+
+    def write(self, configuration: str) -> None:
+        """Have just that text in the configuration file."""
+        self._config.write_text(configuration)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:

@@ -165,7 +165,7 @@ def test_connect_bridges_the_client_to_a_service(run: EventLoop) -> None:
         (Connect("bar", "nosuch"), "service unknown: nosuch on bar"),
         (Connect("bar", ""), "can't be a service"),
         (Connect("bar", "too-long-a-name"), "can't be a service: its name must have 1 to 8 bytes"),
-        (Connect("bar", "shout", "secure"), "unknown TLS client secure"),
+        (Connect("bar", "shout", "secure"), "tls-client"),
     ],
 )
 def test_connect_to_what_is_not_there_leaves_the_client_alone(run: EventLoop, command: Connect, reason: str) -> None:

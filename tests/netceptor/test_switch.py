@@ -195,3 +195,23 @@ def test_a_ping_is_answered_with_nothing(bench: Bench, near: Neighbour) -> None:
 def test_a_ping_from_a_reserved_service_is_not_answered(bench: Bench, near: Neighbour, service: str) -> None:
     near.data(Address("far", service), Address("us", "ping"))
     assert bench.did() == [], "two nodes would answer each other without end"
+
+
+# Tracing
+
+
+def test_each_datagram_leaves_a_trace_if_that_is_wanted() -> None:
+    bench = Bench(trace=True)
+    near = join(bench, 1)
+    join(bench, 2, "other")
+    near.update({"us": 1.0})
+    bench.wait(0.1)
+    bench.notices.clear()
+    near.data(NEAR, Address("other", "z"), b"hello")
+    near.data(NEAR, Address("us", "nosuch"), b"hi")
+    assert bench.notices == [
+        "receives 5 bytes from near:x to other:z",
+        "passes it on to other",
+        "receives 2 bytes from near:x to us:nosuch",
+        "sends 100 bytes from us:unreach to near:unreach by way of near",
+    ]

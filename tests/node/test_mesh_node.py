@@ -12,7 +12,7 @@ import pytest
 from event_loops import EventLoop
 from running_mesh import dialling, joined_streams, listening, read_all, routes, row, running
 
-from receptor.backends import tcp
+from receptor.backends import dialling as backends_dialling
 from receptor.errors import UnreachableError
 from receptor.netceptor.effects import Effect, LinkUp
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
@@ -197,7 +197,7 @@ def test_a_user_that_leaves_a_stream_open_drops_it(run: EventLoop) -> None:
 
 
 def test_a_stream_outlives_a_link_that_is_lost_and_made_again(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "FIRST_REDIAL_DELAY", 0.01)
+    monkeypatch.setattr(backends_dialling, "FIRST_REDIAL_DELAY", 0.01)
 
     async def main() -> None:
         async with (
@@ -546,3 +546,61 @@ def test_a_session_that_fails_to_send_costs_no_other_its_packets(
 
     run(main())
     assert "nobody has thought of this" in caplog.text
+
+
+# Backends, datagrams and services that come and go
+
+
+def test_the_sessions_of_one_backend_can_be_ended(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            one, other = (foo.backend(LinkTerms(), dialled=False) for _ in range(2))
+            sessions = [FakeSession() for _ in range(3)]
+            for session, backend in zip(sessions, (one, other, one), strict=True):
+                foo.session_opened(session, backend, "a test")
+            one.end_all("not wanted any more")
+            assert [session.is_closed for session in sessions] == [True, False, True]
+
+    run(main())
+
+
+def test_datagrams_go_to_their_service_and_back(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "hop", "bar") as (foo, _, bar):
+            answers: asyncio.Queue[tuple[Address, bytes]] = asyncio.Queue()
+            here = foo.open_datagrams(lambda source, payload: answers.put_nowait((source, payload)))
+            there = bar.open_datagrams(lambda source, payload: there.send(source, payload.upper()), "shout")
+            here.send(Address("bar", "shout"), b"hello")
+            assert await answers.get() == (Address("bar", "shout"), b"HELLO")
+            there.close()
+            again = bar.open_datagrams(lambda source, payload: again.send(source, payload * 2), "shout")
+            here.send(Address("bar", "shout"), b"ha")
+            assert await answers.get() == (Address("bar", "shout"), b"haha")
+
+    run(main())
+
+
+def test_a_datagram_service_has_one_user(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            foo.open_datagrams(lambda *_: None, "svc")
+            with pytest.raises(ValueError, match="svc is open already"):
+                foo.open_datagrams(lambda *_: None, "svc")
+            with pytest.raises(UnreachableError):
+                foo.open_datagrams(lambda *_: None).send(Address("bar", "svc"), b"")
+
+    run(main())
+
+
+def test_a_service_that_has_ended_takes_no_more_streams(run: EventLoop) -> None:
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, bar):
+            async with joined_streams(foo, bar) as (near, far):
+                bar.unlisten("joined")
+                with pytest.raises(UnreachableError, match="service unknown"):
+                    await foo.dial("bar", "joined")
+                await near.write(b"still here")
+                assert await far.read() == b"still here"
+            assert await ask_echo(foo, bar) == b"and no harm is done"
+
+    run(main())

@@ -1329,11 +1329,11 @@ def test_any_order_of_troubles(play: Play, seed: int, is_ours: bool) -> None:
 
 def test_a_defect_of_ours_leaves_no_unit_for_ever(play: Play, caplog: pytest.LogCaptureFixture) -> None:
     class Defective(OtherNode):
-        async def dial(self, node: str, service: str) -> ByteStream:
+        async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
             if not self.dialled_at:
                 self.dialled_at.append(now())
                 raise RuntimeError("nobody has thought of this")
-            return await super().dial(node, service)
+            return await super().dial(node, service, tls_client)
 
     async def story(here: Here) -> None:
         here.other = Defective()

@@ -58,6 +58,10 @@ class Mesh(OtherNode):
     def watch_routes(self, watcher: Callable[[dict[str, str]], None]) -> None:
         self.watchers.append(watcher)
 
+    def check_tls_client(self, name: str) -> None:
+        if name not in self.tls_clients:
+            raise CommandError(f"there is no tls-client {name}")
+
     def tell_routes(self, **routes: str) -> None:
         for watcher in self.watchers:
             watcher(routes)
@@ -245,7 +249,7 @@ class TestMaking:
     def test_a_tls_client_that_is_not_there(self, play: Play) -> None:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
-                with pytest.raises(CommandError, match="unknown TLS client nope"):
+                with pytest.raises(CommandError, match="there is no tls-client nope"):
                     await workceptor.make_unit(remote_work(tls_client="nope"))
 
         play(story)

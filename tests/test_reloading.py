@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from commands import eventually
+from receptor_process import Action, NodeProcess, free_port, node
+
+CAT: Action = {"work-command": {"worktype": "cat", "command": "cat"}}
+LOCAL_ONLY: Action = {"local-only": {}}
+
+
+def listener(port: int, **more: object) -> Action:
+    return {"tcp-listener": {"port": port, "bindaddr": "127.0.0.1", **more}}
+
+
+def peer(port: int, **more: object) -> Action:
+    return {"tcp-peer": {"address": f"127.0.0.1:{port}", **more}}
+
+
+def reload(running: NodeProcess) -> str:
+    """Reload; the error, if there is one."""
+    answer = running.ask("reload")
+    assert answer.keys() == ({"Success"} if answer["Success"] else {"Success", "Error"})
+    return str(answer.get("Error", ""))
+
+
+def neighbours(running: NodeProcess) -> dict[str, float]:
+    links = running.ask("status")["Connections"]
+    assert isinstance(links, list)
+    return {link["NodeID"]: link["Cost"] for link in links}
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_only_what_has_changed_is_touched(short_folder: Path) -> None:
+    kept, left, new = free_port(), free_port(), free_port()
+    with (
+        node(short_folder, "hub", listener(kept), listener(left), CAT) as hub,
+        node(short_folder, "near", peer(kept)) as near,
+        node(short_folder, "far", peer(left)),
+    ):
+        near.wait_for_route_to("far")
+        with near.client() as client:
+            client.send("connect hub control")
+            assert client.line() == "Connecting"
+            assert client.line() == "Receptor Control, node hub"
+            hub.configure(listener(kept), listener(new), CAT)
+            assert reload(hub) == ""
+            assert neighbours(hub) == {"near": 1.0}
+            assert not accepts(left)
+            assert accepts(new)
+            # The stream over the link that was kept has seen nothing of it.
+            assert client.ask("status")["NodeID"] == "hub"
+
+
+def test_peers_come_and_go(short_folder: Path) -> None:
+    one, other = free_port(), free_port()
+    with (
+        node(short_folder, "one", listener(one)) as first,
+        node(short_folder, "other", listener(other)),
+        node(short_folder, "hub", peer(one)) as hub,
+    ):
+        hub.wait_for_route_to("one")
+        hub.configure(peer(other))
+        assert reload(hub) == ""
+        hub.wait_for_route_to("other")
+        assert neighbours(hub) == {"other": 1.0}
+        eventually(lambda: neighbours(first) == {}, 10)
+
+
+def test_a_listener_whose_terms_have_changed_makes_its_links_anew(short_folder: Path) -> None:
+    port = free_port()
+    with node(short_folder, "hub", listener(port)) as hub, node(short_folder, "near", peer(port)) as near:
+        near.wait_for_route_to("hub")
+        hub.configure(listener(port, cost=3.0))
+        near.configure(peer(port, cost=3.0))
+        assert reload(hub) == ""
+        assert reload(near) == ""
+        eventually(lambda: neighbours(hub) == {"near": 3.0}, 20)
+
+
+def test_the_last_backend_may_go_where_the_node_may_be_alone(short_folder: Path) -> None:
+    port = free_port()
+    with node(short_folder, "hub", listener(port)) as hub:
+        hub.configure(LOCAL_ONLY)
+        assert reload(hub) == ""
+        assert not accepts(port)
+
+
+REFUSED = {
+    "not yaml": ("- node: [unclosed\n", "hub.yml:1: not valid YAML", 4),
+    "no such action": ("- tcp-listner: 1\n", "hub.yml:1: there is no action 'tcp-listner'", 4),
+    "no backend": ("- node: hub\n", "nothing to do", 4),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_file_that_is_broken_changes_nothing(short_folder: Path, what: str) -> None:
+    text, reason, code = REFUSED[what]
+    port = free_port()
+    with node(short_folder, "hub", listener(port), CAT) as hub:
+        hub.write(text)
+        error = reload(hub)
+        assert reason in error
+        assert error.endswith(f" ERRORCODE {code}")
+        assert accepts(port)
+        hub.configure(listener(port), CAT)
+        assert reload(hub) == ""
+
+
+def test_other_changes_are_refused_as_a_whole_and_named(short_folder: Path) -> None:
+    port, other = free_port(), free_port()
+    with node(short_folder, "hub", listener(port), CAT) as hub:
+        nap: Action = {"work-command": {"worktype": "nap", "command": "sleep"}}
+        hub.configure(listener(port), listener(other), CAT, nap, firewallrules=[{"action": "drop", "fromnode": "x"}])
+        assert reload(hub) == "only a restart can take over what was changed of node, work-command ERRORCODE 3"
+        assert not accepts(other)
+        hub.configure(listener(port))
+        assert reload(hub) == "only a restart can take over what was changed of work-command ERRORCODE 3"
+
+
+def test_a_listener_that_can_t_be_had_leaves_all_as_it_was(short_folder: Path) -> None:
+    port, new = free_port(), free_port()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        node(short_folder, "hub", listener(port)) as hub,
+        node(short_folder, "near", peer(port)) as near,
+    ):
+        near.wait_for_route_to("hub")
+        hub.configure(listener(port, cost=2.0), listener(new), listener(taken.getsockname()[1]))
+        error = reload(hub)
+        assert f"tcp-listener can't listen on 127.0.0.1:{taken.getsockname()[1]}" in error
+        assert error.endswith(" ERRORCODE 4")
+        assert neighbours(hub) == {"near": 1.0}
+        assert not accepts(new)
+        assert accepts(port)
+
+
+def test_a_hang_up_signal_reloads_too(short_folder: Path) -> None:
+    port, other = free_port(), free_port()
+    with node(short_folder, "hub", listener(port)) as hub:
+        hub.configure(listener(other))
+        hub.process.send_signal(signal.SIGHUP)
+        eventually(lambda: accepts(other) and not accepts(port), 10)
+        hub.write("- 7\n")
+        hub.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "the configuration was not reloaded: " in hub.log.read_text(), 10)
+        assert accepts(other)
+
+
+def test_many_reloads_at_once_end_in_what_the_file_says(short_folder: Path) -> None:
+    port, other = free_port(), free_port()
+    with node(short_folder, "hub", listener(port)) as hub:
+        clients = [hub.client() for _ in range(10)]
+        hub.configure(listener(other))
+        begun = time.monotonic()
+        for client in clients:
+            client.send("reload")
+        for client in clients:
+            with client:
+                assert client.answer() == {"Success": True}
+        assert time.monotonic() - begun < 10
+        assert accepts(other)
+        assert not accepts(port)
