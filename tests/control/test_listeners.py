@@ -13,9 +13,10 @@ import pytest
 from event_loops import EventLoop
 from receptor_process import free_port
 
-from receptor.control.listeners import LONGEST_SOCKET_PATH, TcpControlListener, UnixListener
+from receptor.control.listeners import TcpControlListener, UnixListener
 from receptor.errors import OperatingError
 from receptor.node.byte_stream import ByteStream
+from receptor.node.unix_sockets import LONGEST_SOCKET_PATH
 
 
 async def echo(stream: ByteStream) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import socket
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +18,9 @@ CHUNK = 256 * 1024
 
 FINISH_TIME = 60.0
 """Seconds that a client over a socket has to read the rest of a finished stream. Then its descriptor is freed."""
+
+RESETS = struct.pack("ii", 1, 0)
+"""The SO_LINGER with which closing a TCP connection resets it."""
 
 
 class Carrier(enum.Enum):
@@ -126,7 +131,12 @@ class ByteStream(ABC):
 
 
 class SocketStream(ByteStream):
-    """A Unix socket or TCP connection."""
+    """A Unix socket or TCP connection.
+
+    A write returns once the kernel has everything, so nothing is left to be done for a stream after its last write.
+    What is dropped breaks for the other end of a TCP connection, so that nobody takes a part for the whole. Unix
+    sockets can't tell it: there it reads what was written, and then the end.
+    """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, origin: Origin, hang_ups: HangUps
@@ -135,19 +145,20 @@ class SocketStream(ByteStream):
         self._reader = reader
         self._writer = writer
         self._hang_ups = hang_ups
+        writer.transport.set_write_buffer_limits(0)
 
     async def _receive(self) -> bytes:
-        with _breaks_as_connection_error():
+        with breaks_as_connection_error():
             return await self._reader.read(CHUNK)
 
     async def write(self, data: bytes) -> None:
-        with _breaks_as_connection_error():
+        with breaks_as_connection_error():
             self._writer.write(data)
             await self._writer.drain()
 
     async def end(self) -> None:
         if self._writer.can_write_eof() and not self._writer.is_closing():
-            with _breaks_as_connection_error():
+            with breaks_as_connection_error():
                 self._writer.write_eof()
 
     @property
@@ -161,15 +172,29 @@ class SocketStream(ByteStream):
     async def finish(self) -> None:
         transport = self._writer.transport
         if transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(FINISH_TIME, transport.abort)
+            asyncio.get_running_loop().call_later(FINISH_TIME, self._give_up)
         transport.close()
 
+    def _give_up(self) -> None:
+        if self._writer.transport.get_write_buffer_size():
+            self._reset()
+
     def close(self) -> None:
+        if self._writer.is_closing():
+            self._writer.transport.abort()
+        else:
+            self._reset()
+
+    def _reset(self) -> None:
+        """Drop a connection that is open: later its descriptor may be another one's."""
+        connection = self._writer.get_extra_info("socket")
+        if connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
         self._writer.transport.abort()
 
 
 @contextmanager
-def _breaks_as_connection_error() -> Iterator[None]:
+def breaks_as_connection_error() -> Iterator[None]:
     """A connection also breaks by a timeout or a lost network, which Python does not count as ConnectionErrors."""
     try:
         yield

@@ -13,13 +13,12 @@ import sys
 
 
 class HangUps:
-    """Watches sockets. Made and used in the event loop."""
+    """Watches sockets, from the first one on with a descriptor of its own. Used in the event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Event] = {}
-        self._epoll = select.epoll() if sys.platform == "linux" else None
-        if self._epoll is not None:
-            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._look)
+        self._epoll: select.epoll | None = None
+        self._closed = False
 
     async def of(self, descriptor: int) -> None:
         """Wait until the connection has ended in both directions. It does not end at our side before this does.
@@ -30,8 +29,8 @@ class HangUps:
         # One of our own, as a transport closes a broken connection by itself, which would end the watch in silence.
         ours = os.dup(descriptor)
         try:
-            if self._epoll is not None:
-                self._epoll.register(ours, 0)  # hang-ups are told in any case
+            if sys.platform == "linux" and not self._closed:
+                self._watching().register(ours, 0)  # hang-ups are told in any case
                 self._waiting[ours] = gone
             await gone.wait()
         finally:
@@ -40,10 +39,17 @@ class HangUps:
 
     def close(self) -> None:
         """Watch no more."""
+        self._closed = True
         if self._epoll is not None:
             asyncio.get_running_loop().remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None
+
+    def _watching(self) -> select.epoll:
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._look)
+        return self._epoll
 
     def _look(self) -> None:
         assert self._epoll is not None

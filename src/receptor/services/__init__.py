@@ -1,0 +1,1 @@
+"""What joins this machine to the mesh: proxies for sockets and datagrams, and commands on terminals."""

@@ -1,0 +1,35 @@
+"""Services by what the configuration says of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from receptor.config.service_actions import Service, TcpClient, TcpServer, UnixSocketClient, UnixSocketServer
+from receptor.node.mesh_node import MeshNode
+from receptor.services.inbound import TcpServerPart, UnixSocketServerPart
+from receptor.services.outbound import tcp_client, unix_socket_client
+from receptor.tls.profiles import TlsProfiles
+
+
+class Part(Protocol):
+    """What is started and stopped with the node, or by a reload."""
+
+    async def start(self) -> None:
+        """Raises OperatingError if something of this machine is in the way; it can be stopped in any case."""
+
+    async def stop(self) -> None:
+        """Accept no more, and end the connections there are."""
+
+
+def service_part(action: Service, mesh: MeshNode, tls: TlsProfiles) -> Part:
+    """The part that does what the action says. Raises CommandError if it names a TLS profile that there is not."""
+    match action:
+        case TcpServer():
+            return TcpServerPart(action, mesh, tls.server(action.tls_server) if action.tls_server else None)
+        case TcpClient():
+            return tcp_client(action, mesh, tls.client(action.tls_client) if action.tls_client else None)
+        case UnixSocketServer():
+            return UnixSocketServerPart(action, mesh)
+        case UnixSocketClient():
+            return unix_socket_client(action, mesh)
+    raise AssertionError(f"no service: {action}")
