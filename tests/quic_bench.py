@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from qh3.quic.connection import QuicConnection
 from qh3.quic.events import QuicEvent
+from shown_certificates import Shown
 from simulation import credentials
 
 from receptor.netceptor.qh3_connection import configuration, first_destination_id
@@ -78,7 +79,9 @@ def strange_dialer(kind: type[QuicConnection] = QuicConnection) -> Stranger:
     return Stranger(kind(configuration=settings))
 
 
-def strange_listener(first: bytes, shown: ListenerSecurity, kind: type[QuicConnection] = QuicConnection) -> Stranger:
+def strange_listener(
+    first: bytes, shown: ListenerSecurity | Shown, kind: type[QuicConnection] = QuicConnection
+) -> Stranger:
     """A stranger that answers a dialer's first datagram and shows that certificate."""
     settings = configuration(is_client=False)
     settings.load_cert_chain(shown.certificate, shown.key)
@@ -130,11 +133,11 @@ class Wire:
             receiver.receive(datagrams, self.now)
 
 
-def accept(first: bytes) -> StreamConnection:
-    """Our listener for a dialer's first datagram."""
+def accept(first: bytes, security: ListenerSecurity | None = None, dialer: str = "them") -> StreamConnection:
+    """Our listener for the first datagram of a dialer on that node; unsecured unless told otherwise."""
     destination_id = first_destination_id(first)
     assert destination_id is not None
-    return StreamConnection.accept(credentials(), "them", destination_id, 0.0)
+    return StreamConnection.accept(security or credentials(), dialer, destination_id, 0.0)
 
 
 class OurWire(Wire):

@@ -167,6 +167,7 @@ def configuration(is_client: bool) -> QuicConfiguration:
     return QuicConfiguration(
         is_client=is_client,
         alpn_protocols=[ALPN],
+        offer_ec_key_shares=True,  # secured listeners of existing nodes take no X25519
         connection_id_length=CONNECTION_ID_LENGTH,
         idle_timeout=IDLE_TIMEOUT,
         max_data=CONNECTION_WINDOW,

@@ -95,6 +95,19 @@ class DialerHandshake(Handshake):
         self._signature_algorithms = list(SIGNATURES)
         self._compress_certificate_algorithms = None
 
+    def _client_handle_hello(self, input_buf: Buffer, output_buf: Buffer) -> None:
+        """Have the keys of the handshake for both directions at once.
+
+        qh3 has those for sending only after EncryptedExtensions. When the datagram with these was lost, the dialer
+        could acknowledge nothing, and a listener with a long chain might not send it again (RFC 9000, section 8.1).
+        """
+        super()._client_handle_hello(input_buf, output_buf)
+        self._setup_traffic_protection(tls.Direction.ENCRYPT, tls.Epoch.HANDSHAKE, b"c hs traffic")
+
+    def _setup_traffic_protection(self, direction: tls.Direction, epoch: tls.Epoch, label: bytes) -> None:
+        if direction == tls.Direction.DECRYPT or self._enc_key is None:
+            super()._setup_traffic_protection(direction, epoch, label)
+
     def _client_handle_certificate_request(self, input_buf: Buffer) -> None:
         if self._certificate_request is not None:
             raise tls.AlertUnexpectedMessage("a second request for a certificate")

@@ -92,8 +92,7 @@ class StreamConnection:
             settings.server_name = own_id if _HOST_NAME.fullmatch(own_id) else None
             check: ProofCheck = _check_that_it_is_unsecured
         else:
-            # Existing nodes send no server name here, and their listeners take no X25519 unless told to.
-            settings.offer_ec_key_shares = True
+            # Existing nodes send no server name here.
             check = _check_that_it_is(remote_id, security.check)
             if security.identity is not None:
                 _show(settings, security.identity)

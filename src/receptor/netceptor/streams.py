@@ -224,8 +224,9 @@ class Streams:
                 self._emit(StreamEnded(stream.number))
             case Broken(problem):
                 if stream.connection.is_refused and not stream.is_dialer:
-                    text = f"a stream to the service {stream.local.service} was refused: {problem}"
-                    self._complaints.say(("refused", stream.local.service), text, now, stream.remote.node)
+                    node = stream.remote.node
+                    text = f"a stream of {node} to the service {stream.local.service} was refused: {problem}"
+                    self._complaints.say(("refused", stream.local.service, node), text, now, node)
                 self._tell_closed(stream, problem)
 
     def _undeliverable(self, stream: _Stream, problem: str, now: float) -> None:
