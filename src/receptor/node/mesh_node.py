@@ -44,7 +44,7 @@ from receptor.node.byte_stream import ByteStream
 from receptor.node.credentials import insecure_credentials
 from receptor.node.datagrams import DatagramService, DatagramUser
 from receptor.node.mesh_stream import MeshStream
-from receptor.tls.profiles import TlsProfiles
+from receptor.node.stream_tls import NoTls, StreamTls
 
 MOST_ROUTES_IN_LOG = 50
 
@@ -84,7 +84,7 @@ class MeshNode:
         idle_timeout: float,
         on_duplicate: Callable[[str], None],
         limits: MeshLimits = DEFAULT_LIMITS,
-        tls: TlsProfiles | None = None,
+        tls: StreamTls | None = None,
         firewall: Firewall = OPEN,
         trace: bool = False,
     ) -> None:
@@ -95,7 +95,7 @@ class MeshNode:
         identity = Identity(node_id, epoch, unix_time - now, idle_timeout)
         self.node_id = node_id
         self.core = Netceptor(identity, insecure_credentials(), rng, now, limits, firewall, trace)
-        self._tls = tls or TlsProfiles()
+        self._tls = tls or NoTls()
         self._link_backlog = limits.link_backlog
         self._on_duplicate = on_duplicate
         self._sessions: dict[int, _OpenSession] = {}
