@@ -30,6 +30,7 @@ from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT
 from receptor.netceptor.messages import STREAM_SERVICE, TLS_STREAM_SERVICE, WorkCommand
 from receptor.node.mesh_node import MeshNode
 from receptor.reloading import Reloading
+from receptor.services.parts import service_part
 from receptor.tls.profiles import TlsProfiles
 from receptor.workceptor.folder import Durability
 from receptor.workceptor.signing import load_signing_key, load_verification_key
@@ -76,17 +77,8 @@ class Daemon:
         node = self._configuration.node
         if self._configuration.audit is not None:
             parts.enter_context(audit_file(self._configuration.audit.file, node.id))
-        idle_timeout = node.max_idle_connection_timeout or SHORTEST_IDLE_TIMEOUT
         tls = TlsProfiles(self._configuration.tls_servers, self._configuration.tls_clients, node.id)
-        mesh = MeshNode(
-            node.id,
-            idle_timeout,
-            self._duplicate,
-            self._configuration.limits.mesh,
-            tls,
-            Firewall(node.firewall_rules),
-            self._configuration.trace,
-        )
+        mesh = self._mesh(tls)
         parts.push_async_callback(mesh.stop)
         linking = Linking(mesh, tls)
         reloading = Reloading(self._configuration, self._reread, linking, tls)
@@ -110,11 +102,24 @@ class Daemon:
             self._serve_mesh(service, mesh, control)
         parts.push_async_callback(linking.stop)
         await linking.change([*self._configuration.listeners, *self._configuration.peers])
+        for action in self._configuration.services:
+            await _start_part(service_part(action, mesh, tls), parts)
         for service in self._configuration.control_services:
-            for listener in _client_listeners(service, control):
+            for listener in _client_listeners(service, control, tls):
                 await _start_part(listener, parts)
-
         return reloading
+
+    def _mesh(self, tls: TlsProfiles) -> MeshNode:
+        node = self._configuration.node
+        return MeshNode(
+            node.id,
+            node.max_idle_connection_timeout or SHORTEST_IDLE_TIMEOUT,
+            self._duplicate,
+            self._configuration.limits.mesh,
+            tls,
+            Firewall(node.firewall_rules),
+            self._configuration.trace,
+        )
 
     def _serve_mesh(self, service: ControlServiceAction, mesh: MeshNode, control: ControlService) -> None:
         if service.service:
@@ -146,13 +151,14 @@ async def _start_part(part: _Part, parts: AsyncExitStack) -> None:
     await part.start()
 
 
-def _client_listeners(service: ControlServiceAction, control: ControlService) -> list[_Part]:
+def _client_listeners(service: ControlServiceAction, control: ControlService, tls: TlsProfiles) -> list[_Part]:
     listeners: list[_Part] = []
     if service.filename is not None:
         path = service.filename if service.filename.is_absolute() else os.getcwd() / service.filename
         listeners.append(UnixListener(path, service.permissions, control.serve))
     if service.tcp_listen is not None:
-        listeners.append(TcpControlListener(service.tcp_listen.host, service.tcp_listen.port, control.serve))
+        profile = tls.server(service.tcp_tls) if service.tcp_tls else None
+        listeners.append(TcpControlListener(service.tcp_listen.host, service.tcp_listen.port, control.serve, profile))
     return listeners
 
 
