@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import control_targets, file_targets, mesh_target, quic_targets, token_target, wire_targets
+from fuzz import control_targets, file_targets, handshake_target, mesh_target, quic_targets, token_target, wire_targets
 
 TARGETS = (
     wire_targets.frames_target,
@@ -14,6 +14,7 @@ TARGETS = (
     quic_targets.quic_wire_target,
     quic_targets.quic_datagrams_target,
     quic_targets.quic_strangers_target,
+    handshake_target.quic_handshakes_target,
     control_targets.control_lines_target,
     control_targets.client_answers_target,
     control_targets.node_answers_target,

@@ -77,6 +77,9 @@ def resident() -> int:
 
 FLOODS: dict[str, Callable[[int], bytes]] = {
     "handshake messages with gaps": lambda n: b"\x06" + number(10 + n * 100) + number(50) + bytes(50),
+    "a handshake message without end": lambda n: (
+        b"\x06" + number(n * 50) + number(50) + (bytes(50) if n else b"\x0b\xff\xff\xff" + bytes(46))
+    ),
     "new connection ids": lambda n: b"\x18" + number(n + 1) + b"\0\x08" + n.to_bytes(24, "big"),
     "new connection ids that retire those before": lambda n: (
         b"\x18" + number(n + 1) + number(n + 1) + b"\x08" + n.to_bytes(24, "big")

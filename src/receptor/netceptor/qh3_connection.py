@@ -193,6 +193,11 @@ def belongs_to_a_connection(payload: bytes) -> bool:
     return len(payload) >= SMALLEST_SHORT_PACKET and payload[0] & 0xC0 == 0x40
 
 
+def is_failure_of_qh3(error: BaseException) -> bool:
+    """Whether it is an exception or a panic of the Rust part, which is no Exception and can't be imported by name."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def _with_largest_datagrams(encoded: bytes) -> bytes:
     parameters = pull_quic_transport_parameters(Buffer(data=encoded))
     parameters.max_udp_payload_size = MESH_MTU

@@ -24,7 +24,7 @@ from qh3.quic.events import (
 )
 
 from receptor.errors import PeerError
-from receptor.netceptor.qh3_connection import MeshQuicConnection, configuration
+from receptor.netceptor.qh3_connection import MeshQuicConnection, configuration, is_failure_of_qh3
 from receptor.netceptor.qh3_handshakes import ProofCheck
 from receptor.netceptor.stream_security import DialerSecurity, Identity, ListenerSecurity, PeerCheck
 from receptor.netceptor.tls_alerts import ALERTS, told_by_far_end, told_by_us
@@ -231,7 +231,7 @@ class StreamConnection:
         try:
             yield
         except BaseException as error:
-            if not _is_failure_of_qh3(error):
+            if not is_failure_of_qh3(error):
                 raise
             if self.problem is None:
                 self.close(STREAM_ERROR, f"the far end broke the QUIC protocol: {error}")
@@ -341,11 +341,6 @@ class Broken:
     """The connection is over; without a problem if somebody closed it in order."""
 
     problem: str | None
-
-
-def _is_failure_of_qh3(error: BaseException) -> bool:
-    """Whether it is an exception or a panic of the Rust part, which is no Exception and can't be imported by name."""
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _show(settings: QuicConfiguration, identity: Identity) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ from qh3.tls import (
 )
 
 from receptor.errors import ConfigurationError
+from receptor.netceptor.qh3_connection import is_failure_of_qh3
 
 PeerCheck = Callable[[Sequence[bytes], str], None]
 """Checks a far end: the certificates (DER) that it has shown, its own first, which it has proved to own, and the id of
@@ -31,6 +32,7 @@ the node that it must be. Without any if it has shown none. Raises PeerError."""
 LARGEST_CHAIN = 14_000
 """Bytes of certificates (DER) that qh3 can send in one handshake, about."""
 
+_PLAIN_KEY = re.compile(rb"-----BEGIN (RSA |EC )?PRIVATE KEY-----")
 _ECDSA = {
     256: SignatureAlgorithm.ECDSA_SECP256R1_SHA256,
     384: SignatureAlgorithm.ECDSA_SECP384R1_SHA384,
@@ -49,10 +51,14 @@ class Identity:
     @classmethod
     def load(cls, certificate: bytes, key: bytes) -> Identity:
         """Read both (PEM). Raises ConfigurationError if they can't be used, or don't belong together."""
+        if not _PLAIN_KEY.search(key) or b"ENCRYPTED" in key:
+            raise ConfigurationError("there is no key (PEM) that can be read without a password")
         try:
             chain = load_pem_x509_certificates(certificate)
             private_key = load_pem_private_key(key)
-        except (CryptoError, ValueError, ssl.SSLError) as error:
+        except BaseException as error:
+            if not is_failure_of_qh3(error):
+                raise
             raise ConfigurationError(f"the certificate or its key can't be read: {error}") from None
         if not chain:
             raise ConfigurationError("there is no certificate (PEM)")
