@@ -14,7 +14,7 @@ from typing import Protocol
 import pytest
 from receptor_process import free_port
 
-from receptor.backends import tcp
+from receptor.backends import dialling, tcp
 from receptor.backends.session import Session, SessionOwner
 
 Address = tuple[str, int]
@@ -152,7 +152,7 @@ class Tcp(BackendKind):
     largest_packet = 65_535
 
     def hasten_redial(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tcp, "FIRST_REDIAL_DELAY", 0.01)
+        monkeypatch.setattr(dialling, "FIRST_REDIAL_DELAY", 0.01)
 
     def hasten_close(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tcp, "CLOSE_TIME", 0.01)

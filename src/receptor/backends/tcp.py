@@ -7,18 +7,14 @@ import logging
 import socket
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import cast
 
 from receptor.accepting import Acceptor, tcp_sockets
+from receptor.backends.dialling import CONNECT_TIMEOUT, Dialer
 from receptor.backends.session import SessionOwner
 from receptor.errors import OperatingError
 from receptor.netceptor.framing import Framer, frames
 
-FIRST_REDIAL_DELAY = 5.0
-REDIAL_GROWTH = 1.5
-LONGEST_REDIAL_DELAY = 20.0
-CONNECT_TIMEOUT = 15.0
 CLOSE_TIME = 5.0
 """Seconds that a closed connection has to send what was queued."""
 
@@ -119,50 +115,20 @@ class TcpListener:
         return TcpSession(self._owner)
 
 
-class TcpDialer:
+class TcpDialer(Dialer):
     """Keeps one connection to a neighbour, dialling again when it ends."""
 
     def __init__(self, owner: SessionOwner, host: str, port: int, redial: bool) -> None:
+        super().__init__(f"tcp-peer {host}:{port}", redial)
         self._owner = owner
         self._host = host
         self._port = port
-        self._redial = redial
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin to dial."""
-        self._task = asyncio.create_task(self._run(), name=f"dial {self._host}:{self._port}")
-
-    async def stop(self) -> None:
-        """Dial no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        delay = FIRST_REDIAL_DELAY
-        while True:
-            if await self._connect_once():
-                delay = FIRST_REDIAL_DELAY
-            if not self._redial:
-                return
-            logger.debug("dialling %s:%d again in %.1f s", self._host, self._port, delay)
-            await asyncio.sleep(delay)
-            delay = min(delay * REDIAL_GROWTH, LONGEST_REDIAL_DELAY)
-
-    async def _connect_once(self) -> bool:
-        """Dial, and stay until the connection ends; whether it had become a link."""
+    async def dial(self) -> bool:
+        """Connect, and stay until the connection ends."""
         loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, session = await loop.create_connection(lambda: TcpSession(self._owner), self._host, self._port)
-        except TimeoutError:
-            logger.warning("tcp-peer %s:%d does not answer", self._host, self._port)
-            return False
-        except OSError as error:
-            logger.warning("tcp-peer %s:%d can't be reached: %s", self._host, self._port, error.strerror or error)
-            return False
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, session = await loop.create_connection(lambda: TcpSession(self._owner), self._host, self._port)
         return await self._owner.link_ended(session.number)
 
 

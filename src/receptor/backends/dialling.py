@@ -1,0 +1,72 @@
+"""What all dialers share: one session at a time, and a new one when it has ended (mesh protocol, section 1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from abc import ABC, abstractmethod
+
+FIRST_REDIAL_DELAY = 5.0
+REDIAL_GROWTH = 1.5
+LONGEST_REDIAL_DELAY = 20.0
+
+CONNECT_TIMEOUT = 15.0
+"""Seconds that a dialer gives the far end until there is a session, name look-up and TLS handshake included."""
+
+logger = logging.getLogger("receptor.backends")
+
+
+class Dialer(ABC):
+    """Keeps one session with a neighbour, dialling again when it ends. A link that was set up resets the delay."""
+
+    def __init__(self, name: str, redial: bool) -> None:
+        """``name`` says in the log what is dialled: ``tcp-peer foo.example.com:2222``."""
+        self._name = name
+        self._redial = redial
+        self._task: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def dial(self) -> bool:
+        """Open one session and stay until it is over; True if it had become a link (``SessionOwner.link_ended``).
+
+        Gives up after CONNECT_TIMEOUT. Raises OSError (TimeoutError, ssl.SSLError) if no session comes about.
+        Cancelling it before there is a session leaves nothing behind, and afterwards leaves the session open.
+        """
+
+    async def start(self) -> None:
+        """Begin to dial."""
+        self._task = asyncio.create_task(self._run(), name=f"dial {self._name}")
+
+    async def stop(self) -> None:
+        """Dial no more. A session that is open goes on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        delay = FIRST_REDIAL_DELAY
+        while True:
+            if await self._had_link():
+                delay = FIRST_REDIAL_DELAY
+            if not self._redial:
+                return
+            logger.debug("dialling %s again in %.1f s", self._name, delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * REDIAL_GROWTH, LONGEST_REDIAL_DELAY)
+
+    async def _had_link(self) -> bool:
+        try:
+            return await self.dial()
+        except TimeoutError:
+            logger.warning("%s does not answer", self._name)
+        except OSError as error:
+            logger.warning("%s can't be reached: %s", self._name, _problem(error))
+        return False
+
+
+def _problem(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = getattr(error, "verify_message", str(error))  # Only OpenSSL's own have it.
+        return f"its certificate is not accepted: {reason}; check it, and the tls-client of this peer"
+    return error.strerror or str(error)
