@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from receptor.config.actions import ControlService, TcpListener, TcpPeer, WorkCommand
+from receptor.config.actions import ControlService, WorkCommand
+from receptor.config.backend_actions import TcpListener, TcpPeer
 from receptor.config.command_line import RunNode, ShowHelp, ShowVersion, parse_command_line
 from receptor.config.configuration import Configuration
 from receptor.config.kinds import Address
@@ -32,7 +33,7 @@ def test_actions_on_the_command_line() -> None:
         *("--control-service", "service=control", "filename=/s", "permissions=0660"),
     )
     assert (made.node.id, made.node.data_dir, made.log_level) == ("cli", Path("/data"), "info")
-    assert made.tcp_listeners == (TcpListener(2222, "127.0.0.1"),)
+    assert made.listeners == (TcpListener(port=2222, bind_address="127.0.0.1"),)
     assert made.work_commands == (WorkCommand("echo", "echo", "hello there=1"),)
     assert made.control_services == (ControlService("control", Path("/s"), 0o660),)
 
@@ -40,12 +41,12 @@ def test_actions_on_the_command_line() -> None:
 def test_bare_values_and_letter_case() -> None:
     made = configuration("--Node", "foo", "--TCP-peer", "bar:1", "Redial=no", "--local-only", "--log-level=debug")
     assert (made.node.id, made.local_only, made.log_level) == ("foo", True, "debug")
-    assert made.tcp_peers == (TcpPeer(Address("bar", 1), redial=False),)
+    assert made.peers == (TcpPeer(address=Address("bar", 1), redial=False),)
 
 
 def test_lists_and_maps_are_json() -> None:
     made = configuration("--tcp-listener", "1", 'allowedpeers=["a", "b"]', 'nodecost={"a": 2.5}')
-    assert made.tcp_listeners == (TcpListener(1, allowed_peers=frozenset({"a", "b"}), node_cost={"a": 2.5}),)
+    assert made.listeners == (TcpListener(port=1, allowed_peers=frozenset({"a", "b"}), node_cost={"a": 2.5}),)
 
 
 @pytest.mark.parametrize("option", ["--config", "-c", "--CONFIG"])
@@ -54,7 +55,7 @@ def test_a_file_and_further_actions_make_one_configuration(tmp_path: Path, optio
     file.write_text("- node: foo\n- tcp-listener: 1\n")
     made = configuration(option, str(file), "--tcp-listener", "2")
     assert made.node.id == "foo"
-    assert made.tcp_listeners == (TcpListener(1), TcpListener(2))
+    assert made.listeners == (TcpListener(port=1), TcpListener(port=2))
     assert problems_of(option, str(file), "--node", "bar") == [
         f"--node: the action 'node' is given twice, first at {file}:1"
     ]
@@ -86,7 +87,7 @@ def test_questions(words: list[str], asked: object) -> None:
         (["--tcp-listner", "1"], "--tcp-listner: there is no action 'tcp-listner'; did you mean 'tcp-listener'?"),
         (["--tcp-listener", "prot=1"], "--tcp-listener: tcp-listener has no key 'prot'; did you mean 'port'?"),
         (["--tcp-listener", "1", "2"], "--tcp-listener: tcp-listener has 'port' twice"),
-        (["--udp-peer", "x:1"], "--udp-peer: 'udp-peer' is not supported by this version yet"),
+        (["--work-kubernetes"], "--work-kubernetes: 'work-kubernetes' is not supported by this version yet"),
         (["--node", "\udcff"], "command line: '\\udcff' is not UTF-8 text"),
     ],
 )

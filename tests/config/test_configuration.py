@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from receptor.config.actions import Node, TcpListener, TcpPeer, WorkCommand, WorkSigning, WorkVerification
+from receptor.config.actions import Node, WorkCommand, WorkSigning, WorkVerification
+from receptor.config.backend_actions import TcpListener, TcpPeer
 from receptor.config.configuration import Configuration, configuration_of
 from receptor.config.kinds import Address, Right
 from receptor.config.protection import AccessRule, Audit, Limits
@@ -42,8 +43,11 @@ def test_actions_become_one_configuration() -> None:
         node=Node("foo", Path("/var/lib/receptor"), 60.0),
         log_level="info",
         local_only=False,
-        tcp_listeners=(TcpListener(1), TcpListener(3)),
-        tcp_peers=(TcpPeer(Address("bar", 2)),),
+        trace=False,
+        listeners=(TcpListener(port=1), TcpListener(port=3)),
+        peers=(TcpPeer(address=Address("bar", 2)),),
+        tls_servers=(),
+        tls_clients=(),
         control_services=(),
         work_commands=(WorkCommand("w", "true"),),
         work_signing=None,
@@ -51,6 +55,7 @@ def test_actions_become_one_configuration() -> None:
         access_rules=(),
         audit=None,
         limits=Limits(),
+        services=(),
     )
 
 
@@ -76,7 +81,7 @@ def test_a_host_name_of_localhost_is_no_id(host_name: str) -> None:
 
 def test_a_node_without_a_backend_has_nothing_to_do() -> None:
     assert problems_of(("node", {"id": "foo"})) == [
-        "c.yml: nothing to do: no backends are configured; add a 'tcp-listener' or a 'tcp-peer', "
+        "c.yml: nothing to do: no backends are configured; add a listener or a peer such as 'tcp-peer', "
         "or 'local-only' for a node on its own"
     ]
 

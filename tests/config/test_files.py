@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from receptor.config.actions import ControlService, Node, TcpListener, TcpPeer, WorkCommand
+from receptor.config.actions import ControlService, Node, WorkCommand
+from receptor.config.backend_actions import TcpListener, TcpPeer
 from receptor.config.files import load_file
 from receptor.config.kinds import Address
 from receptor.errors import ConfigurationError
@@ -75,7 +76,7 @@ def test_the_seeds_listening_node(file: Path) -> None:
     made = load_file(file)
     assert made.node == Node("foo", Path("/tmp/receptor"))
     assert made.log_level == "debug"
-    assert made.tcp_listeners == (TcpListener(2222),)
+    assert made.listeners == (TcpListener(port=2222),)
     assert made.control_services == (ControlService("control", Path("/tmp/foo.sock"), 0o600),)
     params = '-c "for i in {1..5}; do echo $i; sleep 1; done"'
     assert made.work_commands == (WorkCommand("echoint", "bash", params),)
@@ -85,7 +86,7 @@ def test_the_seeds_dialing_node(file: Path) -> None:
     file.write_text(SEED_BAR)
     made = load_file(file)
     assert made.node.id == "bar"
-    assert made.tcp_peers == (TcpPeer(Address("localhost", 2222)),)
+    assert made.peers == (TcpPeer(address=Address("localhost", 2222)),)
     assert made.control_services == (ControlService("control"),)
     assert [work.work_type for work in made.work_commands] == ["echoint", "echopayload"]
     assert made.work_commands[1].params == '-c "while read -r line; do echo ${line^^}; sleep 3; done"'
@@ -95,7 +96,7 @@ def test_short_forms_and_letter_case(file: Path) -> None:
     file.write_text("- NODE: foo\n- Local-Only:\n- log-level: INFO\n- tcp-listener: 2222\n- tcp-listener: '2223'\n")
     made = load_file(file)
     assert (made.node.id, made.local_only, made.log_level) == ("foo", True, "info")
-    assert made.tcp_listeners == (TcpListener(2222), TcpListener(2223))
+    assert made.listeners == (TcpListener(port=2222), TcpListener(port=2223))
 
 
 @pytest.mark.parametrize("text", ["123", "yes", "0x1F", "1.50", "2024-01-01", "'null'"])
@@ -111,16 +112,16 @@ def test_lists_maps_and_words_for_values(file: Path) -> None:
         "- control-service:\n    permissions: 0660\n    tcplisten: 7777\n"
     )
     made = load_file(file)
-    assert made.tcp_listeners == (
-        TcpListener(1, allowed_peers=frozenset({"bar", "7"}), node_cost={"bar": 2.5, "baz": 3.0}),
+    assert made.listeners == (
+        TcpListener(port=1, allowed_peers=frozenset({"bar", "7"}), node_cost={"bar": 2.5, "baz": 3.0}),
     )
-    assert made.tcp_peers == (TcpPeer(Address("bar", 2), redial=False, allowed_peers=frozenset({"bar"})),)
+    assert made.peers == (TcpPeer(address=Address("bar", 2), redial=False, allowed_peers=frozenset({"bar"})),)
     assert made.control_services[0].permissions == 0o660
 
 
 def test_anchors_and_a_byte_order_mark(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf- node: &name foo\n- tcp-peer: {address: 'bar:1', allowedpeers: [*name]}\n")
-    assert load_file(file).tcp_peers[0].allowed_peers == frozenset({"foo"})
+    assert load_file(file).peers[0].allowed_peers == frozenset({"foo"})
 
 
 def test_an_error_names_file_and_line(file: Path) -> None:
@@ -129,12 +130,12 @@ def test_an_error_names_file_and_line(file: Path) -> None:
 
 
 def test_all_errors_are_told_at_once(file: Path) -> None:
-    content = "- node: localhost\n- tcp-listener:\n    port: many\n    tls: x\n- udp-listener: 3\n- work-command:\n"
+    content = "- node: localhost\n- tcp-listener:\n    port: many\n    path: x\n- ip-router: 3\n- work-command:\n"
     assert problems_of(file, content) == [
         "c.yml:1: id must be a name other than 'localhost', without '/' and white space, not 'localhost'",
         "c.yml:3: port must be a whole number from 0 to 65535, not 'many'",
-        "c.yml:4: tcp-listener's 'tls' is not supported by this version yet",
-        "c.yml:5: 'udp-listener' is not supported by this version yet",
+        "c.yml:4: tcp-listener has no key 'path'; its keys: port, bindaddr, cost, nodecost, allowedpeers, tls",
+        "c.yml:5: 'ip-router' is not supported by this version yet",
         "c.yml:6: work-command needs 'worktype' and 'command'",
     ]
 
@@ -149,8 +150,7 @@ FORM = "a configuration is a list of actions, such as '- node: foo'"
         ("---\n# nothing\n", f"c.yml: the file is empty; {FORM}"),
         ("null\n", f"c.yml: the file is empty; {FORM}"),
         ("just words\n", f"c.yml:1: this is no list; {FORM}"),
-        ("---\nnode: foo\n", f"c.yml:2: this is no list; {FORM}"),
-        ("---\nversion: 2\n", f"c.yml:2: the map form is not supported by this version yet; {FORM}"),
+        ("---\nnode: foo\n", f"c.yml:2: this is no list, and a map must have the key 'version: 2'; {FORM}"),
         ("- 7\n", "c.yml:1: there is no action '7'; 'receptor --help' lists the actions"),
         ("- [node]\n", f"c.yml:1: this is no action; {FORM}"),
         ("- node: x\n-\n", f"c.yml:2: this is no action; {FORM}"),
@@ -169,10 +169,6 @@ FORM = "a configuration is a list of actions, such as '- node: foo'"
         (
             "- tcp-listener:\n    port: 1\n    allowedpeers: [[a]]\n",
             "c.yml:3: allowedpeers must be a list of node ids, not a list with nested or empty entries",
-        ),
-        (
-            "- node:\n    firewallrules:\n      - action: accept\n",
-            "c.yml:2: node's 'firewallrules' is not supported by this version yet",
         ),
         ("- tcp-listener:\n    port: 1\n    nodecost: {a: 1, a: 2}\n", "c.yml:3: 'a' is there twice"),
         (

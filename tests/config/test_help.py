@@ -16,7 +16,8 @@ def test_the_general_help_names_every_action() -> None:
     text = help_text(None)
     assert "receptor --config FILE" in text
     for name, action in ACTIONS.items():
-        assert any(name in line and action.about.help in line for line in text.splitlines())
+        assert f"\n  {name} " in text
+        assert f" {name} {action.about.help}" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("action", ACTIONS.values())

@@ -8,8 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receptor.config import kinds
-from receptor.config.kinds import Address, Kind, Right, Written
+from receptor.config.kind import Kind, Written
+from receptor.config.kinds import Address, Right
+from receptor.netceptor.firewall import FirewallRule, Verdict
 from receptor.workceptor.folder import Durability
+
+SHA_256 = bytes(range(32))
+SHA_512 = bytes(range(64))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,29 @@ from receptor.workceptor.folder import Durability
         (kinds.NODE_IDS, '["bar", 7]', frozenset({"bar", "7"})),
         (kinds.NODE_COSTS, {"bar": "2.5"}, {"bar": 2.5}),
         (kinds.NODE_COSTS, '{"bar": 2.50}', {"bar": 2.5}),
+        (kinds.SERVICE_NAME, "web", "web"),
+        (kinds.URL_PATH, "/mesh/%20a", "/mesh/%20a"),
+        (kinds.WS_URL, "ws://[::1]:80/mesh?a=b", "ws://[::1]:80/mesh?a=b"),
+        (kinds.WS_URL, "WSS://hub.example.com", "WSS://hub.example.com"),
+        (kinds.HEADER, "X-Origin:  bar baz", ("X-Origin", "bar baz")),
+        (kinds.HEADER, "X-Empty:", ("X-Empty", "")),
+        (kinds.FINGERPRINTS, SHA_256.hex(), frozenset({SHA_256})),
+        (kinds.FINGERPRINTS, [SHA_256.hex(":").upper(), SHA_512.hex()], frozenset({SHA_256, SHA_512})),
+        (kinds.FINGERPRINTS, f"{SHA_256.hex()}, {SHA_512.hex()}", frozenset({SHA_256, SHA_512})),
+        (kinds.FIREWALL_RULES, [], ()),
+        (
+            kinds.FIREWALL_RULES,
+            [{"Action": "Reject", "FromNode": "/edge-.*/", "toservice": "control"}, {"action": "accept"}],
+            (
+                FirewallRule(Verdict.REJECT, from_node="/edge-.*/", to_service="control"),
+                FirewallRule(Verdict.ACCEPT),
+            ),
+        ),
+        (
+            kinds.FIREWALL_RULES,
+            '[{"action": "drop", "tonode": "foo", "fromservice": "a"}]',
+            (FirewallRule(Verdict.DROP, to_node="foo", from_service="a"),),
+        ),
     ],
 )
 def test_text_becomes_a_value(kind: Kind, written: Written, value: object) -> None:
@@ -123,6 +151,48 @@ def test_text_becomes_a_value(kind: Kind, written: Written, value: object) -> No
         (kinds.NODE_COSTS, "2.5", "'2.5'"),
         (kinds.NODE_IDS, ["bar", None], "a list with nested or empty entries"),
         (kinds.NODE_COSTS, '{"bar": null}', "a map with nested or empty entries"),
+        (kinds.NODE_IDS, "bar,", "'bar,'"),
+        (kinds.SERVICE_NAME, "", "''"),
+        (kinds.SERVICE_NAME, "unreach", "'unreach'"),
+        (kinds.URL_PATH, "mesh", "'mesh'"),
+        (kinds.URL_PATH, "/a?b", "'/a?b'"),
+        (kinds.URL_PATH, "/a b", "'/a b'"),
+        (kinds.WS_URL, "http://foo/", "'http://foo/'"),
+        (kinds.WS_URL, "foo:2222", "'foo:2222'"),
+        (kinds.WS_URL, "ws://", "'ws://'"),
+        (kinds.WS_URL, "ws://foo:0/", "'ws://foo:0/'"),
+        (kinds.WS_URL, "ws://foo:65536/", "'ws://foo:65536/'"),
+        (kinds.WS_URL, "ws://[::1/", "'ws://[::1/'"),
+        (kinds.WS_URL, "ws://foo/#a", "'ws://foo/#a'"),
+        (kinds.HEADER, "X-Origin", "'X-Origin'"),
+        (kinds.HEADER, ": bar", "': bar'"),
+        (kinds.HEADER, "X Origin: bar", "'X Origin: bar'"),
+        (kinds.HEADER, "X-Origin: a\r\nX-More: b", r"'X-Origin: a\r\nX-More: b'"),
+        (kinds.FINGERPRINTS, "abcd", "'abcd'"),
+        (kinds.FINGERPRINTS, "z" * 64, f"'{'z' * 60}...'"),
+        (kinds.FIREWALL_RULES, "accept", "'accept'"),
+        (kinds.FIREWALL_RULES, {"action": "accept"}, "a map"),
+        (kinds.FIREWALL_RULES, ["accept"], "a list with 'accept' in it"),
+        (kinds.FIREWALL_RULES, [{"action": None}], "a map with nested or empty entries"),
+        (kinds.FIREWALL_RULES, [{"action": "burn"}], "'action: burn' (its action must be accept, reject or drop)"),
+        (kinds.FIREWALL_RULES, [{"tonode": "a"}], "'tonode: a' (it needs an action)"),
+        (
+            kinds.FIREWALL_RULES,
+            [{"action": "drop", "node": "a"}],
+            "'action: drop, node: a' (it has the keys action, fromnode, tonode, fromservice and toservice, "
+            "each once at most)",
+        ),
+        (
+            kinds.FIREWALL_RULES,
+            [{"action": "drop", "Action": "accept"}],
+            "'action: drop, Action: accept' (it has the keys action, fromnode, tonode, fromservice and toservice, "
+            "each once at most)",
+        ),
+        (
+            kinds.FIREWALL_RULES,
+            [{"action": "drop", "tonode": "/a(/"}],
+            "'action: drop, tonode: /a(/' (not a regular expression: a()",
+        ),
     ],
 )
 def test_anything_else_is_refused_and_shown(kind: Kind, written: Written, shown: str) -> None:

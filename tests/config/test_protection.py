@@ -4,6 +4,7 @@ from dataclasses import fields
 from ipaddress import ip_network
 
 from receptor.config.keys import keys_of
+from receptor.config.kind import Written
 from receptor.config.kinds import Right
 from receptor.config.protection import AccessRule, Limits
 from receptor.config.written import WrittenAction, WrittenValue, read_action
@@ -11,7 +12,7 @@ from receptor.netceptor.limits import MeshLimits
 from receptor.workceptor.limits import WorkLimits
 
 
-def read(name: str, **values: str | list[str | None]) -> object:
+def read(name: str, **values: Written) -> object:
     return read_action(WrittenAction(name, "c.yml:1", tuple(WrittenValue(k, v, "c.yml:1") for k, v in values.items())))
 
 

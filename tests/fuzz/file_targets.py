@@ -256,9 +256,9 @@ def _check(made: Configuration) -> None:
     assert made.node.id
     assert not is_localhost(made.node.id)
     assert "/" not in made.node.id
-    costs = [listener.cost for listener in made.tcp_listeners] + [peer.cost for peer in made.tcp_peers]
+    costs = [listener.cost for listener in made.listeners] + [peer.cost for peer in made.peers]
     assert all(cost > 0 and math.isfinite(cost) for cost in costs)
-    for listener in made.tcp_listeners:
+    for listener in made.listeners:
         assert 0 <= listener.port <= 65535
         assert all(cost > 0 and math.isfinite(cost) for cost in listener.node_cost.values())
     for service in made.control_services:

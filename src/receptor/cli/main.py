@@ -7,14 +7,24 @@ import sys
 from typing import TYPE_CHECKING
 
 import receptor
-from receptor.config.command_line import RunNode, ShowHelp, ShowVersion, parse_command_line
-from receptor.config.configuration import Configuration
-from receptor.config.help import help_text
+from receptor.config.command_line import (
+    Check,
+    MakeCertificates,
+    RunCerts,
+    RunNode,
+    ShowHelp,
+    ShowSchema,
+    ShowVersion,
+    node_configuration,
+    parse_command_line,
+)
 from receptor.errors import OperatingError, ReceptorError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
+
+    from receptor.config.configuration import Configuration
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -36,11 +46,30 @@ def run() -> None:
 
 
 def _carry_out(words: list[str]) -> None:
+    # What only one of these needs is imported where it is needed: questions of the user are answered at once.
     match parse_command_line(words):
         case ShowVersion():
             _say(receptor.__version__)
         case ShowHelp(action):
+            from receptor.config.help import help_text
+
             _say(help_text(action))
+        case ShowSchema():
+            from receptor.config.schema import schema_text
+
+            _say(schema_text())
+        case Check(work):
+            from receptor.cli.checking import verdict
+
+            _say(verdict(work))
+        case RunCerts(arguments):
+            from receptor.cli.certs import run_certs
+
+            run_certs(list(arguments))
+        case MakeCertificates(actions):
+            from receptor.cli.cert_actions import carry_out
+
+            carry_out(actions)
         case RunNode(configuration):
             _run_node(configuration, words)
 
@@ -57,19 +86,13 @@ def _say(text: str) -> None:
 
 
 def _run_node(configuration: Configuration, words: list[str]) -> None:
-    # What only a running node needs is imported here: questions of the user are answered at once.
     import asyncio
 
     from receptor.daemon import Daemon
     from receptor.logs import set_up_logging
 
     async def main() -> None:
-        await Daemon(configuration, reread).run()
-
-    def reread() -> Configuration:
-        again = parse_command_line(words)
-        assert isinstance(again, RunNode)
-        return again.configuration
+        await Daemon(configuration, lambda: node_configuration(words)).run()
 
     set_up_logging(configuration.log_level, configuration.node.id, configuration.trace)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from receptor.config import kinds
 from receptor.config.backend_actions import TcpListener, TcpPeer, UdpListener, UdpPeer, WsListener, WsPeer
+from receptor.config.certificate_actions import CertInit, CertMakeReq, CertSignReq
 from receptor.config.keys import About, Action, written
 from receptor.config.kinds import Address
 from receptor.config.protection import AccessRule, Audit, Limits
@@ -75,6 +76,11 @@ class LocalOnly(Action):
 
     about = About("local-only", "Lets the node run on its own, without any other node.", "- local-only", once=True)
 
+    local: bool = field(
+        default=True,
+        metadata=written("local", kinds.BOOLEAN, "Whether it may.", main=True),
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class LogLevel(Action):
@@ -97,6 +103,11 @@ class Trace(Action):
         "Logs each data packet that the node sends, passes on or takes, whatever its log-level.",
         "- trace",
         once=True,
+    )
+
+    enabled: bool = field(
+        default=True,
+        metadata=written("enabled", kinds.BOOLEAN, "Whether to do so.", main=True),
     )
 
 
@@ -215,37 +226,18 @@ class WorkVerification(Action):
     )
 
 
-ACTIONS: dict[str, type[Action]] = {
-    action.about.name: action
-    for action in (
-        Node,
-        LocalOnly,
-        LogLevel,
-        Trace,
-        TcpListener,
-        TcpPeer,
-        UdpListener,
-        UdpPeer,
-        WsListener,
-        WsPeer,
-        TlsServer,
-        TlsClient,
-        ControlService,
-        WorkCommand,
-        WorkSigning,
-        WorkVerification,
-        TcpServer,
-        TcpClient,
-        UdpServer,
-        UdpClient,
-        UnixSocketServer,
-        UnixSocketClient,
-        CommandService,
-        AccessRule,
-        Audit,
-        Limits,
-    )
+GROUPS: dict[str, tuple[type[Action], ...]] = {
+    "The node": (Node, LocalOnly, LogLevel, Trace),
+    "Links with other nodes": (TcpListener, TcpPeer, UdpListener, UdpPeer, WsListener, WsPeer),
+    "TLS": (TlsServer, TlsClient),
+    "Control and work": (ControlService, WorkCommand, WorkSigning, WorkVerification),
+    "Services": (TcpServer, TcpClient, UdpServer, UdpClient, UnixSocketServer, UnixSocketClient, CommandService),
+    "Protection": (AccessRule, Audit, Limits),
+    "Certificates, for which no node runs": (CertInit, CertMakeReq, CertSignReq),
 }
+"""All actions, under headings."""
+
+ACTIONS: dict[str, type[Action]] = {action.about.name: action for group in GROUPS.values() for action in group}
 
 # Known from other versions of Receptor: no wrong neighbour is proposed for them.
-NOT_YET_ACTIONS = frozenset({"work-kubernetes", "cert-init", "cert-makereq", "cert-signreq"})
+NOT_YET_ACTIONS = frozenset({"work-kubernetes", "ip-router"})

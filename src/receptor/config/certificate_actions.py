@@ -16,7 +16,7 @@ from typing import TypeAlias
 from receptor.certificates import LONGEST_COMMON_NAME, SMALLEST_KEY
 from receptor.config import kinds
 from receptor.config.keys import About, Action, written
-from receptor.config.kinds import Kind
+from receptor.config.kind import Kind
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -95,6 +95,7 @@ class CertInit(CertificateAction):
         "cert-init",
         "Makes a certificate authority, and ends.",
         "- cert-init:\n    commonname: our mesh\n    bits: 4096\n    outcert: ca.crt\n    outkey: ca.key",
+        once=True,
     )
 
     common_name: str = field(

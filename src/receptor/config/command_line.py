@@ -6,24 +6,54 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from receptor.config.configuration import Configuration, configuration_of
-from receptor.config.files import read_file
 from receptor.config.written import WrittenAction, WrittenValue
 from receptor.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from receptor.config.certificate_actions import CertificateAction
+    from receptor.config.configuration import Configuration
+
 _CONFIG = ("--config", "-c")
+_CHECK = "--check"
+_FILES = (*_CONFIG, _CHECK)
+_MAP_FORM = "--config-v2"  # Existing nodes need it to read the map form; which form a file has can be seen.
 _HELP = ("--help", "-h")
 _VERSION = "--version"
+_SCHEMA = "--schema"
+_CERTS = "certs"
 _SOURCE = "command line"
 
 
 @dataclass(frozen=True, slots=True)
 class RunNode:
-    """Run a node with this configuration."""
+    """Run a node with this configuration, which is from the file ``source`` or from the command line."""
 
     configuration: Configuration
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeCertificates:
+    """Carry out these actions, which are from the file ``source`` or from the command line."""
+
+    actions: tuple[CertificateAction, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Say whether this could be done, and do nothing."""
+
+    work: RunNode | MakeCertificates
+
+
+@dataclass(frozen=True, slots=True)
+class RunCerts:
+    """Do what ``receptor certs`` does with these arguments."""
+
+    arguments: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +68,13 @@ class ShowVersion:
     """Show the version."""
 
 
-Invocation: TypeAlias = RunNode | ShowHelp | ShowVersion
+@dataclass(frozen=True, slots=True)
+class ShowSchema:
+    """Show the JSON schema of configuration files."""
+
+
+_Group: TypeAlias = tuple[str, list[str]]
+Invocation: TypeAlias = RunNode | MakeCertificates | Check | RunCerts | ShowHelp | ShowVersion | ShowSchema
 
 
 def parse_command_line(words: Sequence[str]) -> Invocation:
@@ -49,28 +85,58 @@ def parse_command_line(words: Sequence[str]) -> Invocation:
     """
     if not words:
         return ShowHelp()
+    if words[0] == _CERTS:
+        return RunCerts(tuple(words[1:]))
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word.lower() in _HELP:
             return ShowHelp(following.lstrip("-") or None)
         if word.lower() == _VERSION:
             return ShowVersion()
-    files = [file for option, values in _groups(words) if option in _CONFIG for file in values]
-    return RunNode(configuration_of(_actions(words), next(iter(files), _SOURCE), socket.gethostname()))
+        if word.lower() == _SCHEMA:
+            return ShowSchema()
+    groups = _groups(words)
+    work = _work(groups)
+    return Check(work) if any(option == _CHECK for option, _ in groups) else work
 
 
-def _actions(words: Sequence[str]) -> Iterator[WrittenAction]:
-    for option, values in _groups(words):
-        if option not in _CONFIG:
-            yield WrittenAction(option.lstrip("-"), option, tuple(_value(word, option) for word in values))
-        elif len(values) == 1:
+def node_configuration(words: Sequence[str]) -> Configuration:
+    """The configuration that these words, which have run a node before, have now.
+
+    Raises ConfigurationError with a line for each problem.
+    """
+    match parse_command_line(words):
+        case RunNode(configuration):
+            return configuration
+        case _:
+            raise ConfigurationError("the configuration is no longer that of a node: it makes certificates")
+
+
+def _work(groups: Sequence[_Group]) -> RunNode | MakeCertificates:
+    # Nothing is imported that the questions for help and version have no use for.
+    from receptor.config.configuration import certificate_actions_of, configuration_of, makes_certificates
+
+    source = next((file for option, values in groups if option in _FILES for file in values), _SOURCE)
+    actions = list(_actions(groups))
+    if makes_certificates(actions):
+        return MakeCertificates(certificate_actions_of(actions), source)
+    return RunNode(configuration_of(actions, source, socket.gethostname()), source)
+
+
+def _actions(groups: Sequence[_Group]) -> Iterator[WrittenAction]:
+    from receptor.config.files import read_file
+
+    for option, values in groups:
+        if option in _CONFIG or (option == _CHECK and values):
+            if len(values) != 1:
+                raise ConfigurationError(f"{option}: needs one file after it, not {len(values)}")
             yield from read_file(Path(values[0]))
-        else:
-            raise ConfigurationError(f"{option}: needs one file after it, not {len(values)}")
+        elif option not in (_CHECK, _MAP_FORM):
+            yield WrittenAction(option.lstrip("-"), option, tuple(_value(word, option) for word in values), grows=True)
 
 
-def _groups(words: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _groups(words: Sequence[str]) -> list[_Group]:
     """Each word that begins with a dash, with the words that follow it."""
-    groups: list[tuple[str, list[str]]] = []
+    groups: list[_Group] = []
     for word in words:
         if not _is_text(word):
             raise ConfigurationError(f"{_SOURCE}: {word!r} is not UTF-8 text")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from receptor.config.actions import (
+    ACTIONS,
     ControlService,
     LocalOnly,
     LogLevel,
@@ -17,9 +18,10 @@ from receptor.config.actions import (
     WorkSigning,
     WorkVerification,
 )
-from receptor.config.backend_actions import Listener, Peer, TcpListener, TcpPeer, WsListener, WsPeer
+from receptor.config.backend_actions import Listener, Peer, TcpListener, TcpPeer, UdpListener, WsListener, WsPeer
+from receptor.config.certificate_actions import CertificateAction
 from receptor.config.keys import Action
-from receptor.config.kinds import Right
+from receptor.config.kinds import Address, Right
 from receptor.config.problems import Problems, meant
 from receptor.config.protection import AccessRule, Audit, Limits
 from receptor.config.service_actions import (
@@ -28,6 +30,7 @@ from receptor.config.service_actions import (
     TcpClient,
     TcpServer,
     UdpClient,
+    UdpServer,
     UnixSocketClient,
     UnixSocketServer,
 )
@@ -102,8 +105,8 @@ def configuration_of(written: Iterable[WrittenAction], source: str, host_name: s
     return Configuration(
         node=node if node.id else replace(node, id=host_name),
         log_level=(given.one(LogLevel) or LogLevel()).level,
-        local_only=given.one(LocalOnly) is not None,
-        trace=given.one(Trace) is not None,
+        local_only=(given.one(LocalOnly) or LocalOnly(local=False)).local,
+        trace=(given.one(Trace) or Trace(enabled=False)).enabled,
         listeners=given.all(Listener),
         peers=given.all(Peer),
         tls_servers=given.all(TlsServer),
@@ -119,6 +122,25 @@ def configuration_of(written: Iterable[WrittenAction], source: str, host_name: s
     )
 
 
+def makes_certificates(written: Iterable[WrittenAction]) -> bool:
+    """Whether these actions make certificates, all of them; no node runs then."""
+    names = [one.name.lower() for one in written]
+    return bool(names) and all(issubclass(ACTIONS.get(name, Action), CertificateAction) for name in names)
+
+
+def certificate_actions_of(written: Iterable[WrittenAction]) -> tuple[CertificateAction, ...]:
+    """The actions that make certificates. Raises one ConfigurationError that tells all that is wrong, a line each."""
+    given = _Given(_read_all(written), "", "")
+    problems = Problems()
+    for problem in _check_once(given):
+        problems.note(problem)
+    for place, action in given.placed(CertificateAction):
+        for mistake in action.mistakes():
+            problems.note(f"{place}: {mistake}")
+    problems.raise_if_any()
+    return given.all(CertificateAction)
+
+
 def _read_all(written: Iterable[WrittenAction]) -> tuple[tuple[str, Action], ...]:
     actions: list[tuple[str, Action]] = []
     problems = Problems()
@@ -127,6 +149,14 @@ def _read_all(written: Iterable[WrittenAction]) -> tuple[tuple[str, Action], ...
             actions.append((one.place, read_action(one)))
     problems.raise_if_any()
     return tuple(actions)
+
+
+def _check_certificates(given: _Given) -> Iterator[str]:
+    for place, action in given.placed(CertificateAction):
+        yield (
+            f"{place}: {action.about.name} makes certificates, and no node runs then; "
+            "give it in a file or on a command line without other actions"
+        )
 
 
 def _check_once(given: _Given) -> Iterator[str]:
@@ -145,7 +175,8 @@ def _check_node_id(given: _Given) -> Iterator[str]:
 
 
 def _check_backends(given: _Given) -> Iterator[str]:
-    if not any(isinstance(action, Listener | Peer | LocalOnly) for _, action in given.actions):
+    local_only = any(one.local for one in given.all(LocalOnly))
+    if not local_only and not given.all(Listener) and not given.all(Peer):
         yield (
             f"{given.source}: nothing to do: no backends are configured; add a listener or a peer such as 'tcp-peer', "
             "or 'local-only' for a node on its own"
@@ -163,6 +194,26 @@ def _check_services(given: _Given) -> Iterator[str]:
     served = ControlService | TcpClient | UdpClient | UnixSocketClient | CommandService
     names = ((place, one.service) for place, one in given.actions if isinstance(one, served))
     return _repeated("the service", ((place, name) for place, name in names if name))
+
+
+def _check_addresses(given: _Given) -> Iterator[str]:
+    for what in ("TCP address", "UDP address", "Unix socket"):
+        listens = ((place, _listens(action, what)) for place, action in given.actions)
+        yield from _repeated(f"the {what}", ((place, str(where)) for place, where in listens if where is not None))
+
+
+def _listens(action: Action, what: str) -> Address | Path | None:
+    """Where an action has the node listen, on that sort of socket; None for any free port."""
+    match what, action:
+        case "TCP address", TcpListener() | WsListener() | TcpServer():
+            return Address(action.bind_address, action.port) if action.port else None
+        case "UDP address", UdpListener() | UdpServer():
+            return Address(action.bind_address, action.port) if action.port else None
+        case "TCP address", ControlService(tcp_listen=Address(port=port)) if port:
+            return action.tcp_listen
+        case "Unix socket", ControlService() | UnixSocketServer():
+            return action.filename
+    return None
 
 
 def _check_tls_names(given: _Given) -> Iterator[str]:
@@ -238,11 +289,13 @@ def _repeated(what: str, names: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 _CHECKS = (
+    _check_certificates,
     _check_once,
     _check_node_id,
     _check_backends,
     _check_control_services,
     _check_services,
+    _check_addresses,
     _check_tls_names,
     _check_work_types,
     _check_signatures,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from textwrap import indent, wrap
 
-from receptor.config.actions import ACTIONS
+from receptor.config.actions import GROUPS
 from receptor.config.keys import Action, Key, keys_of
 from receptor.config.written import find_action
 
@@ -18,18 +19,26 @@ units of work.
 Usage:
   receptor --config FILE
   receptor --ACTION [VALUE] [KEY=VALUE ...] [--ACTION ...]
+  receptor --check FILE
+  receptor certs COMMAND ...
 
 Examples:
   receptor --config /etc/receptor/receptor.conf
   receptor --node foo --tcp-listener 2222 --control-service filename=/tmp/foo.sock
   receptor --node id=bar datadir=/tmp/bar --tcp-peer localhost:2222 --log-level debug
+  receptor certs node foo --ca /etc/receptor/tls
 
 Options:
-  -c, --config FILE    read actions from a YAML file; more actions may follow
-  -h, --help [ACTION]  show this, or the keys of an action
-  --version            show the version
+  -c, --config FILE    Read actions from a YAML file; more actions may follow.
+  --check [FILE]       Say whether a node would start with this file, or with whatever
+                       else is given, but start none.
+  --schema             Show the JSON schema of configuration files, for editors.
+  -h, --help [ACTION]  Show this, or the keys of an action.
+  --version            Show the version.
 
-Actions, in a file or on the command line:
+Actions may be in a file or on the command line, where lists and maps are JSON:
+'allowedpeers=["foo", "bar"]'; for a list, allowedpeers=foo,bar will do too.
+'receptor --help ACTION' tells the keys of an action, and shows an example.
 """
 
 
@@ -40,17 +49,19 @@ def help_text(action: str | None) -> str:
     """
     if action is not None:
         return _action_help(find_action(action, "--help"))
-    lines = [_item(one.about.name, one.about.help) for one in ACTIONS.values()]
-    return "\n".join(
-        [_USAGE.rstrip("\n"), *lines, "", "'receptor --help ACTION' tells its keys, and shows an example.", ""]
-    )
+    return "\n".join([_USAGE, *(_group(heading, actions) for heading, actions in GROUPS.items())])
+
+
+def _group(heading: str, actions: Iterable[type[Action]]) -> str:
+    items = (_item(one.about.name, one.about.help) for one in actions)
+    return "\n".join([f"{heading}:", *items, ""])
 
 
 def _action_help(action: type[Action]) -> str:
     about, keys = action.about, keys_of(action)
     often = "once at most" if about.once else "any number of times"
     main = [key.name for key in keys if key.main]
-    parts = [f"{about.name} (given {often})\n  {about.help}"]
+    parts = ["\n".join([f"{about.name} (given {often})", *_lines(about.help, "  ")])]
     if keys:
         parts.append("Keys:\n" + "\n".join(_item(key.name, key.help, _value_help(key)) for key in keys))
     if main:
@@ -68,7 +79,10 @@ def _value_help(key: Key) -> str:
 
 
 def _item(name: str, *texts: str) -> str:
-    gap = " " * (_NAME_WIDTH + 2)
-    first, *others = [line for text in texts for line in wrap(text, _WIDTH - len(gap))]
-    head = f"  {name:{_NAME_WIDTH}}" if len(name) < _NAME_WIDTH else f"  {name}\n{gap}"
-    return "\n".join([head + first, *(gap + line for line in others)])
+    first, *others = [line for text in texts for line in _lines(text, " " * (_NAME_WIDTH + 2))]
+    head = f"  {name:{_NAME_WIDTH}}" if len(name) < _NAME_WIDTH else f"  {name}\n{' ' * (_NAME_WIDTH + 2)}"
+    return "\n".join([head + first.lstrip(), *others])
+
+
+def _lines(text: str, gap: str) -> list[str]:
+    return wrap(text, _WIDTH, initial_indent=gap, subsequent_indent=gap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, fields
 from typing import ClassVar
 
-from receptor.config.kinds import Kind
+from receptor.config.kind import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,11 @@ class About:
     help: str
     example: str
     once: bool = False
+
+    @property
+    def map_key(self) -> str:
+        """Its key in a configuration that is a map: a plural where a configuration may hold it several times."""
+        return self.name if self.once or self.name.endswith("s") else f"{self.name}s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,19 @@
-"""The kinds of values that keys take: how text as written becomes a value, and how a value is shown.
-
-Everything is read from its text, so that ``0600``, ``yes`` or ``123`` mean what the key says they mean and not
-what YAML takes them for; nor does the command line need rules of its own.
-"""
+"""The kinds of values that keys take."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
+from receptor.config.kind import ANY_SCALAR, Kind, Schema, any_case, named, one_of
 from receptor.durations import format_duration, parse_duration
-from receptor.identifiers import is_localhost, is_service_name, is_unmistakable
+from receptor.identifiers import LONGEST_SERVICE, is_localhost, is_service_name, is_unmistakable
 from receptor.netceptor.firewall import FirewallRule, Verdict
-
-WrittenMap: TypeAlias = dict[str, str | None]
-Written: TypeAlias = str | list[str | WrittenMap | None] | WrittenMap | None
-"""A value as written: a scalar's text, a map of them, a list of both, or nothing. None stands for what is deeper."""
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
 DURABILITIES = ("process", "power")
@@ -36,7 +26,6 @@ _RESERVED_SERVICES = ("ping", "unreach")
 _BUILT_IN_WORK_TYPE = "remote"
 _ALL_ADDRESSES = "0.0.0.0"
 _LONGEST_FILE_NAME = 255
-_LONGEST_SHOWN = 60
 _LONGEST_DURATION = 2**63 / 1e9  # seconds: 292 years, all that Go's 64-bit nanoseconds hold
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]:\s]*)):(?P<port>[0-9]+)")
@@ -84,96 +73,6 @@ class Right(StrEnum):
     RELEASE = "release"
     """``work release`` and ``work force-release``."""
     ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of value.
-
-    ``expects`` ends the sentence "the value must be ...". ``read`` makes the value of one text and raises
-    ValueError if it is not of this kind; ``write`` is its opposite, for help. With ``many``, a key takes a list
-    or a map of such values; with ``maps`` it takes a list of maps, and ``read`` gets each of them.
-    """
-
-    expects: str
-    read: Callable[..., object]
-    write: Callable[..., str] = str
-    many: Literal["", "list", "map", "maps"] = ""
-
-    def value(self, written: Written) -> object:
-        """The value; for ``many`` a frozenset of values or a read-only mapping to them; a tuple for ``maps``.
-
-        A single scalar is a list of one; lists and maps may also be the text of JSON, for the command line.
-        Raises ValueError, whose text shows what is not of this kind.
-        """
-        if self.many and isinstance(written, str) and written.startswith(("[", "{")):
-            written = _from_json(written)
-        match self.many, written:
-            case "", str():
-                return self._one(written, written)
-            case "list", str():
-                return frozenset({self._one(written, written)})
-            case "list", list():
-                return frozenset(self._one(text, text) for text in _texts(written, written))
-            case "map", dict():
-                texts = zip(written, _texts(written, written.values()), strict=True)
-                return MappingProxyType({key: self._one(text, f"{key}: {text}") for key, text in texts})
-            case "maps", list():
-                return tuple(self._map(entry) for entry in written)
-        raise ValueError(_shown(written))
-
-    def _one(self, text: str, shown: str) -> object:
-        try:
-            return self.read(text)
-        except ValueError:
-            raise ValueError(_shown(shown)) from None
-
-    def _map(self, entry: str | WrittenMap | None) -> object:
-        if not isinstance(entry, dict):
-            raise ValueError(_shown(entry))
-        texts = dict(zip(entry, _texts(entry, entry.values()), strict=True))
-        try:
-            return self.read(texts)
-        except ValueError as error:
-            raise ValueError(_shown(", ".join(f"{key}: {text}" for key, text in texts.items()), str(error))) from None
-
-
-def _from_json(text: str) -> Written:
-    """The list or map of texts in JSON; its numbers stay as written."""
-    from json import loads  # few configurations pay for its import
-
-    try:
-        decoded = loads(text, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
-        raise ValueError(_shown(text)) from None
-    if isinstance(decoded, dict):
-        return _map_of_texts(decoded)
-    return [_map_of_texts(entry) if isinstance(entry, dict) else _text_or_none(entry) for entry in decoded]
-
-
-def _map_of_texts(decoded: dict[str, object]) -> WrittenMap:
-    return {key: _text_or_none(entry) for key, entry in decoded.items()}
-
-
-def _text_or_none(entry: object) -> str | None:
-    return entry if isinstance(entry, str) else None
-
-
-def _texts(written: Written, entries: Collection[str | WrittenMap | None]) -> list[str]:
-    texts = [entry for entry in entries if isinstance(entry, str)]
-    if len(texts) != len(entries):
-        raise ValueError(f"{_shown(written)} with nested or empty entries")
-    return texts
-
-
-def _shown(written: Written, problem: str = "") -> str:
-    match written:
-        case str():
-            shown = repr(written if len(written) <= _LONGEST_SHOWN else f"{written[:_LONGEST_SHOWN]}...")
-            return f"{shown}: {problem}" if problem else shown
-        case None:
-            return "nothing"
-    return "a list" if isinstance(written, list) else "a map"
 
 
 def _require(fits: bool) -> None:
@@ -315,9 +214,10 @@ def _firewall_rule(texts: dict[str, str]) -> FirewallRule:
     rule = {key.lower(): text for key, text in texts.items()}
     unknown = rule.keys() - _FIREWALL_KEYS.keys() - {"action"}
     if unknown or len(rule) != len(texts):
-        raise ValueError(f"a rule has the keys action, {', '.join(_FIREWALL_KEYS)}, each once at most")
+        *keys, last = ("action", *_FIREWALL_KEYS)
+        raise ValueError(f"it has the keys {', '.join(keys)} and {last}, each once at most")
     if "action" not in rule:
-        raise ValueError("a rule needs an action")
+        raise ValueError("it needs an action")
     try:
         verdict = Verdict(rule.pop("action").lower())
     except ValueError:
@@ -345,43 +245,92 @@ def _idle_timeout(text: str) -> float:
     return seconds
 
 
+def _text(pattern: str) -> Schema:
+    return {**ANY_SCALAR, "pattern": pattern}
+
+
+def _number(least: int, most: int = _LARGEST_NUMBER, pattern: str = "^[0-9]+$") -> Schema:
+    return {"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": pattern}
+
+
+_SOME_TEXT = _text(".")
+_NO_RESERVED_SERVICE: Schema = {"maxLength": LONGEST_SERVICE, "not": {"enum": list(_RESERVED_SERVICES)}}
+_DURATION_SCHEMA = _text(r"^\s*\+?(?:[0-9]*\.?[0-9]*(?:ns|us|µs|μs|ms|s|m|h))+\s*$")
+_COST_SCHEMA: Schema = {"type": ["number", "string"], "exclusiveMinimum": 0}
+
 TEXT = Kind("text", str)
-NAME = Kind("text that isn't empty", _name)
-NODE_ID = Kind("a name other than 'localhost', without '/' and white space", _node_id)
-NODE_IDS = Kind("a list of node ids", _name, many="list")
-SERVICE = Kind("a name of at most 8 bytes other than 'ping' and 'unreach', or '' for none", _service)
-SERVICE_NAME = Kind("a name of at most 8 bytes other than 'ping' and 'unreach'", _service_name)
-URL_PATH = Kind("the path of a URL, such as /mesh", _url_path)
-WS_URL = Kind("a URL such as ws://host:port/path or wss://host/path", _ws_url)
-HEADER = Kind("a header such as 'Name: value'", _header, ": ".join)
-FINGERPRINTS = Kind(
-    "a list of SHA-256 or SHA-512 fingerprints of certificates, in hexadecimal digits", _fingerprint, bytes.hex, "list"
+NAME = Kind("text that isn't empty", _name, schema=_SOME_TEXT)
+PATH = Kind("a path", _path, schema=_SOME_TEXT)
+BOOLEAN = Kind(
+    "true or false",
+    _boolean,
+    lambda value: str(value).lower(),
+    schema={"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}, {"type": "string", "pattern": any_case(_TRUE + _FALSE)}]},
 )
+COUNT = Kind("a whole number above 0", _count, schema=_number(1))
+SIZE = Kind(
+    "a number of bytes such as 65536, 64MiB or 2GiB",
+    _size,
+    _write_size,
+    schema=_number(1, pattern=r"^[0-9]{1,19} ?(?:[kKmMgGtT][iI])?[bB]?$"),
+)
+DURATION = Kind("a duration such as 90s, 30m or 1h30m", _duration, format_duration, schema=_DURATION_SCHEMA)
+IDLE_TIMEOUT = Kind(
+    f"a duration of at least {SHORTEST_IDLE_TIMEOUT:.0f}s, such as 30s or 1m",
+    _idle_timeout,
+    format_duration,
+    schema=_DURATION_SCHEMA,
+)
+PERMISSIONS = Kind(
+    "an octal mode with a leading 0, from 0000 to 0777",
+    _permissions,
+    "{:04o}".format,
+    schema=_number(0, 777, "^(?:0o)?[0-9]+$"),
+)
+LOG_LEVEL = Kind("error, warning, info or debug", _log_level, schema=one_of(LOG_LEVELS))
+DURABILITY = Kind("process or power", _durability, schema=one_of(DURABILITIES))
+
+NODE_ID = Kind("a name other than 'localhost', without '/' and white space", _node_id, schema=_text(r"^[^/\s]+$"))
+NODE_IDS = Kind("a list of node ids", _name, many="list", schema=_SOME_TEXT)
+NODE_PATTERNS = Kind("a list of node ids or patterns such as 'edge-*'", _name, many="list", schema=_SOME_TEXT)
+NODE_COSTS = Kind("a map of node ids to numbers above 0", _cost, many="map", schema=_COST_SCHEMA)
+COST = Kind("a number above 0", _cost, schema=_COST_SCHEMA)
+SERVICE = Kind(
+    "a name of at most 8 bytes other than 'ping' and 'unreach', or '' for none",
+    _service,
+    schema={**ANY_SCALAR, **_NO_RESERVED_SERVICE},
+)
+SERVICE_NAME = Kind(
+    "a name of at most 8 bytes other than 'ping' and 'unreach'",
+    _service_name,
+    schema={**_SOME_TEXT, **_NO_RESERVED_SERVICE},
+)
+WORK_TYPE = Kind("a name other than 'remote', which is built in", _work_type, schema=_SOME_TEXT)
+WORK_TYPE_PATTERNS = Kind("a list of work types or patterns such as 'backup-*'", _name, many="list", schema=_SOME_TEXT)
+RIGHTS = Kind(f"a list of {', '.join(list(Right)[:-1])}, or all", _right, many="list", schema=one_of(Right))
 FIREWALL_RULES = Kind(
     "a list of rules, each with an action (accept, reject or drop) and patterns for fromnode, tonode, fromservice and "
     "toservice",
     _firewall_rule,
     many="maps",
+    schema=named(
+        {"action": one_of(verdict.value for verdict in Verdict), **dict.fromkeys(_FIREWALL_KEYS, ANY_SCALAR)},
+        ["action"],
+    ),
 )
-WORK_TYPE = Kind("a name other than 'remote', which is built in", _work_type)
-LOG_LEVEL = Kind("error, warning, info or debug", _log_level)
-DURABILITY = Kind("process or power", _durability)
-PATH = Kind("a path", _path)
-BOOLEAN = Kind("true or false", _boolean, lambda value: str(value).lower())
-PORT = Kind("a whole number from 0 to 65535", _port)
-HOST = Kind("a host name or an IP address", _host)
-ADDRESS = Kind("host:port", _address)
-LISTEN_ADDRESS = Kind("host:port, or a port alone", _listen_address)
-COST = Kind("a number above 0", _cost)
-NODE_COSTS = Kind("a map of node ids to numbers above 0", _cost, many="map")
-PERMISSIONS = Kind("an octal mode with a leading 0, from 0000 to 0777", _permissions, "{:04o}".format)
-COUNT = Kind("a whole number above 0", _count)
-SIZE = Kind("a number of bytes such as 65536, 64MiB or 2GiB", _size, _write_size)
-NODE_PATTERNS = Kind("a list of node ids or patterns such as 'edge-*'", _name, many="list")
-WORK_TYPE_PATTERNS = Kind("a list of work types or patterns such as 'backup-*'", _name, many="list")
+
+PORT = Kind("a whole number from 0 to 65535", _port, schema=_number(0, 65535))
+HOST = Kind("a host name or an IP address", _host, schema=_SOME_TEXT)
+ADDRESS = Kind("host:port", _address, schema=_text(r"^\S+:[0-9]+$"))
+LISTEN_ADDRESS = Kind("host:port, or a port alone", _listen_address, schema=_text(r"^(?:\S*:)?[0-9]+$"))
 NETWORKS = Kind("a list of IP addresses or networks such as 192.0.2.0/24", _network, many="list")
-RIGHTS = Kind(f"a list of {', '.join(list(Right)[:-1])}, or all", _right, many="list")
-DURATION = Kind("a duration such as 90s, 30m or 1h30m", _duration, format_duration)
-IDLE_TIMEOUT = Kind(
-    f"a duration of at least {SHORTEST_IDLE_TIMEOUT:.0f}s, such as 30s or 1m", _idle_timeout, format_duration
+URL_PATH = Kind("the path of a URL, such as /mesh", _url_path, schema=_text(r"^/[^?#\s]*$"))
+WS_URL = Kind("a URL such as ws://host:port/path or wss://host/path", _ws_url, schema=_text(r"^[wW][sS][sS]?://\S+$"))
+HEADER = Kind("a header such as 'Name: value'", _header, ": ".join, schema=_text("^[^:]+:"))
+FINGERPRINTS = Kind(
+    "a list of SHA-256 or SHA-512 fingerprints of certificates, in hexadecimal digits",
+    _fingerprint,
+    bytes.hex,
+    "list",
+    schema=_text(r"^[0-9A-Fa-f:\s]+$"),
 )

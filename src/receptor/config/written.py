@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS
 from receptor.config.keys import Action, Key, keys_of
-from receptor.config.kinds import Written
+from receptor.config.kind import Written
 from receptor.config.problems import Problems, meant
 from receptor.errors import ConfigurationError
 
@@ -23,11 +23,15 @@ class WrittenValue:
 
 @dataclass(frozen=True, slots=True)
 class WrittenAction:
-    """An action and its values; ``place`` begins error messages: ``file:line`` or the word."""
+    """An action and its values; ``place`` begins error messages: ``file:line`` or the word.
+
+    ``grows``: a key that takes a list may be there several times, as on the command line.
+    """
 
     name: str
     place: str
     values: tuple[WrittenValue, ...] = ()
+    grows: bool = False
 
 
 def find_action(name: str, place: str) -> type[Action]:
@@ -46,17 +50,18 @@ def read_action(written: WrittenAction) -> Action:
     action = find_action(written.name, written.place)
     name, keys = action.about.name, keys_of(action)
     values: dict[str, object] = {}
-    seen: set[Key] = set()
     problems = Problems()
     for one in written.values:
         with problems.noted():
             key = _find_key(name, keys, one)
-            if key in seen:
+            value, before = _read_value(key, one), values.get(key.attribute)
+            if written.grows and isinstance(value, frozenset) and isinstance(before, frozenset):
+                value |= before
+            elif key.attribute in values:
                 raise ConfigurationError(f"{one.place}: {name} has {key.name!r} twice")
-            seen.add(key)
-            values[key.attribute] = _read_value(key, one)
+            values[key.attribute] = value
     problems.raise_if_any()
-    missing = [repr(key.name) for key in keys if key.required and key not in seen]
+    missing = [repr(key.name) for key in keys if key.required and key.attribute not in values]
     if missing:
         raise ConfigurationError(f"{written.place}: {name} needs {' and '.join(missing)}")
     make: Callable[..., Action] = action
@@ -70,7 +75,7 @@ def _find_key(action: str, keys: Iterable[Key], written: WrittenValue) -> Key:
     name = written.key.lower()
     if name in by_name:
         return by_name[name]
-    hint = meant(name, by_name, f"its keys: {', '.join(by_name) or 'none'}")
+    hint = meant(name, by_name, f"its keys: {', '.join(by_name)}")
     raise ConfigurationError(f"{written.place}: {action} has no key {written.key!r}; {hint}")
 
 
@@ -79,8 +84,6 @@ def _main_key(action: str, keys: Iterable[Key], place: str) -> Key:
         if key.main:
             return key
     names = ", ".join(key.name for key in keys)
-    if not names:
-        raise ConfigurationError(f"{place}: {action} takes no values")
     raise ConfigurationError(f"{place}: {action} takes no value without a key; its keys: {names}")
 
 
