@@ -128,7 +128,7 @@ def test_stopping_either_service_ends_its_connections(
             await (proxies.entry if stopped == "entry" else proxies.exit).stop()
             if family == socket.AF_UNIX:
                 # Here a break can't be told from an end.
-                assert await asyncio.gather(receive_all(client), receive_all(server)) == [b"", b""]
+                assert [await receive_all(client), await receive_all(server)] == [b"", b""]
             else:
                 await asyncio.gather(breaks(client), breaks(server))
 
@@ -166,8 +166,8 @@ def test_many_connections_leave_nothing_behind(
             async with asyncio.TaskGroup() as answers:
                 serving = asyncio.create_task(serve(proxies, answers))
                 await asyncio.gather(*(talk(proxies, number) for number in range(200)))
-                while asyncio.all_tasks() - tasks - {serving}:
-                    await asyncio.sleep(0.01)
+                while left := asyncio.all_tasks() - tasks - {serving}:
+                    await asyncio.wait(left)
                 serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
             assert open_descriptors() <= descriptors

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from receptor.config.kinds import Address
 from receptor.config.service_actions import TcpClient, UnixSocketClient
+from receptor.errors import ConfigurationError
 from receptor.node.byte_stream import CHUNK, ByteStream, Carrier, Origin, SocketStream, bridge
 from receptor.node.hang_ups import HangUps
 from receptor.node.mesh_node import MeshNode
@@ -51,8 +52,8 @@ class Passage:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 near = await self._connect()
-        except OSError as error:
-            problem = error.strerror or str(error) or "no answer in time"
+        except (OSError, ConfigurationError) as error:
+            problem = str(error) or "no answer in time"
             self._failed.say(f"{self._name}: ended a stream of {stream.origin}, for want of a connection: {problem}")
             raise ConnectionAbortedError(problem) from None
         await bridge(stream, near)

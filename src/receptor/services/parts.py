@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from receptor.config.service_actions import Service, TcpClient, TcpServer, UnixSocketClient, UnixSocketServer
+from receptor.config.service_actions import (
+    Service,
+    TcpClient,
+    TcpServer,
+    UdpClient,
+    UdpServer,
+    UnixSocketClient,
+    UnixSocketServer,
+)
 from receptor.node.mesh_node import MeshNode
 from receptor.services.inbound import TcpServerPart, UnixSocketServerPart
 from receptor.services.outbound import tcp_client, unix_socket_client
+from receptor.services.udp_proxy import UdpClientPart, UdpServerPart
 from receptor.tls.profiles import TlsProfiles
 
 
@@ -32,4 +41,8 @@ def service_part(action: Service, mesh: MeshNode, tls: TlsProfiles) -> Part:
             return UnixSocketServerPart(action, mesh)
         case UnixSocketClient():
             return unix_socket_client(action, mesh)
+        case UdpServer():
+            return UdpServerPart(action, mesh)
+        case UdpClient():
+            return UdpClientPart(action, mesh)
     raise AssertionError(f"no service: {action}")
