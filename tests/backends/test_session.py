@@ -10,11 +10,14 @@ from contextlib import asynccontextmanager
 import pytest
 from backend_kinds import KINDS, Address, BackendKind, FakeOwner, Kept
 from event_loops import EventLoop
+from websocket_kind import WebSocket
+
+ALL_KINDS = KINDS | {"ws": WebSocket(secure=False), "wss": WebSocket(secure=True)}
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=ALL_KINDS)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> BackendKind:
-    kind = KINDS[request.param]
+    kind = ALL_KINDS[request.param]
     kind.hasten_redial(monkeypatch)
     return kind
 
