@@ -27,8 +27,12 @@ def verdict(work: RunNode | MakeCertificates) -> str:
         return f"{work.source} is good, and makes certificates: {_counted(work.actions)}"
     configuration = work.configuration
     problems = Problems()
-    with problems.noted():
-        TlsProfiles(configuration.tls_servers, configuration.tls_clients, configuration.node.id)
+    for server in configuration.tls_servers:
+        with problems.noted():
+            TlsProfiles([server], [], configuration.node.id)
+    for client in configuration.tls_clients:
+        with problems.noted():
+            TlsProfiles([], [client], configuration.node.id)
     for problem in (*_data_folder(configuration), *_socket_files(configuration), *_audit_file(configuration)):
         problems.note(f"{work.source}: {problem}")
     problems.raise_if_any()
