@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from receptor.backends.session import Backend
 from receptor.backends.tcp import TcpDialer, TcpListener
+from receptor.backends.websocket import WebSocketDialer, WebSocketListener
 from receptor.config import backend_actions as actions
 from receptor.errors import OperatingError
 from receptor.netceptor.links import LinkTerms
@@ -55,7 +56,8 @@ class Linking:
             undo.pop_all()
         self._running = [*kept, *started]
         for one in removed:
-            await one.backend.stop()
+            if isinstance(one.action, actions.Peer):
+                await one.backend.stop()
             one.sessions.end_all(f"link closed: its {one.action.about.name} is not in the configuration any more")
         for one in started:
             if one not in listeners:
@@ -76,12 +78,18 @@ class Linking:
         match action:
             case actions.TcpListener():
                 return TcpListener(sessions, action.bind_address, action.port)
+            case actions.WsListener():
+                tls = self._tls.server(action.tls) if action.tls else None
+                return WebSocketListener(sessions, action.bind_address, action.port, action.path, tls)
         raise OperatingError(f"{action.about.name} is not there yet")
 
     def _dialer(self, action: actions.Peer, sessions: BackendSessions) -> Backend:
         match action:
             case actions.TcpPeer():
                 return TcpDialer(sessions, action.address.host, action.address.port, action.redial)
+            case actions.WsPeer():
+                tls = self._tls.client(action.tls) if action.tls else None
+                return WebSocketDialer(sessions, action.address, action.redial, action.extra_header, tls)
         raise OperatingError(f"{action.about.name} is not there yet")
 
 
