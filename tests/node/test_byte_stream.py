@@ -253,6 +253,21 @@ def test_ending_a_stream_whose_far_end_has_vanished(run: EventLoop, family: int)
     run(main())
 
 
+@families
+def test_writing_goes_on_failing_after_a_break(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            await stream.write(b"never read")
+            reset(far)
+            for _ in range(3):
+                with pytest.raises(ConnectionError):
+                    await read_and_write_until_it_breaks(stream)
+                with pytest.raises(ConnectionError):
+                    await stream.write(b"more")
+
+    run(main())
+
+
 def test_a_lost_network_breaks_a_stream_too(run: EventLoop) -> None:
     async def main() -> None:
         near, far = tcp_pair()

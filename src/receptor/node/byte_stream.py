@@ -152,6 +152,8 @@ class SocketStream(ByteStream):
             return await self._reader.read(CHUNK)
 
     async def write(self, data: bytes) -> None:
+        if self._writer.is_closing():
+            raise ConnectionResetError("the connection is closed")
         with breaks_as_connection_error():
             self._writer.write(data)
             await self._writer.drain()
