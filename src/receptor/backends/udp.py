@@ -18,7 +18,7 @@ from receptor.backends.session import SessionOwner
 from receptor.backends.udp_socket import SocketAddress, UdpSocket, text_of
 from receptor.errors import OperatingError, PeerError
 from receptor.netceptor.messages import decode_routing_update
-from receptor.netceptor.packets import REJECT, REJECT_PACKET, ROUTING_UPDATE
+from receptor.netceptor.packets import REJECT_PACKET, ROUTING_UPDATE
 
 LINGER = 2.0
 """Seconds in which an address whose session has ended opens no other: what was under way is no new beginning."""
@@ -77,13 +77,10 @@ class UdpSession:
 
     def receive(self, packets: list[bytes]) -> None:
         """Datagrams have arrived from the address. A reject is the last of the session."""
-        heard = []
-        for packet in packets:
-            if packet:
-                heard.append(packet)
-                self._was_left = packet[0] == REJECT
-                if self._was_left:
-                    break
+        heard = [packet for packet in packets if packet]
+        if REJECT_PACKET in heard:
+            self._was_left = True
+            del heard[heard.index(REJECT_PACKET) + 1 :]
         if self.is_open and heard:
             self._owner.packets_received(self.number, heard)
         if self._was_left:
