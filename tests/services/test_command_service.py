@@ -142,6 +142,18 @@ def test_who_only_ends_its_input_gets_all_output(run: EventLoop, typed: bytes) -
     run(main())
 
 
+def test_a_shell_ends_with_its_input_however_early_that_comes(run: EventLoop) -> None:
+    async def main() -> None:
+        async with offered("bash --norc -i") as (foo, _):
+            for _ in range(3):
+                stream = await foo.dial("bar", "shell")
+                await stream.write(b"echo $((6*7))\n")
+                await stream.end()
+                assert b"\r42\r\n" in await read_all(stream)
+
+    run(main())
+
+
 def test_control_keys_work(run: EventLoop) -> None:
     async def main() -> None:
         async with running(

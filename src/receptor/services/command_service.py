@@ -103,9 +103,10 @@ async def _type(stream: ByteStream, terminal: Terminal) -> None:
     try:
         while data := await stream.read():
             await terminal.write(data)
-    except ConnectionError:
-        return  # The client has left; that is noticed where its output is written.
-    await terminal.end_input()
+        await terminal.end_input()
+    except OSError as error:
+        # If the client has left, that is noticed where its output is written.
+        logger.debug("nothing more is typed for %s: %s", stream.origin, error)
 
 
 async def _abandoned(starting: asyncio.Task[Started]) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import signal
 import struct
 import termios
@@ -23,6 +24,10 @@ TERM = "xterm"
 
 CHUNK = 64 * 1024
 
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 2.0
+"""Seconds until it is looked again whether a command wants more input, of which there is none. Nothing tells."""
+
 
 @dataclass(frozen=True)
 class Started:
@@ -30,6 +35,8 @@ class Started:
 
     pid: int
     session: LoginSession
+    name: str
+    """The terminal's, in the file system."""
     master: int
 
     async def stop(self) -> None:
@@ -47,8 +54,9 @@ def start(argv: Sequence[str]) -> Started:
     try:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         os.set_blocking(master, False)
+        name = os.ttyname(slave)
         # The leader of a session takes the first terminal that it opens for its controlling one.
-        opened = (os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR, 0)
+        opened = (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0)
         copies = [(os.POSIX_SPAWN_DUP2, 0, number) for number in (1, 2)]
         pid = os.posix_spawnp(
             argv[0], list(argv), {"TERM": TERM, **os.environ},
@@ -59,7 +67,7 @@ def start(argv: Sequence[str]) -> Started:
         raise
     finally:
         os.close(slave)
-    return Started(pid, LoginSession(pid), master)
+    return Started(pid, LoginSession(pid), name, master)
 
 
 def _closing_inherited() -> list[tuple[int, int]]:
@@ -89,8 +97,7 @@ class Terminal:
         self._process = -1
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
-        self._has_ended = False
-        self._line_is_empty = True
+        self._end = asyncio.Event()
         if hasattr(os, "pidfd_open"):
             self._watch(started.pid)
 
@@ -99,13 +106,14 @@ class Terminal:
         try:
             self._process = os.pidfd_open(pid)
         except ProcessLookupError:
-            self._has_ended = True
+            self._end.set()
         else:
             self._loop.add_reader(self._process, self._ended)
 
     def _ended(self) -> None:
-        self._has_ended = True
+        self._end.set()
         self._readable.set()
+        self._writable.set()
         self._unwatch()
 
     def _unwatch(self) -> None:
@@ -119,7 +127,7 @@ class Terminal:
         output = bytearray()
         while not output:
             # Asked first: whatever it wrote before its end is there to be read.
-            had_ended = self._has_ended
+            had_ended = self._end.is_set()
             if self._take(output) or (had_ended and not output):
                 break
             if not output:
@@ -144,7 +152,7 @@ class Terminal:
 
     async def _until_readable(self) -> None:
         self._readable.clear()
-        if self._has_ended:
+        if self._end.is_set():
             return
         self._loop.add_reader(self._master, self._readable.set)
         try:
@@ -154,9 +162,8 @@ class Terminal:
 
     async def write(self, data: bytes) -> None:
         """Type; returns when the terminal has taken it all, or nobody will ever read it."""
-        self._line_is_empty = data.endswith(b"\n")
         rest = memoryview(data)
-        while rest and not self._has_ended:
+        while rest and not self._end.is_set():
             try:
                 rest = rest[os.write(self._master, rest) :]
             except BlockingIOError:
@@ -175,12 +182,36 @@ class Terminal:
             self._loop.remove_writer(self._master)
 
     async def end_input(self) -> None:
-        """Type the end of input (Ctrl-D): twice after an unfinished line, of which the first only ends the line."""
+        """Type the end of input (Ctrl-D) each time the command has read all there was, until the command ends.
+
+        Once would not do. It ends a line that is unfinished, and nothing else; and a shell that begins to edit its line
+        takes one that was typed before for something else.
+        """
         with contextlib.suppress(termios.error):
             end: bytes = termios.tcgetattr(self._master)[6][termios.VEOF]
-            await self.write(end if self._line_is_empty else end * 2)
+            if self._process < 0:  # Its end could not be noticed while the terminal is open here too.
+                await self.write(end * 2)
+                return
+            terminal = os.open(self._started.name, os.O_RDWR | os.O_NOCTTY)
+            try:
+                pause = FIRST_PAUSE
+                while not self._end.is_set():
+                    if not _has_input(terminal):
+                        await self.write(end)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._end.wait(), pause)
+                    pause = min(pause * 1.5, LONGEST_PAUSE)
+            finally:
+                os.close(terminal)
 
     async def stop(self) -> None:
         """Hang up, and end all that is left of the command's session. Nobody may read or write any more."""
         self._unwatch()
         await self._started.stop()
+
+
+def _has_input(terminal: int) -> bool:
+    """Whether something was typed that nobody has read yet."""
+    poll = select.poll()
+    poll.register(terminal, select.POLLIN)
+    return bool(poll.poll(0))
