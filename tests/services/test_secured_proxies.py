@@ -25,7 +25,7 @@ from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, Carrier, SocketStream
 from receptor.node.hang_ups import HangUps
 from receptor.node.mesh_node import MeshNode
 from receptor.node.stream_listener import StreamListener
-from receptor.node.tls_stream import TlsStream
+from receptor.node.tls_byte_stream import TlsStream
 from receptor.services.inbound import TcpServerPart
 from receptor.services.parts import Part
 from receptor.tls.profiles import TlsProfiles

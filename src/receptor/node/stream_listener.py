@@ -12,7 +12,7 @@ from receptor.accepting import HANDSHAKE_TIMEOUT, MOST_HANDSHAKES, Acceptor
 from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, ByteStream, Carrier, Origin, SocketStream
 from receptor.node.hang_ups import HangUps
 from receptor.node.seldom import Seldom
-from receptor.node.tls_stream import TlsStream
+from receptor.node.tls_byte_stream import TlsStream
 
 KEEP_ALIVE = 15
 """Seconds of silence after which the system asks whether the other end of a TCP connection still exists, and again."""

@@ -16,7 +16,7 @@ from receptor.node.hang_ups import HangUps
 from receptor.node.mesh_node import MeshNode
 from receptor.node.seldom import Seldom
 from receptor.node.stream_listener import keep_alive
-from receptor.node.tls_stream import TlsStream
+from receptor.node.tls_byte_stream import TlsStream
 from receptor.services.mesh_service import MeshService
 from receptor.tls.profiles import ClientProfile
 

@@ -15,7 +15,7 @@ from event_loops import EventLoop
 
 from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, ByteStream, SocketStream, bridge
 from receptor.node.hang_ups import HangUps
-from receptor.node.tls_stream import TlsStream
+from receptor.node.tls_byte_stream import TlsStream
 
 CA = Authority()
 SERVER = CA.issue(dns=["localhost"])
