@@ -36,6 +36,8 @@ class UdpSession:
         self.address = address
         self.number = 0
         self.is_open = False
+        self.was_refused = False
+        """Whether nobody listened there."""
         self._owner = owner
         self._socket: UdpSocket | None = None
         self._on_end: Callable[[], None] = lambda: None
@@ -48,7 +50,7 @@ class UdpSession:
 
     def use_own(self, name: str, connected: socket.socket) -> None:
         """Be the only user of a socket that is connected to the address, from now on."""
-        own = UdpSocket(name, connected, self._receive_own, self._break_off_own, peer=self.address)
+        own = UdpSocket(name, connected, self._receive_own, self._refused, peer=self.address)
         self.use(own, own.close)
 
     def open(self) -> None:
@@ -103,7 +105,8 @@ class UdpSession:
     def _receive_own(self, _: UdpSocket, _address: SocketAddress, packets: list[bytes]) -> None:
         self.receive(packets)
 
-    def _break_off_own(self, _: UdpSocket, _address: SocketAddress) -> None:
+    def _refused(self, _: UdpSocket, _address: SocketAddress) -> None:
+        self.was_refused = True
         self.break_off()
 
 
@@ -198,15 +201,17 @@ class UdpDialer(Dialer):
         """Try the addresses of the host, in their order, until one has made a link that is over now."""
         async with asyncio.timeout(CONNECT_TIMEOUT):
             addresses = await _addresses(self._host, self._port)
-        problems = []
+        problems: list[OSError] = []
         for family, address in addresses:
             try:
                 session = self._begin(family, address)
             except OSError as error:
                 problems.append(error)
-            else:
-                if await self._owner.link_ended(session.number):
-                    return True
+                continue
+            if await self._owner.link_ended(session.number):
+                return True
+            if session.was_refused:
+                problems.append(ConnectionRefusedError(f"nobody listens on {text_of(address)}"))
         if len(problems) == len(addresses):
             raise problems[0]
         return False
