@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from receptor.backends.session import Backend
 from receptor.backends.tcp import TcpDialer, TcpListener
+from receptor.backends.udp import UdpDialer, UdpListener
 from receptor.backends.websocket import WebSocketDialer, WebSocketListener
 from receptor.config import backend_actions as actions
-from receptor.errors import OperatingError
 from receptor.netceptor.links import LinkTerms
 from receptor.node.backend_sessions import BackendSessions
 from receptor.node.mesh_node import MeshNode
@@ -77,20 +77,26 @@ class Linking:
     def _listener(self, action: actions.Listener, sessions: BackendSessions) -> Backend:
         match action:
             case actions.TcpListener():
-                return TcpListener(sessions, action.bind_address, action.port)
+                tls = self._tls.server(action.tls) if action.tls else None
+                return TcpListener(sessions, action.bind_address, action.port, tls)
+            case actions.UdpListener():
+                return UdpListener(sessions, action.bind_address, action.port)
             case actions.WsListener():
                 tls = self._tls.server(action.tls) if action.tls else None
                 return WebSocketListener(sessions, action.bind_address, action.port, action.path, tls)
-        raise OperatingError(f"{action.about.name} is not there yet")
+        raise AssertionError(f"no backend: {action}")
 
     def _dialer(self, action: actions.Peer, sessions: BackendSessions) -> Backend:
         match action:
             case actions.TcpPeer():
-                return TcpDialer(sessions, action.address.host, action.address.port, action.redial)
+                tls = self._tls.client(action.tls) if action.tls else None
+                return TcpDialer(sessions, action.address.host, action.address.port, action.redial, tls)
+            case actions.UdpPeer():
+                return UdpDialer(sessions, action.address.host, action.address.port, action.redial)
             case actions.WsPeer():
                 tls = self._tls.client(action.tls) if action.tls else None
                 return WebSocketDialer(sessions, action.address, action.redial, action.extra_header, tls)
-        raise OperatingError(f"{action.about.name} is not there yet")
+        raise AssertionError(f"no backend: {action}")
 
 
 def _compared(

@@ -12,10 +12,9 @@ from typing import cast
 
 from receptor.accepting import Acceptor, tcp_sockets
 from receptor.backends.dialling import CONNECT_TIMEOUT, Dialer
-from receptor.backends.session import SessionOwner
+from receptor.backends.session import SessionOwner, TlsSettings
 from receptor.errors import OperatingError
 from receptor.netceptor.framing import Framer, frames
-from receptor.tls.profiles import ClientProfile, ServerProfile
 
 CLOSE_TIME = 5.0
 """Seconds that a closed connection has to send what was queued."""
@@ -37,6 +36,9 @@ class TcpSession(asyncio.Protocol):
         self._is_closed = False
         self._end_of_close: asyncio.TimerHandle | None = None
         self.number = 0
+        self.ended_unexplained = False
+        """Whether the far end has closed the connection without a word."""
+        self._was_heard = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is up: hand it to the mesh."""
@@ -47,6 +49,7 @@ class TcpSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived; pass on the packets that are whole."""
+        self._was_heard = True
         packets = self._framer.feed(data)
         if packets and not self._is_closed:  # With TLS something may still come then.
             self._owner.packets_received(self.number, packets)
@@ -57,7 +60,9 @@ class TcpSession(asyncio.Protocol):
             self._end_of_close.cancel()
         if not self._is_closed:
             if isinstance(error, ssl.SSLError):
-                logger.warning("the TLS of a connection with %s failed: %s", self._peer, error.strerror)
+                logger.warning("TLS with %s failed: %s; see the log of the other end", self._peer, error.strerror)
+            else:
+                self.ended_unexplained = not self._was_heard
             self._is_closed = True
             self._owner.session_closed(self.number)
 
@@ -96,7 +101,7 @@ class TcpSession(asyncio.Protocol):
 class TcpListener:
     """Accepts neighbours on a port."""
 
-    def __init__(self, owner: SessionOwner, address: str, port: int, tls: ServerProfile | None = None) -> None:
+    def __init__(self, owner: SessionOwner, address: str, port: int, tls: TlsSettings | None = None) -> None:
         self._owner = owner
         self._address = address
         self._port = port
@@ -135,9 +140,7 @@ class TcpListener:
 class TcpDialer(Dialer):
     """Keeps one connection to a neighbour, dialling again when it ends."""
 
-    def __init__(
-        self, owner: SessionOwner, host: str, port: int, redial: bool, tls: ClientProfile | None = None
-    ) -> None:
+    def __init__(self, owner: SessionOwner, host: str, port: int, redial: bool, tls: TlsSettings | None = None) -> None:
         super().__init__(f"tcp-peer {host}:{port}", redial)
         self._owner = owner
         self._host = host
@@ -152,7 +155,11 @@ class TcpDialer(Dialer):
             _, session = await loop.create_connection(
                 lambda: TcpSession(self._owner), self._host, self._port, ssl=context
             )
-        return await self._owner.link_ended(session.number)
+        became_link = await self._owner.link_ended(session.number)
+        if self._tls and session.ended_unexplained:
+            # By TLS 1.3 a server looks at our certificate when we are done already, and not all say what is wrong.
+            raise ConnectionAbortedError("it ended the connection at once; its log says if it refused our certificate")
+        return became_link
 
 
 def _peer_name(transport: asyncio.BaseTransport) -> str:
