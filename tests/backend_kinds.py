@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import struct
@@ -238,6 +239,9 @@ class TcpOutsider:
     async def send_bytes(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
+
+    def send_beneath_tls(self, data: bytes) -> None:
+        os.write(self._connection.fileno(), data)
 
     async def receive(self) -> bytes:
         try:
