@@ -142,7 +142,7 @@ class Acceptor:
         if now < self._failure_told_at + QUIET:
             self._failures_untold += 1
             return
-        reason = error.strerror or str(error)
+        reason = error.strerror or str(error) or "it was closed by the other end"
         others = f" ({self._failures_untold} others since the last line)" if self._failures_untold else ""
         logger.warning("%s: the connection from %s failed: %s%s", self._name, _text_of(caller), reason, others)
         self._failure_told_at = now
