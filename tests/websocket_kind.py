@@ -163,9 +163,12 @@ class WebSocketOutsider:
         self._writer.transport.abort()
 
     async def gone(self) -> None:
-        """Wait for the end of its connection, which with TLS takes both sides."""
-        self._writer.close()
+        """End the connection, and wait until both sides have."""
         with suppress(OSError):
+            if self._writer.can_write_eof() and not self._writer.is_closing():
+                self._writer.write_eof()
+                await self._reader.read()
+            self._writer.close()
             await self._writer.wait_closed()
 
     def _socket(self) -> socket.socket:

@@ -129,6 +129,7 @@ def test_a_packet_is_a_binary_message_without_compression(run: EventLoop) -> Non
         (b"\r\n\r\n", 400),
         (b"GET /mesh HTTP/1.1\r\n" + b"A: b\r\n" * 200, 400),
         (b"GET /mesh HTTP/1.1\r\nA: " + b"b" * 20_000, 400),
+        (b"GET /mesh HTTP/1.1\r\n" + b"A: %s\r\n" % (b"b" * 4000) * 5, 400),
         (b"x" * 20_000, 400),
         (ASKING % (b"/mesh", b"") + b"\x89\x80\0\0\0\0", 400),
         (ASKING % (b"/mesh", b"") + b"\x82\x80\0\0\0\0", 400),
@@ -173,9 +174,14 @@ def test_who_takes_too_long_with_a_request_is_dropped(run: EventLoop, monkeypatc
 
     async def main() -> None:
         async with listening() as (owner, address):
+            outsider = await WebSocketOutsider.connect(f"ws://127.0.0.1:{address[1]}/")
+            kept = await owner.next_session()
             assert await ended(address, b"GET / HTTP/1.1\r\n")
             assert await ended(address, b"")
-            assert owner.sessions == []
+            await outsider.send(b"still here")
+            assert await kept.receive(1) == [b"still here"]
+            assert owner.sessions == [kept]
+            await outsider.gone()
 
     run(main())
 
@@ -311,6 +317,18 @@ def test_what_is_no_packet_ends_the_session_but_what_came_before_counts(run: Eve
     run(main())
 
 
+def test_a_complaint_reaches_one_who_goes_on_sending(run: EventLoop) -> None:
+    async def main() -> None:
+        async with joined() as (outsider, kept):
+            await outsider.send_bytes(masked(Frame(Opcode.BINARY, b"x" * 10_000_000)))
+            await kept.over.wait()
+            close = await outsider.receive_frame()
+            assert close is not None
+            assert close.opcode is Opcode.CLOSE
+
+    run(main())
+
+
 def test_pongs_do_not_amass_for_one_who_does_not_read_them(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket_session, "MOST_UNREAD", 10_000)
     pings = masked(Frame(Opcode.PING, b"x" * 125)) * 10_000
@@ -340,6 +358,23 @@ def test_a_close_is_answered_and_one_of_ours_is_heard(run: EventLoop) -> None:
             assert await outsider.receive() == b""
             assert outsider.protocol.close_rcvd is not None
             assert outsider.protocol.close_rcvd.code == 1000
+
+    run(main())
+
+
+def test_a_session_that_is_closed_ends_once_its_close_is_answered(run: EventLoop) -> None:
+    async def main() -> None:
+        async with joined() as (outsider, kept):
+            kept.session.send([b"x" * 60_000] * 200)
+            kept.session.close()
+            async with asyncio.timeout(websocket_session.CLOSE_TIME / 2):
+                for _ in range(200):
+                    assert await outsider.receive() == b"x" * 60_000
+                close = await outsider.receive_frame()
+                assert close is not None
+                assert close.opcode is Opcode.CLOSE
+                await outsider.flush()
+                assert await outsider.receive_frame() is None
 
     run(main())
 

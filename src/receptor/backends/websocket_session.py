@@ -78,7 +78,7 @@ class WebSocketSession(asyncio.Protocol, ABC):
             events = events[1:]
         packets = [] if self._is_over else self._packets(events)
         self._answer()
-        if packets and not self._is_over:
+        if packets:
             assert self.number is not None
             self._owner.packets_received(self.number, packets)
         if self._protocol.state in (State.CLOSING, State.CLOSED) and not self._is_over:
