@@ -136,6 +136,8 @@ class UdpSocket:
         while self._waiting and self._is_sent(*self._waiting[0]):
             address, packet = self._waiting.popleft()
             self._queued[address] -= len(packet)
+            if not self._queued[address]:
+                del self._queued[address]
         if not self._waiting:
             self._loop.remove_writer(self._socket)
 
