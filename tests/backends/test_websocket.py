@@ -18,7 +18,8 @@ from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key
 
 from receptor.backends import dialling, websocket_handshakes, websocket_session
-from receptor.backends.websocket import TlsSettings, WebSocketDialer, WebSocketListener
+from receptor.backends.session import TlsSettings
+from receptor.backends.websocket import WebSocketDialer, WebSocketListener
 from receptor.errors import ConfigurationError, OperatingError
 
 ASKING = (
