@@ -14,9 +14,10 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 from typing import IO
 
@@ -25,7 +26,9 @@ from receptor_process import ENVIRONMENT, Client
 
 PATIENCE = 20.0
 START_OF_A_NODE = re.compile(r"receptor --config (\w+)\.yml")
-PORT = re.compile(r"\b2\d{4}\b")
+PORT = re.compile(r"\b\d{5}\b")
+DIALLED, LISTENED = re.compile(r":(\d{5})\b"), re.compile(r"port: (\d{5})\b")
+Links = dict[str, set[str]]
 PROGRAMS = {"receptor": "receptor.cli.main", "receptorctl": "receptor.ctl.main"}
 PROGRAM = """#!{python}
 from {module} import run
@@ -96,7 +99,7 @@ def play(example: Path, programs: Path, folder: Path) -> None:
 
 
 def use_free_ports(folder: Path) -> None:
-    """Replace the ports of the example, which all have five digits, the first being a 2."""
+    """Replace the ports of the example, which are all the numbers with five digits in its files."""
     files = [file for file in folder.iterdir() if file.is_file()]
     ports = {port for file in files for port in PORT.findall(file.read_text())}
     instead = dict(zip(sorted(ports), free_ports(len(ports)), strict=True))
@@ -170,8 +173,19 @@ class Stage:
     def _nodes_know_each_other(self) -> bool:
         for started in self.running:
             assert started.process.poll() is None, f"{started.command.line} has ended: {started.shown()}"
-        nodes = {started.command.node for started in self.running} - {None}
-        return all(known_to(self.folder / f"{node}.sock") == nodes for node in nodes)
+        nodes = [started.command.node for started in self.running if started.command.node]
+        links = self._links_of(nodes)
+        return all(links_known_to(self.folder / f"{node}.sock") == links for node in nodes)
+
+    def _links_of(self, nodes: Sequence[str]) -> Links:
+        """Which nodes are linked with which: those of which one dials a port that the other listens on."""
+        texts = {node: (self.folder / f"{node}.yml").read_text() for node in nodes}
+        links: Links = {}
+        for one, other in permutations(nodes, 2):
+            if set(DIALLED.findall(texts[one])) & set(LISTENED.findall(texts[other])):
+                links.setdefault(one, set()).add(other)
+                links.setdefault(other, set()).add(one)
+        return links
 
     def _shell(self, line: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -184,16 +198,18 @@ class Stage:
         )
 
 
-def known_to(path: Path) -> set[str]:
-    """The nodes that a node can reach, itself included; none while it starts."""
+def links_known_to(path: Path) -> Links | None:
+    """The links of the whole mesh as a node knows them; None while it starts, or lacks routes."""
     try:
         with Client(path) as client:
             status = client.ask("status")
     except OSError:
-        return set()
-    routes = status["RoutingTable"]
+        return None
+    known, routes = status["KnownConnectionCosts"], status["RoutingTable"]
+    assert isinstance(known, dict)
     assert isinstance(routes, dict)
-    return {str(status["NodeID"]), *routes}
+    has_routes = known.keys() <= {status["NodeID"], *routes}
+    return {node: set(costs) for node, costs in known.items()} if has_routes else None
 
 
 @contextmanager
