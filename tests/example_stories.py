@@ -28,6 +28,7 @@ PATIENCE = 20.0
 START_OF_A_NODE = re.compile(r"receptor --config (\w+)\.yml")
 PORT = re.compile(r"\b\d{5}\b")
 DIALLED, LISTENED = re.compile(r":(\d{5})\b"), re.compile(r"port: (\d{5})\b")
+TERMINAL_CODES = re.compile(r"\x1b\[[?0-9;]*[a-z]|\r")
 Links = dict[str, set[str]]
 PROGRAMS = {"receptor": "receptor.cli.main", "receptorctl": "receptor.ctl.main"}
 PROGRAM = """#!{python}
@@ -55,13 +56,15 @@ class Command:
         return started[1] if started and self.goes_on else None
 
     def check(self, shown: str) -> None:
+        """Raises AssertionError if something else than on the page is shown."""
         assert self.is_told_by(shown), f"$ {self.line}\n{shown}\nThe page has instead:\n{self.output}"
 
     def is_told_by(self, shown: str) -> bool:
-        """Whether this is the output of the page."""
+        """Whether this, as a terminal shows it, is the output of the page."""
         lines = self.output.splitlines()
         pattern = "".join("(.*\n)*" if line == "..." else _any_of_dots(line) + "\n" for line in lines)
-        return re.fullmatch(pattern, shown) is not None
+        lines_shown = TERMINAL_CODES.sub("", shown).splitlines()
+        return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines_shown)) is not None
 
 
 def _any_of_dots(line: str) -> str:
