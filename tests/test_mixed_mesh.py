@@ -6,10 +6,12 @@ from a to d.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from commands import pids_with
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from receptor_process import ENVIRONMENT, PATIENCE, Action, NodeProcess, free_port, run_receptor
@@ -119,11 +122,14 @@ def chain(folder: Path, middle: str) -> Iterator[Mesh]:
         "c": [b_c[1], c_d[1]],
     }
     with ExitStack() as stack:
+        stack.callback(kill_what_is_left_of, folder)
         nodes = {}
-        for node_id, of_node in actions.items():
-            nodes[node_id] = SecuredNode(folder, node_id, of_node)
-            stack.callback(end, nodes[node_id])
-            nodes[node_id].wait_until_ready()
+        for at_once in ("ad", "b", "c"):
+            for node_id in at_once:
+                nodes[node_id] = SecuredNode(folder, node_id, actions[node_id])
+                stack.callback(end, nodes[node_id])
+            for node_id in at_once:
+                nodes[node_id].wait_until_ready()
         payload = folder / "payload"
         payload.write_bytes(PAYLOAD)
         mesh = Mesh(nodes["a"], nodes["c"], nodes["d"], payload, go)
@@ -136,6 +142,11 @@ def end(node: SecuredNode) -> None:
         node.end()
 
 
+def kill_what_is_left_of(folder: Path) -> None:
+    for pid in pids_with(str(folder)):
+        os.kill(pid, signal.SIGKILL)
+
+
 def unit_id_of(submitted: subprocess.CompletedProcess[bytes]) -> str:
     found = re.search(rb"Unit ID: (\w+)", submitted.stdout)
     assert found, submitted
@@ -144,40 +155,50 @@ def unit_id_of(submitted: subprocess.CompletedProcess[bytes]) -> str:
 
 def assert_signed_work_is_done(mesh: Mesh) -> None:
     mesh.go.touch()
-    done = mesh.submit("--tls-client", "mesh", "--signwork", "--follow")
+    done = mesh.submit("--tls-client=mesh", "--signwork", "--follow")
     assert done.returncode == 0, done.stderr
     assert done.stdout == PAYLOAD
 
 
-def test_signed_work_crosses_a_mesh_that_is_secured_throughout(short_folder: Path) -> None:
-    with chain(short_folder, "wss") as mesh:
-        hops = mesh.a.ctl("traceroute", "d").stdout.decode().splitlines()
-        assert [hop.split(" in ")[0] for hop in hops] == ["0: a", "1: b", "2: c", "3: d"]
-        assert_signed_work_is_done(mesh)
-
-        unsigned = mesh.submit("--tls-client", "mesh")
-        assert unsigned.returncode != 0
-        assert b"signature" in unsigned.stderr
-
-        reasons = {"": b"insecure connection to secure service", "--tls-client=bare": b"certificate"}
-        for client, reason in reasons.items():
-            refused = mesh.a.ctl("connect", "d", "control", *client.split())
-            assert refused.returncode == 1
-            assert reason in refused.stderr
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Mesh]:
+    with tempfile.TemporaryDirectory(prefix="r-") as folder, chain(Path(folder), "wss") as running:
+        yield running
 
 
-def test_results_arrive_whole_though_a_node_on_the_way_is_killed(short_folder: Path) -> None:
-    with chain(short_folder, "wss") as mesh:
-        unit_id = unit_id_of(mesh.submit("--tls-client", "mesh", "--signwork"))
-        with mesh.a.popen_ctl("work", "results", unit_id) as follower:
-            assert follower.stdout
-            first = follower.stdout.read(HALF)
-            mesh.c.end(signal.SIGKILL)
-            mesh.go.touch()
-            mesh.c.start_again()
-            rest = follower.stdout.read()
-        assert follower.returncode == 0
-        assert first + rest == PAYLOAD
+def test_signed_work_crosses_a_mesh_that_is_secured_throughout(mesh: Mesh) -> None:
+    hops = mesh.a.ctl("traceroute", "d").stdout.decode().splitlines()
+    assert [hop.split(" in ")[0] for hop in hops] == ["0: a", "1: b", "2: c", "3: d"]
+    assert_signed_work_is_done(mesh)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--tls-client=mesh"], b"this work needs a signature"),
+        (["--signwork"], b"insecure connection to secure service"),
+        (["--signwork", "--tls-client=bare"], b"it wants a certificate"),
+    ],
+)
+def test_work_that_lacks_something_is_refused_with_the_reason(mesh: Mesh, words: list[str], reason: bytes) -> None:
+    refused = mesh.submit(*words)
+    assert refused.returncode == 101
+    assert reason in refused.stderr
+
+
+def test_results_arrive_whole_though_a_node_on_the_way_is_killed(mesh: Mesh) -> None:
+    mesh.go.unlink(missing_ok=True)
+    unit_id = unit_id_of(mesh.submit("--tls-client=mesh", "--signwork"))
+    with mesh.a.popen_ctl("work", "results", unit_id) as follower:
+        assert follower.stdout
+        first = follower.stdout.read(HALF)
+        mesh.c.end(signal.SIGKILL)
+        mesh.go.touch()
+        mesh.c.start_again()
+        rest = follower.stdout.read()
+    assert follower.returncode == 0
+    assert first + rest == PAYLOAD
+    mesh.wait_for_routes()
 
 
 def test_streams_are_secure_over_udp_too(short_folder: Path) -> None:
