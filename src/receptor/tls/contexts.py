@@ -21,7 +21,7 @@ def server_context(
     Raises ConfigurationError if OpenSSL does not take the certificate.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, pins, only_tls_13)
-    # Who comes again is checked again.
+    # Who comes again is checked again. OpenSSL alone could also keep TLS 1.2 from resuming what it knows (two hours).
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     own.show_in(context)
