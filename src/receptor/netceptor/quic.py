@@ -226,7 +226,7 @@ class StreamConnection:
     def _contained(self) -> Iterator[None]:
         """Whatever qh3 raises ends this connection and nothing else: hostile bytes make it raise nearly anything.
 
-        The far end is told once; if that fails too, nothing more is sent.
+        The far end is told once, and not what went wrong inside; if that fails too, nothing more is sent.
         """
         try:
             yield
@@ -234,7 +234,8 @@ class StreamConnection:
             if not is_failure_of_qh3(error):
                 raise
             if self.problem is None:
-                self.close(STREAM_ERROR, f"the far end broke the QUIC protocol: {error}")
+                self.problem = f"the far end broke the QUIC protocol: {error}"
+                self.close(STREAM_ERROR, "this broke the QUIC protocol")
             else:
                 self._terminated = True
 
