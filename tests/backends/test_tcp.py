@@ -207,7 +207,7 @@ def test_each_connection_has_the_settings_of_its_time(
         await listener.start()
         dialer = TcpDialer(spoke, "127.0.0.1", listener.port, True, client)
         await dialer.start()
-        client.take_over(clients.client("good"))
+        client.swap(clients.client("good"))
         accepted, dialled = await hub.next_session(), await spoke.next_session()
         await dialer.stop()
         await listener.stop()

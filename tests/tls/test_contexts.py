@@ -262,8 +262,7 @@ def test_a_client_without_a_pin(
     with caplog.at_level(logging.INFO, "receptor"), pytest.raises(OSError):
         run(meet(server, contexts.client(Side(BAR, CA.pem))))
     assert caplog.messages == [
-        f"{FAILED} its certificate has none of the pinned fingerprints; "
-        f"it has sha256 {BAR.sha256.hex(':')}"
+        f"{FAILED} its certificate has none of the pinned fingerprints; it has sha256 {BAR.sha256.hex(':')}"
     ]
 
 
