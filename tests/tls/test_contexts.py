@@ -294,6 +294,7 @@ def test_tls_12_can_be_refused(run: EventLoop, contexts: Contexts, which: str) -
 def test_nothing_older_is_offered(contexts: Contexts, make: Callable[[Contexts, Side], ssl.SSLContext]) -> None:
     context = make(contexts, Side(trusts=CA.pem))
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
     assert all(one["aead"] and ("ECDHE" in one["name"] or "TLS_" in one["name"]) for one in context.get_ciphers())
 
 

@@ -140,6 +140,15 @@ def test_what_is_odd_is_told_of_with_the_name(tmp_path: Path, caplog: pytest.Log
     assert line.startswith(f"tls-server 'mesh': {tmp_path / 'mesh.crt'}: the certificate expired on")
 
 
+def test_trusting_the_whole_world_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        TlsProfiles([server(tmp_path, requires=True, cas=CA.write(tmp_path))], (), "foo")
+        assert caplog.messages == []
+        TlsProfiles([server(tmp_path, requires=True)], (), "foo")
+    (line,) = caplog.messages
+    assert line.startswith("tls-server 'mesh': every client is trusted for whom any authority of this system vouches")
+
+
 # Streams
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from receptor.tls.authorities import Authorities, SystemAuthorities
 from receptor.tls.contexts import client_context, server_context
 from receptor.tls.own_certificate import OwnCertificate, read_own_certificate
 from receptor.tls.peer_check import CLIENT, SERVER, Clock, PeerRules, utc_now
+
+logger = logging.getLogger("receptor.tls")
 
 _Trusted: TypeAlias = Authorities | SystemAuthorities | None
 _Profile = TypeVar("_Profile")
@@ -144,6 +147,11 @@ def _trusted_for_clients(action: TlsServer, system: SystemAuthorities) -> _Trust
     if action.client_cas:
         return Authorities(action.client_cas)
     if action.require_client_certificate:
+        logger.warning(
+            "tls-server '%s': every client is trusted for whom any authority of this system vouches, those of the web "
+            "included; name yours in 'clientcas'",
+            action.name,
+        )
         return system
     if action.pinned_client_certificates:
         raise ConfigurationError(
