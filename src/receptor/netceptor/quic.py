@@ -273,12 +273,13 @@ class StreamConnection:
     def _decide(self, shown: list[Certificate]) -> None:
         """Called in the handshake when the far end has proved what it shows, and before any data may come or go."""
         assert self._check is not None
+        self.failed_tls = True
         try:
             self._check(shown)
         except PeerError as error:
             self.problem = str(error)
-            self.failed_tls = True
             raise
+        self.failed_tls = False
 
     def _may_open(self) -> bool:
         """Whether the dialer may begin: if it was asked for a certificate, after that was accepted."""
