@@ -52,7 +52,10 @@ def test_an_unknown_key_is_told_with_the_nearest_name() -> None:
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        (action("ip-router", ("networkname", "x")), "c.yml:1: 'ip-router' is not supported by this version yet"),
+        (
+            action("work-kubernetes", ("worktype", "x")),
+            "c.yml:1: 'work-kubernetes' is not supported by this version yet",
+        ),
         (action("Work-Kubernetes"), "c.yml:1: 'Work-Kubernetes' is not supported by this version yet"),
     ],
 )

@@ -16,6 +16,7 @@ from receptor.config.kinds import Address
 from receptor.config.protection import AccessRule, Audit, Limits
 from receptor.config.service_actions import (
     CommandService,
+    IpRouter,
     TcpClient,
     TcpServer,
     UdpClient,
@@ -59,7 +60,10 @@ class Node(Action):
     firewall_rules: tuple[FirewallRule, ...] = field(
         default=(),
         metadata=written(
-            "firewallrules", kinds.FIREWALL_RULES, "Which data packets pass; the first rule that fits decides."
+            "firewallrules",
+            kinds.FIREWALL_RULES,
+            "Which data packets pass; the first rule that fits decides.",
+            default="none",
         ),
     )
     durability: str = field(
@@ -231,7 +235,16 @@ GROUPS: dict[str, tuple[type[Action], ...]] = {
     "Links with other nodes": (TcpListener, TcpPeer, UdpListener, UdpPeer, WsListener, WsPeer),
     "TLS": (TlsServer, TlsClient),
     "Control and work": (ControlService, WorkCommand, WorkSigning, WorkVerification),
-    "Services": (TcpServer, TcpClient, UdpServer, UdpClient, UnixSocketServer, UnixSocketClient, CommandService),
+    "Services": (
+        TcpServer,
+        TcpClient,
+        UdpServer,
+        UdpClient,
+        UnixSocketServer,
+        UnixSocketClient,
+        CommandService,
+        IpRouter,
+    ),
     "Protection": (AccessRule, Audit, Limits),
     "Certificates, for which no node runs": (CertInit, CertMakeReq, CertSignReq),
 }
@@ -240,4 +253,4 @@ GROUPS: dict[str, tuple[type[Action], ...]] = {
 ACTIONS: dict[str, type[Action]] = {action.about.name: action for group in GROUPS.values() for action in group}
 
 # Known from other versions of Receptor: no wrong neighbour is proposed for them.
-NOT_YET_ACTIONS = frozenset({"work-kubernetes", "ip-router"})
+NOT_YET_ACTIONS = frozenset({"work-kubernetes"})
