@@ -186,10 +186,10 @@ def test_a_client_that_is_trusted(run: EventLoop, contexts: Contexts, version: s
 @pytest.mark.parametrize(
     ("shows", "told"),
     [
-        (None, "peer did not return a certificate"),
-        (Authority("mesh CA").issue(), "certificate verify failed"),
-        (CA.issue(usages=[SERVER]), "certificate verify failed"),
-        (CA.issue(not_after=datetime.now(UTC) - DAY / 2), "certificate verify failed"),
+        (None, "it showed no certificate"),
+        (Authority("mesh CA").issue(), "unable to get local issuer"),
+        (CA.issue(usages=[SERVER]), "unsuitable certificate purpose"),
+        (CA.issue(not_after=datetime.now(UTC) - DAY / 2), "certificate has expired"),
     ],
     ids=["none", "another CA", "for servers", "expired"],
 )
@@ -261,9 +261,8 @@ def test_a_client_without_a_pin(
     server.maximum_version = version
     with caplog.at_level(logging.INFO, "receptor"), pytest.raises(OSError):
         run(meet(server, contexts.client(Side(BAR, CA.pem))))
-    assert caplog.messages == [
-        f"{FAILED} its certificate has none of the pinned fingerprints; it has sha256 {BAR.sha256.hex(':')}"
-    ]
+    (line,) = [one for one in caplog.messages if one.startswith(FAILED)]
+    assert f"its certificate has none of the pinned fingerprints; it has sha256 {BAR.sha256.hex(':')}" in line
 
 
 def test_who_comes_again_is_checked_again(run: EventLoop, contexts: Contexts) -> None:
