@@ -196,7 +196,7 @@ def _kind_and_reason(error: OSError) -> tuple[str, str]:
             return error.reason or "TLS", _TLS_PROBLEMS.get(error.reason, error.strerror or str(error))
         case ConnectionAbortedError() if error.errno is None:
             return "time", f"its TLS handshake did not end in {HANDSHAKE_TIMEOUT:g} s; check whether it uses TLS"
-    return type(error).__name__, error.strerror or str(error) or "it was closed by the other end"
+    return type(error).__name__, error.strerror or str(error) or "the other end closed it; its log may say why"
 
 
 def _text_of(caller: object) -> str:
