@@ -1,0 +1,440 @@
+"""A unit that runs in a pod: does what its logic (logic.py) wants."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Executor
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from receptor.config.kubernetes_action import WorkKubernetes
+from receptor.errors import CommandError, OperatingError, UnknownWorkType, UnreachableError
+from receptor.node.byte_stream import CHUNK
+from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
+from receptor.workceptor.pods.cluster import Cluster, in_cluster, of_file, of_kubeconfig
+from receptor.workceptor.pods.definition import pod_to_make
+from receptor.workceptor.pods.listener import PodListener
+from receptor.workceptor.pods.log import LogReader
+from receptor.workceptor.pods.logic import CONNECTING, SENDING, Deed, PodUnit
+from receptor.workceptor.pods.pod import Pod
+from receptor.workceptor.pods.problems import Refused, StdinBroke
+from receptor.workceptor.records import Order, Submission
+from receptor.workceptor.status import State, Status
+from receptor.workceptor.unit import Keeper, Unit
+
+if TYPE_CHECKING:
+    from receptor.workceptor.pods.api import Api
+
+ORDER_TIME = 8.0
+"""Seconds after which a cancel or release answers that it is pending."""
+DRAIN_TIME = 10.0
+"""Seconds that the stream of a log has to end after the worker has; else what is missing is asked for anew."""
+REWATCH_PAUSE = 1.0
+POSITION_INTERVAL = 1.0
+"""Seconds after which it is noted anew how far the log was read."""
+
+logger = logging.getLogger("receptor.workceptor")
+
+
+class PodWorkUnit(Unit):
+    """A unit and its pod. ``action`` is None if its work type is no longer configured."""
+
+    def __init__(
+        self,
+        folder: UnitFolder,
+        status: Status,
+        disk: Executor,
+        keeper: Keeper,
+        submission: Submission,
+        action: WorkKubernetes | None,
+        stdout_size: int = 0,
+    ) -> None:
+        super().__init__(folder, status, disk, keeper, submission)
+        self._action = action
+        self._uses_tcp = action is not None and action.stream_method == "tcp"
+        self.logic = PodUnit(status, stdout_size, uses_tcp=self._uses_tcp)
+        self._api: Api | None = None
+        self._connecting = asyncio.Lock()
+        self._environment: Mapping[str, str] | None = None
+        self._log_timeout: asyncio.Timeout | None = None
+        self._deeds: dict[Deed, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake_up: asyncio.TimerHandle | None = None
+        self._order: Order | None = None
+        self._is_resumed = False
+        self._is_closed = False
+        self._doers: dict[Deed, Callable[[Api], Awaitable[None]]] = {
+            Deed.CREATE: self._create,
+            Deed.WATCH: self._watch,
+            Deed.SEND: self._send,
+            Deed.FETCH: self._fetch,
+            Deed.TALK: self._talk,
+            Deed.DELETE: self._delete,
+        }
+
+    # As a unit
+
+    async def current_status(self) -> Status:
+        if self.shown.state.is_final:
+            return self.shown
+        return msgspec.structs.replace(self.shown, stdout_size=self.logic.stdout_size)
+
+    async def start(self) -> str:
+        if self.status.state.is_final:
+            raise CommandError(f"unit {self.unit_id} was cancelled before its payload was complete")
+        try:
+            await self._connected()
+        except (OperatingError, CommandError) as error:
+            self.logic.fail(str(error))
+            await self._sync()
+            raise CommandError(str(error)) from None
+        self.logic.has_payload = await self._has_payload()
+        await self.update(detail=CONNECTING)
+        self._is_resumed = True
+        await self._sync()
+        return self.start_result
+
+    @property
+    def start_result(self) -> str:
+        return "Job Started"
+
+    async def resume(self, order: Order | None) -> None:
+        """Take up the work after a restart of this node."""
+        self._is_resumed = True
+        self._order = order
+        self.logic.has_payload = await self._has_payload()
+        if order is not None:
+            self.logic.cancel()
+        elif not self.status.state.is_final:
+            self._resume_pod()
+        await self._sync()
+
+    def _resume_pod(self) -> None:
+        pod, is_pending = self.logic.extra.pod_name, self.status.state is State.PENDING
+        if self._action is None:
+            self.logic.fail(str(UnknownWorkType(self.status.work_type)))
+        elif self._uses_tcp and pod:
+            self.logic.fail("the node ended while it talked to the pod; streammethod tcp can't go on after that")
+        elif is_pending and pod and self._action.delete_pod_on_restart:
+            self.logic.fail(f"the node ended before pod {pod} ran; it is deleted, as deletepodonrestart says")
+        else:
+            self.logic.is_made = pod != "" and self.status.detail != CONNECTING
+            if self.status.detail == SENDING:
+                self.logic.broke("the node ended while it sent stdin to the pod", self._now)
+
+    async def _has_payload(self) -> bool:
+        return await self.on_disk(self.folder.payload_size) > 0
+
+    async def cancel(self) -> bool:
+        if not self.status.state.is_final:
+            await self._note(Order.CANCEL)
+            self.logic.cancel()
+            await self._sync()
+            await self._attempts()
+        return self.status.state.is_final and self.save_problem is None
+
+    async def release(self, force: bool) -> bool:
+        await self._note(Order.RELEASE)
+        self.logic.release()
+        self._is_resumed = True
+        await self._sync()
+        await self._attempts()
+        if not self.is_removed and (force or self._is_released):
+            await self.remove()
+        if self.logic.delete_problem and not self.is_removed:
+            raise OperatingError(f"{self.logic.delete_problem}; force-release leaves the pod there")
+        return self.is_removed
+
+    async def save(self, status: Status) -> None:
+        if not self.is_removed:
+            self.logic.status = status
+        await super().save(status)
+
+    async def close(self) -> None:
+        """Do no more; everything can be resumed from the disk."""
+        self._is_closed = True
+        await self._stop()
+        await super().close()
+
+    async def remove(self) -> None:
+        self._is_closed = True
+        await self._stop()
+        await super().remove()
+
+    async def _stop(self) -> None:
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._api is not None:
+            await self._api.close()
+            self._api = None
+
+    async def _note(self, order: Order) -> None:
+        """Put an order on disk, so that it is carried out whatever dies meanwhile."""
+        if self._order is Order.RELEASE:
+            return
+        self._order = order
+        try:
+            await self.on_disk(self.folder.write_order, order)
+        except OperatingError as error:
+            logger.error("a restart would forget the order to %s: %s", order, error, extra={"unit": self.unit_id})
+
+    @property
+    def _is_released(self) -> bool:
+        """Whether the unit is to be released, and its pod is gone or at least does nothing any more."""
+        has_ended = self.logic.end is not None or self.status.state is State.SUCCEEDED
+        is_harmless = not self.logic.has_pod or (has_ended and self.logic.delete_problem != "")
+        return self._order is Order.RELEASE and is_harmless and not self.logic.is_making
+
+    # The deeds
+
+    @property
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _sync(self) -> None:
+        """Save what the logic has changed, and do what follows from it."""
+        self._drop_unwanted()
+        if self._is_released and asyncio.current_task() in self._tasks:
+            try:
+                await self.remove()
+            except OperatingError as error:
+                logger.error("%s", error, extra={"unit": self.unit_id})
+            return
+        if self.logic.is_unwanted and self.logic.has_pod:
+            await self._note(self._order or Order.CANCEL)
+        if self.logic.status != self.status:
+            await self.save(self.logic.status)
+        self._do_wanted()
+
+    def _do_wanted(self) -> None:
+        """Do what is wanted, now or after its pause."""
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+        if self._is_closed or not self._is_resumed:
+            return
+        deadline = self.logic.deadline()
+        times = [] if deadline is None else [deadline]
+        wanted = self.logic.wanted()
+        for deed in [deed for deed in Deed if deed in wanted and deed not in self._deeds]:
+            if self.logic.not_before(deed) <= self._now:
+                self._deeds[deed] = self._spawn(self._do(deed), f"{deed.value} pod of unit {self.unit_id}")
+            else:
+                times.append(self.logic.not_before(deed))
+        if times:
+            self._wake_up = asyncio.get_running_loop().call_at(min(times), self._woken)
+
+    def _woken(self) -> None:
+        self.logic.tick(self._now)
+        self._spawn(self._sync(), f"look after unit {self.unit_id}")
+
+    def _drop_unwanted(self) -> None:
+        for deed in self._deeds.keys() - self.logic.wanted():
+            if self._deeds[deed] is not asyncio.current_task():
+                self._deeds.pop(deed).cancel()
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _attempts(self) -> None:
+        """Wait until the pod is deleted or that has failed once, but not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ORDER_TIME):
+                while tasks := [self._deeds[deed] for deed in (Deed.CREATE, Deed.DELETE) if deed in self._deeds]:
+                    await asyncio.wait(tasks)
+                await self.saved()
+
+    async def _do(self, deed: Deed) -> None:
+        try:
+            await self._doers[deed](await self._connected())
+            self.logic.succeeded(deed)
+        except StdinBroke as error:
+            self.logic.broke(str(error), self._now)
+        except (Refused, UnreachableError, OperatingError, CommandError) as error:
+            self._failed(deed, str(error), is_refused=isinstance(error, CommandError))
+        except Exception as error:  # The boundary of a deed: a defect of ours must not leave a unit for ever.
+            logger.exception("a defect of this program, please report it", extra={"unit": self.unit_id})
+            self._failed(deed, f"{type(error).__name__}: {error}", is_refused=True)
+        finally:
+            if self._deeds.get(deed) is asyncio.current_task():
+                del self._deeds[deed]
+        await self._sync()
+
+    def _failed(self, deed: Deed, reason: str, *, is_refused: bool) -> None:
+        self.logic.failed(deed, reason, self._now, is_refused=is_refused)
+        logger.info("can't %s the pod now: %s", deed.value, reason, extra={"unit": self.unit_id})
+
+    async def _connected(self) -> Api:
+        """The API server. Raises OperatingError and UnknownWorkType if it can't be told which."""
+        async with self._connecting:
+            if self._api is None:
+                api_class = await asyncio.to_thread(_api_class)
+                self._api = api_class(await asyncio.to_thread(self._cluster))
+            return self._api
+
+    def _cluster(self) -> Cluster:
+        if self.logic.extra.kube_config:
+            return of_kubeconfig(self.logic.extra.kube_config)
+        if self._action is None:
+            raise UnknownWorkType(self.status.work_type)
+        return in_cluster() if self._action.auth_method == "incluster" else of_file(self._action.kubeconfig)
+
+    @property
+    def _pod(self) -> tuple[str, str]:
+        return self.logic.extra.kube_namespace, self.logic.extra.pod_name
+
+    async def _create(self, api: Api) -> None:
+        extra, has_stdin = self.logic.extra, self.logic.has_payload and not self._uses_tcp
+        pod = pod_to_make(extra, self.status.work_type, has_payload=has_stdin, environment=self._environment)
+        if not extra.pod_name:
+            name = f"{pod.prefix}-{secrets.token_hex(5)}"
+            self.logic.name_chosen(name, pod.namespace or extra.kube_namespace or api.namespace)
+            await self.save(self.logic.status)
+            if self.save_problem is not None:
+                raise self.save_problem
+        namespace, name = self._pod
+        self.logic.is_making = True
+        try:
+            await api.create(namespace, pod.named(name, namespace))
+        finally:
+            self.logic.is_making = False
+        self.logic.made(self._now)
+
+    async def _watch(self, api: Api) -> None:
+        while self.logic.end is None:
+            pod = await api.get(*self._pod)
+            self.logic.succeeded(Deed.WATCH)
+            await self._see(pod)
+            if pod is None:
+                return
+            async with aclosing(api.watch(*self._pod, pod.version)) as changes:
+                async for change in changes:
+                    await self._see(change)
+                    if change is None or self.logic.end is not None:
+                        return
+            await asyncio.sleep(REWATCH_PAUSE)
+
+    async def _see(self, pod: Pod | None) -> None:
+        if pod is None:
+            self.logic.pod_gone()
+        else:
+            self.logic.pod_seen(pod, self._now)
+        if self.logic.end is not None and self._log_timeout is not None:
+            self._log_timeout.reschedule(self._now + DRAIN_TIME)
+        await self._sync()
+
+    async def _send(self, api: Api) -> None:
+        async with aclosing(self._payload()) as payload:
+            await api.send_stdin(*self._pod, payload, self._begin_to_send)
+        self.logic.sent()
+
+    async def _begin_to_send(self) -> None:
+        self.logic.sending()
+        await self.save(self.logic.status)
+
+    async def _payload(self) -> AsyncGenerator[bytes, None]:
+        async with self.opened(self.folder.open_stdin_for_reading) as stdin:
+            while data := await self.on_disk(_read, stdin):
+                yield data
+
+    async def _fetch(self, api: Api) -> None:
+        has_ended = self.logic.end is not None
+        # As it is on disk: what failed before may have written a part.
+        self.logic.stdout_size = await self.stdout_size()
+        reader = LogReader(await self.on_disk(self.folder.read_log_position), self.logic.stdout_size)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as self._log_timeout:
+                log = api.log(*self._pod, reader.since, follow=not has_ended)
+                async with self.opened(self.folder.open_stdout_append) as stdout, aclosing(log):
+                    await self._copy_log(log, reader, stdout)
+        if reader.has_gap:
+            logger.error("the cluster has dropped a part of the output", extra={"unit": self.unit_id})
+        self.logic.output_ended(is_all=has_ended)
+        if not has_ended:
+            # The worker's end is about to be told, or the server has ended the stream for reasons of its own.
+            raise UnreachableError("its log ended before it did")
+
+    async def _copy_log(self, log: AsyncGenerator[bytes, None], reader: LogReader, stdout: BinaryIO) -> None:
+        position, noted_at = reader.position, self._now
+        try:
+            async for data in log:
+                try:
+                    output = reader.feed(data)
+                except ValueError as error:
+                    raise UnreachableError(f"the log can't be read: {error}") from None
+                if output:
+                    await self._write_output(stdout, output)
+                    self.logic.succeeded(Deed.FETCH)
+                position = reader.position
+                if self._now - noted_at >= POSITION_INTERVAL:
+                    noted_at = self._now
+                    await self.on_disk(self.folder.write_log_position, position)
+        finally:
+            await self.on_disk(self.folder.write_log_position, position)
+
+    async def _write_output(self, stdout: BinaryIO, output: bytes) -> None:
+        await self.on_disk(write_through, stdout, output)
+        self.logic.output_received(len(output))
+        self.notify()
+
+    async def _talk(self, api: Api) -> None:
+        async with PodListener(api.server) as listener:
+            self._environment = listener.environment
+            self.logic.is_listening = True
+            self._do_wanted()
+            reader, writer = await listener.connection()
+        await self._begin_to_send()
+        sender = self._spawn(self._pass_payload(writer), f"payload of unit {self.unit_id}")
+        try:
+            async with self.opened(self.folder.open_stdout_append) as stdout:
+                while data := await reader.read(CHUNK):
+                    await self._write_output(stdout, data)
+            self.logic.output_ended(is_all=True)
+        except OSError as error:
+            raise StdinBroke(f"the pod's connection broke: {error}") from None
+        finally:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            writer.close()
+
+    async def _pass_payload(self, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # The other direction tells it too.
+            async with aclosing(self._payload()) as payload:
+                async for data in payload:
+                    writer.write(data)
+                    await writer.drain()
+            writer.write_eof()
+            self.logic.sent()
+            await self._sync()
+
+    async def _delete(self, api: Api) -> None:
+        await api.delete(*self._pod)
+        self.logic.deleted()
+
+
+def _api_class() -> type[Api]:
+    """Loaded only now: aiohttp is big, and few nodes need it."""
+    try:
+        from receptor.workceptor.pods.api import Api
+    except ModuleNotFoundError as error:
+        raise OperatingError(
+            f"{error.name} is missing; install it with: pip install 'pyreceptor[kubernetes]'"
+        ) from None
+    return Api
+
+
+def _read(file: BinaryIO) -> bytes:
+    with operating_errors(Path(file.name)):
+        return file.read(CHUNK)
