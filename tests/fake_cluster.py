@@ -109,6 +109,7 @@ class FakeCluster:
         self._streams: dict[str, set[asyncio.Transport]] = {}
         self._plays: set[asyncio.Task[None]] = set()
         self._made = asyncio.Event()
+        self._was_asked = asyncio.Event()
         self.url = ""
 
     @asynccontextmanager
@@ -168,7 +169,16 @@ class FakeCluster:
         """How often that was asked for."""
         return sum(one.split()[0] == kind for one in self.requests)
 
-    def _found(self, request: web.Request, kind: str) -> FakePod:
+    async def asked(self, kind: str, times: int = 1) -> None:
+        """Wait until that was asked for so many times."""
+        while self.count(kind) < times:
+            await self._was_asked.wait()
+
+    def _tell_asked(self) -> None:
+        asked, self._was_asked = self._was_asked, asyncio.Event()
+        asked.set()
+
+    def _found(self, request: web.Request) -> FakePod:
         pod = self.pods.get(request.match_info["name"])
         if pod is None or pod.is_gone or pod.namespace != request.match_info["namespace"]:
             raise _error(404, f'pods "{request.match_info["name"]}" not found', "NotFound")
@@ -176,6 +186,7 @@ class FakeCluster:
 
     def _asked(self, request: web.Request, kind: str) -> None:
         self.requests.append(f"{kind} {request.rel_url}")
+        self._tell_asked()
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise _error(401, "Unauthorized", "Unauthorized")
         if self.refusals.get(kind):
@@ -202,11 +213,11 @@ class FakeCluster:
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         self._asked(request, "get")
-        return web.json_response(self._found(request, "get").as_json())
+        return web.json_response(self._found(request).as_json())
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
         self._asked(request, "delete")
-        self._found(request, "delete").vanish()
+        self._found(request).vanish()
         return web.json_response({"kind": "Status", "status": "Success"})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
@@ -224,7 +235,7 @@ class FakeCluster:
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         self._asked(request, "log")
-        pod = self._found(request, "log")
+        pod = self._found(request)
         assert request.query["container"] == "worker"
         assert request.query["timestamps"] == "true"
         follows = request.query["follow"] == "true"
@@ -255,7 +266,7 @@ class FakeCluster:
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
         self._asked(request, "attach")
-        pod = self._found(request, "attach")
+        pod = self._found(request)
         if not pod.is_running:
             raise _error(400, "container worker is not running", "BadRequest")
         assert request.query["stdin"] == "true"

@@ -7,12 +7,13 @@ OperatingError if this node can't tell who it is.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Literal, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -22,10 +23,12 @@ from aiohappyeyeballs import AddrInfoType
 from receptor.errors import UnreachableError
 from receptor.workceptor.pods.cluster import Cluster
 from receptor.workceptor.pods.pod import WORKER, Pod
-from receptor.workceptor.pods.problems import Refused, StdinBroke
+from receptor.workceptor.pods.problems import Broken, Refused
 
 ANSWER_TIME = 60.0
 CONNECT_TIME = 30.0
+TOKEN_TIME = 60.0
+"""Seconds after which it is looked whether there is a new token; after it was refused, at once."""
 WATCH_TIME = 600
 """Seconds after which the server ends a watch: so a connection that died unseen is replaced."""
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
@@ -36,6 +39,8 @@ _STDIN, _ERROR, _CLOSE = 0, 3, 255
 """Channels: the first byte of each message of an attached connection."""
 _V5 = "v5.channel.k8s.io"
 _V4 = "v4.channel.k8s.io"
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 _Known = TypeVar("_Known", bound=msgspec.Struct)
 
@@ -62,6 +67,8 @@ class Api:
         """Where pods are made if nobody says otherwise."""
         self._cluster = cluster
         self._server_name = cluster.server_name or None
+        self._headers: dict[str, str] = {}
+        self._headers_until = 0.0
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=cluster.tls or True, limit=0, socket_factory=_socket),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIME),
@@ -132,12 +139,12 @@ class Api:
     ) -> None:
         """Send all of the payload to the worker's stdin, close that, and wait until the worker has it.
 
-        ``on_attached`` is called before the first byte. Raises StdinBroke if it fails after that.
+        ``on_attached`` is called before the first byte. Raises Broken if it fails after that.
         """
         url = f"{self.server}{_path(namespace, name)}/attach"
         query = {"container": WORKER, "stdin": "true", "stdout": "false", "stderr": "false", "tty": "false"}
         with _unreachable():
-            headers = await self._headers()
+            headers = await self._authorized()
             async with asyncio.timeout(ANSWER_TIME):
                 connection = await self._session.ws_connect(
                     url, params=query, protocols=(_V5, _V4), headers=headers, server_hostname=self._server_name
@@ -146,7 +153,7 @@ class Api:
             await on_attached()
             await _send_all(connection, payload)
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise StdinBroke(f"stdin could not be sent to the pod: {error}") from None
+            raise Broken(f"stdin could not be sent to the pod: {error}") from None
         finally:
             await connection.close()
 
@@ -160,18 +167,25 @@ class Api:
         self, method: str, path: str, query: Mapping[str, str] | None = None, data: bytes | None = None
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         with _unreachable():
-            headers = {**await self._headers(), "Content-Type": "application/json"}
+            headers = {**await self._authorized(), "Content-Type": "application/json"}
             async with self._session.request(
                 method, self.server + path, params=query, data=data, headers=headers,
                 server_hostname=self._server_name,
             ) as response:  # fmt: skip
+                if response.status == 401:
+                    self._headers_until = 0.0
                 if response.status >= 300:
                     raise _refusal(response.status, await _body(response))
                 yield response
 
-    async def _headers(self) -> dict[str, str]:
-        authorization = await asyncio.to_thread(self._cluster.authorization)
-        return {"Authorization": authorization} if authorization else {}
+    async def _authorized(self) -> dict[str, str]:
+        """The headers that say who asks."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._headers_until:
+            authorization = await asyncio.to_thread(self._cluster.authorization)
+            self._headers = {"Authorization": authorization} if authorization else {}
+            self._headers_until = now + TOKEN_TIME
+        return self._headers
 
 
 async def _send_all(connection: aiohttp.ClientWebSocketResponse, payload: AsyncIterator[bytes]) -> None:
@@ -244,8 +258,11 @@ def _decoded(raw: bytes | msgspec.Raw, kind: type[_Known]) -> _Known:
 
 
 def _path(namespace: str, name: str = "") -> str:
-    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"
-    return f"{path}/{quote(name, safe='')}" if name else path
+    if not _NAME.fullmatch(namespace):
+        # It may be a submitter's, and must not lead elsewhere.
+        raise Refused(0, "Invalid", f"the namespace {namespace[:LONGEST_REASON]!r} is no name that a cluster takes")
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    return f"{path}/{name}" if name else path
 
 
 def _proxy_for(server: str) -> str | None:

@@ -16,11 +16,11 @@ from receptor.durations import parse_duration
 from receptor.workceptor.pods.pod import HOPELESS, PULL_FAILED, Pod, PodEnd
 from receptor.workceptor.status import PodExtra, State, Status, may_follow
 
-FIRST_PAUSE = 0.5
+FIRST_PAUSE = 1.0
 PAUSE_GROWTH = 1.5
 LONGEST_PAUSE = 60.0
 ATTEMPTS = 10
-"""How often in a row a deed may be refused, or the pod not be made, until it is given up: about two minutes."""
+"""How often in a row a deed may be refused, or the pod not be made, until it is given up: for more than a minute."""
 FAILED_PULLS = 4
 GRACE = 10.0
 """Seconds in which the cluster must tell that a worker has ended whose connection broke."""
@@ -47,7 +47,7 @@ class Deed(enum.Enum):
 
 @dataclass(slots=True)
 class _Retry:
-    pause: float = FIRST_PAUSE
+    pause: float
     not_before: float = 0.0
     times: int = 0
     refusals: int = 0
@@ -89,6 +89,11 @@ class PodUnit:
         """The part of the status that tells of the pod."""
         assert isinstance(self.status.extra, PodExtra)
         return self.status.extra
+
+    @property
+    def pod(self) -> tuple[str, str]:
+        """Its namespace and name."""
+        return self.extra.kube_namespace, self.extra.pod_name
 
     # What is wanted
 
@@ -215,9 +220,11 @@ class PodUnit:
         """More of the output is on disk."""
         self.stdout_size += size
 
-    def output_ended(self, *, is_all: bool) -> None:
-        """A stream of the output has ended; ``is_all`` if nothing can follow."""
+    def output_ended(self, now: float, *, is_all: bool) -> None:
+        """A stream of the output has ended. Unless it ``is_all``, look for more after a pause, or the worker's end."""
         self._is_output_complete = is_all
+        if not is_all:
+            self._pause(Deed.FETCH, now)
         self._settle()
 
     def deleted(self) -> None:
@@ -232,9 +239,7 @@ class PodUnit:
 
     def failed(self, deed: Deed, reason: str, now: float, *, is_refused: bool) -> None:
         """A deed could not be done: try again after a growing pause, but not for ever what is refused."""
-        retry = self._retries.setdefault(deed, _Retry())
-        retry.not_before = now + retry.pause
-        retry.pause = min(retry.pause * PAUSE_GROWTH, LONGEST_PAUSE)
+        retry = self._pause(deed, now)
         retry.times += 1
         retry.refusals = retry.refusals + 1 if is_refused else 0
         if deed is Deed.CREATE and (is_refused or retry.times >= ATTEMPTS):
@@ -247,6 +252,12 @@ class PodUnit:
             self.delete_problem = reason
         elif retry.refusals >= ATTEMPTS:
             self.fail(f"can't {deed.value} pod {self.extra.pod_name}: {reason}")
+
+    def _pause(self, deed: Deed, now: float) -> _Retry:
+        retry = self._retries.setdefault(deed, _Retry(FIRST_PAUSE))
+        retry.not_before = now + retry.pause
+        retry.pause = min(retry.pause * PAUSE_GROWTH, LONGEST_PAUSE)
+        return retry
 
     # What the user tells
 

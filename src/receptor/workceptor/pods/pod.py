@@ -11,6 +11,8 @@ WORKER = "worker"
 
 HOPELESS = ("InvalidImageName", "ErrImageNeverPull")
 PULL_FAILED = "ImagePullBackOff"
+LONGEST_TEXT = 2000
+"""Characters that are kept of what a cluster says."""
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -134,4 +136,4 @@ class PodEnd:
 
 
 def _joined(*texts: str) -> str:
-    return ": ".join(text for text in texts if text)
+    return ": ".join(text for text in texts if text)[:LONGEST_TEXT]

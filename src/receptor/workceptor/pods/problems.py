@@ -14,5 +14,5 @@ class Refused(CommandError):
         self.reason = reason
 
 
-class StdinBroke(UnreachableError):
-    """The connection broke after some of the payload may have reached the worker."""
+class Broken(UnreachableError):
+    """A connection broke that can't be made anew, as a part of the payload may have reached the worker."""

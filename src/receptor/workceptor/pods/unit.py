@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import aclosing, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, OperatingError, UnknownWorkType, UnreachableError
-from receptor.node.byte_stream import CHUNK
-from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.pods.cluster import Cluster, in_cluster, of_file, of_kubeconfig
 from receptor.workceptor.pods.definition import pod_to_make
-from receptor.workceptor.pods.listener import PodListener
-from receptor.workceptor.pods.log import LogReader
 from receptor.workceptor.pods.logic import CONNECTING, SENDING, Deed, PodUnit
 from receptor.workceptor.pods.pod import Pod
-from receptor.workceptor.pods.problems import Refused, StdinBroke
+from receptor.workceptor.pods.problems import Broken, Refused
+from receptor.workceptor.pods.streams import PodStreams
 from receptor.workceptor.records import Order, Submission
 from receptor.workceptor.status import State, Status
 from receptor.workceptor.unit import Keeper, Unit
@@ -33,11 +30,7 @@ if TYPE_CHECKING:
 
 ORDER_TIME = 8.0
 """Seconds after which a cancel or release answers that it is pending."""
-DRAIN_TIME = 10.0
-"""Seconds that the stream of a log has to end after the worker has; else what is missing is asked for anew."""
 REWATCH_PAUSE = 1.0
-POSITION_INTERVAL = 1.0
-"""Seconds after which it is noted anew how far the log was read."""
 
 logger = logging.getLogger("receptor.workceptor")
 
@@ -61,8 +54,7 @@ class PodWorkUnit(Unit):
         self.logic = PodUnit(status, stdout_size, uses_tcp=self._uses_tcp)
         self._api: Api | None = None
         self._connecting = asyncio.Lock()
-        self._environment: Mapping[str, str] | None = None
-        self._log_timeout: asyncio.Timeout | None = None
+        self._streams = PodStreams(self, self.logic, self._sync)
         self._deeds: dict[Deed, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake_up: asyncio.TimerHandle | None = None
@@ -72,9 +64,9 @@ class PodWorkUnit(Unit):
         self._doers: dict[Deed, Callable[[Api], Awaitable[None]]] = {
             Deed.CREATE: self._create,
             Deed.WATCH: self._watch,
-            Deed.SEND: self._send,
-            Deed.FETCH: self._fetch,
-            Deed.TALK: self._talk,
+            Deed.SEND: self._streams.send,
+            Deed.FETCH: self._streams.fetch,
+            Deed.TALK: self._streams.talk,
             Deed.DELETE: self._delete,
         }
 
@@ -259,8 +251,7 @@ class PodWorkUnit(Unit):
     async def _do(self, deed: Deed) -> None:
         try:
             await self._doers[deed](await self._connected())
-            self.logic.succeeded(deed)
-        except StdinBroke as error:
+        except Broken as error:
             self.logic.broke(str(error), self._now)
         except (Refused, UnreachableError, OperatingError, CommandError) as error:
             self._failed(deed, str(error), is_refused=isinstance(error, CommandError))
@@ -287,24 +278,20 @@ class PodWorkUnit(Unit):
     def _cluster(self) -> Cluster:
         if self.logic.extra.kube_config:
             return of_kubeconfig(self.logic.extra.kube_config)
-        if self._action is None:
+        if self._action is None or self._action.auth_method == "runtime":
             raise UnknownWorkType(self.status.work_type)
         return in_cluster() if self._action.auth_method == "incluster" else of_file(self._action.kubeconfig)
 
-    @property
-    def _pod(self) -> tuple[str, str]:
-        return self.logic.extra.kube_namespace, self.logic.extra.pod_name
-
     async def _create(self, api: Api) -> None:
         extra, has_stdin = self.logic.extra, self.logic.has_payload and not self._uses_tcp
-        pod = pod_to_make(extra, self.status.work_type, has_payload=has_stdin, environment=self._environment)
+        pod = pod_to_make(extra, self.status.work_type, has_payload=has_stdin, environment=self._streams.environment)
         if not extra.pod_name:
             name = f"{pod.prefix}-{secrets.token_hex(5)}"
             self.logic.name_chosen(name, pod.namespace or extra.kube_namespace or api.namespace)
             await self.save(self.logic.status)
             if self.save_problem is not None:
                 raise self.save_problem
-        namespace, name = self._pod
+        namespace, name = self.logic.pod
         self.logic.is_making = True
         try:
             await api.create(namespace, pod.named(name, namespace))
@@ -314,12 +301,12 @@ class PodWorkUnit(Unit):
 
     async def _watch(self, api: Api) -> None:
         while self.logic.end is None:
-            pod = await api.get(*self._pod)
+            pod = await api.get(*self.logic.pod)
             self.logic.succeeded(Deed.WATCH)
             await self._see(pod)
             if pod is None:
                 return
-            async with aclosing(api.watch(*self._pod, pod.version)) as changes:
+            async with aclosing(api.watch(*self.logic.pod, pod.version)) as changes:
                 async for change in changes:
                     await self._see(change)
                     if change is None or self.logic.end is not None:
@@ -331,96 +318,12 @@ class PodWorkUnit(Unit):
             self.logic.pod_gone()
         else:
             self.logic.pod_seen(pod, self._now)
-        if self.logic.end is not None and self._log_timeout is not None:
-            self._log_timeout.reschedule(self._now + DRAIN_TIME)
+        if self.logic.end is not None:
+            self._streams.worker_ended()
         await self._sync()
 
-    async def _send(self, api: Api) -> None:
-        async with aclosing(self._payload()) as payload:
-            await api.send_stdin(*self._pod, payload, self._begin_to_send)
-        self.logic.sent()
-
-    async def _begin_to_send(self) -> None:
-        self.logic.sending()
-        await self.save(self.logic.status)
-
-    async def _payload(self) -> AsyncGenerator[bytes, None]:
-        async with self.opened(self.folder.open_stdin_for_reading) as stdin:
-            while data := await self.on_disk(_read, stdin):
-                yield data
-
-    async def _fetch(self, api: Api) -> None:
-        has_ended = self.logic.end is not None
-        # As it is on disk: what failed before may have written a part.
-        self.logic.stdout_size = await self.stdout_size()
-        reader = LogReader(await self.on_disk(self.folder.read_log_position), self.logic.stdout_size)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None) as self._log_timeout:
-                log = api.log(*self._pod, reader.since, follow=not has_ended)
-                async with self.opened(self.folder.open_stdout_append) as stdout, aclosing(log):
-                    await self._copy_log(log, reader, stdout)
-        if reader.has_gap:
-            logger.error("the cluster has dropped a part of the output", extra={"unit": self.unit_id})
-        self.logic.output_ended(is_all=has_ended)
-        if not has_ended:
-            # The worker's end is about to be told, or the server has ended the stream for reasons of its own.
-            raise UnreachableError("its log ended before it did")
-
-    async def _copy_log(self, log: AsyncGenerator[bytes, None], reader: LogReader, stdout: BinaryIO) -> None:
-        position, noted_at = reader.position, self._now
-        try:
-            async for data in log:
-                try:
-                    output = reader.feed(data)
-                except ValueError as error:
-                    raise UnreachableError(f"the log can't be read: {error}") from None
-                if output:
-                    await self._write_output(stdout, output)
-                    self.logic.succeeded(Deed.FETCH)
-                position = reader.position
-                if self._now - noted_at >= POSITION_INTERVAL:
-                    noted_at = self._now
-                    await self.on_disk(self.folder.write_log_position, position)
-        finally:
-            await self.on_disk(self.folder.write_log_position, position)
-
-    async def _write_output(self, stdout: BinaryIO, output: bytes) -> None:
-        await self.on_disk(write_through, stdout, output)
-        self.logic.output_received(len(output))
-        self.notify()
-
-    async def _talk(self, api: Api) -> None:
-        async with PodListener(api.server) as listener:
-            self._environment = listener.environment
-            self.logic.is_listening = True
-            self._do_wanted()
-            reader, writer = await listener.connection()
-        await self._begin_to_send()
-        sender = self._spawn(self._pass_payload(writer), f"payload of unit {self.unit_id}")
-        try:
-            async with self.opened(self.folder.open_stdout_append) as stdout:
-                while data := await reader.read(CHUNK):
-                    await self._write_output(stdout, data)
-            self.logic.output_ended(is_all=True)
-        except OSError as error:
-            raise StdinBroke(f"the pod's connection broke: {error}") from None
-        finally:
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
-            writer.close()
-
-    async def _pass_payload(self, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):  # The other direction tells it too.
-            async with aclosing(self._payload()) as payload:
-                async for data in payload:
-                    writer.write(data)
-                    await writer.drain()
-            writer.write_eof()
-            self.logic.sent()
-            await self._sync()
-
     async def _delete(self, api: Api) -> None:
-        await api.delete(*self._pod)
+        await api.delete(*self.logic.pod)
         self.logic.deleted()
 
 
@@ -433,8 +336,3 @@ def _api_class() -> type[Api]:
             f"{error.name} is missing; install it with: pip install 'pyreceptor[kubernetes]'"
         ) from None
     return Api
-
-
-def _read(file: BinaryIO) -> bytes:
-    with operating_errors(Path(file.name)):
-        return file.read(CHUNK)
