@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from backend_kinds import mutual_tls
 from event_loops import EventLoop, ImpatientLoop
 from receptor_process import free_port
 
-from receptor.accepting import PAUSE, Acceptor, tcp_sockets
+from receptor import accepting
+from receptor.accepting import MOST_HANDSHAKES, PAUSE, Acceptor, tcp_sockets
 
 SHORT_OF_DESCRIPTORS = """
     import asyncio, logging, os, resource, sys, time
@@ -23,7 +27,7 @@ SHORT_OF_DESCRIPTORS = """
     from receptor import accepting
     from receptor.backends.tcp import TcpListener
     from receptor.control.listeners import TcpControlListener, UnixListener
-    
+
     loop, kind, address = sys.argv[1:]
 
     class Owner(FakeOwner):
@@ -189,6 +193,106 @@ def test_who_was_let_in_before_the_stop_has_a_transport_after_it(run: EventLoop)
             made.get_nowait().close()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)
+
+    run(main())
+
+
+# TLS
+
+
+class Secured:
+    """An acceptor with TLS, and the connections that have come through it."""
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        self.address: tuple[str, int] = sockets[0].getsockname()
+        self.made: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
+        self.acceptor = Acceptor("test", sockets, lambda: Accepted(self.made), mutual_tls()[0].context)
+
+    async def silent(self) -> socket.socket:
+        """A client that says nothing."""
+        connection = socket.socket()
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, self.address)
+        return connection
+
+    async def honest(self) -> None:
+        """A client that shakes hands and goes."""
+        _, writer = await asyncio.open_connection(*self.address, ssl=mutual_tls()[1].context())
+        (await self.made.get()).close()
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def secured() -> AsyncIterator[Secured]:
+    port = Secured(await tcp_sockets("127.0.0.1", 0))
+    try:
+        yield port
+    finally:
+        await port.acceptor.stop()
+    assert port.made.empty()
+
+
+async def end_of(connection: socket.socket) -> None:
+    """Wait until the far end has closed a connection."""
+    with connection, suppress(ConnectionResetError):
+        assert await asyncio.get_running_loop().sock_recv(connection, 1) == b""
+
+
+def test_who_does_not_speak_tls_is_dropped_at_once(run: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with secured() as port:
+            for _ in range(3):
+                plain = await port.silent()
+                plain.send(b"\x05\x00hello, this is a packet in a frame")
+                await end_of(plain)
+            await port.honest()
+
+    run(main())
+    (line,) = caplog.messages
+    assert line.startswith("test: the connection from 127.0.0.1 failed: [SSL")
+
+
+def test_who_does_not_speak_at_all_is_dropped_in_time(
+    run: EventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(accepting, "HANDSHAKE_TIMEOUT", 0.05)
+
+    async def main() -> None:
+        async with secured() as port:
+            await end_of(await port.silent())
+
+    run(main())
+    assert "failed: SSL handshake is taking longer than" in caplog.text
+
+
+def test_the_silent_do_not_lock_out_the_honest_nor_use_up_descriptors(run: EventLoop) -> None:
+    async def main() -> None:
+        async with secured() as port:
+            await port.honest()
+            before = len(os.listdir("/proc/self/fd"))
+            crowd = [await port.silent() for _ in range(MOST_HANDSHAKES + 50)]
+            await port.honest()
+            for first in crowd[:50]:
+                await end_of(first)
+            assert len(os.listdir("/proc/self/fd")) <= before + 2 * MOST_HANDSHAKES
+            for connection in crowd[50:]:
+                connection.close()
+            await port.honest()
+            await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name().startswith("accept ")))
+            assert len(os.listdir("/proc/self/fd")) == before
+
+    run(main())
+
+
+def test_a_stop_waits_for_no_silent_client(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "STOP_TIME", 0.05)
+
+    async def main() -> None:
+        async with secured() as port:
+            await port.honest()
+            silent = await port.silent()
+        await end_of(silent)
 
     run(main())
 

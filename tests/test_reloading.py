@@ -98,7 +98,7 @@ def test_the_last_backend_may_go_where_the_node_may_be_alone(short_folder: Path)
 
 
 REFUSED = {
-    "not yaml": ("- node: [unclosed\n", "hub.yml:1: not valid YAML", 4),
+    "not yaml": ("- node: [unclosed\n", "hub.yml:2: not valid YAML", 4),
     "no such action": ("- tcp-listner: 1\n", "hub.yml:1: there is no action 'tcp-listner'", 4),
     "no backend": ("- node: hub\n", "nothing to do", 4),
 }

@@ -76,7 +76,7 @@ def mutual_tls() -> tuple[ServerProfile, ClientProfile]:
     authority = Authority()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        own = authority.issue(node_ids=["foo"], dns=LOCAL_DNS, ips=LOCAL_IPS).write(folder, "foo")
+        own = authority.issue(node_ids=["foo"], dns=(*LOCAL_DNS, "mesh.test"), ips=LOCAL_IPS).write(folder, "foo")
         ca = authority.write(folder)
         server = TlsServer("both", own.certificate, own.key, require_client_certificate=True, client_cas=ca)
         client = TlsClient("both", own.certificate, own.key, root_cas=ca)
@@ -103,7 +103,11 @@ class WebSocketOutsider:
         await outsider.flush()
         response: Response | None = None
         while response is None:
-            outsider.protocol.receive_data(await reader.read(65_536))
+            data = await reader.read(65_536)
+            if not data:
+                writer.close()
+                raise ConnectionError("no answer")
+            outsider.protocol.receive_data(data)
             for event in outsider.protocol.events_received():
                 if isinstance(event, Response):
                     response = event
@@ -159,9 +163,12 @@ class WebSocketOutsider:
         self._writer.transport.abort()
 
     async def gone(self) -> None:
-        """Wait for the end of its connection, which with TLS takes both sides."""
-        self._writer.close()
+        """End the connection, and wait until both sides have."""
         with suppress(OSError):
+            if self._writer.can_write_eof() and not self._writer.is_closing():
+                self._writer.write_eof()
+                await self._reader.read()
+            self._writer.close()
             await self._writer.wait_closed()
 
     def _socket(self) -> socket.socket:

@@ -20,11 +20,14 @@ HANDSHAKE_TIMEOUT = 10.0
 MOST_HANDSHAKES = 200
 """Connections that may be in their handshake. For one more the eldest is dropped: an honest one takes no time."""
 
+STOP_TIME = 1.0
+"""Seconds that those in their handshake have when no more are accepted."""
+
 PAUSE = 1.0
 """Seconds without accepting after the system had nothing left for a connection."""
 
 QUIET = 60.0
-"""Seconds between two lines in the log about it."""
+"""Seconds between two lines in the log about that; likewise about connections that failed: anybody can make some."""
 
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -61,27 +64,39 @@ class Acceptor:
         protocol: Callable[[], asyncio.BaseProtocol],
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        """``protocol`` makes the one that a connection is handed to; ``tls`` is asked for each, after which it is up."""
+        """``protocol`` makes the one that a connection is handed to, after the handshake if there is ``tls``.
+
+        That is asked anew for each connection.
+        """
         self._loop = asyncio.get_running_loop()
         self._name = name
         self._sockets = sockets
         self._protocol = protocol
         self._tls = tls
         self._told_at = float("-inf")
+        self._failure_told_at = float("-inf")
+        self._failures_untold = 0
         self._end_of_pause: asyncio.TimerHandle | None = None
         self._connecting: dict[asyncio.Task[None], None] = {}
         """In the order in which they were accepted."""
         self._watch()
 
     async def stop(self) -> None:
-        """Accept no more, and close the listening sockets. What was accepted has its transport afterwards."""
+        """Accept no more, and close the listening sockets.
+
+        What was accepted has its transport afterwards, but whose handshake takes longer than STOP_TIME is dropped.
+        """
         self._unwatch()
         if self._end_of_pause is not None:
             self._end_of_pause.cancel()
         for listening in self._sockets:
             listening.close()
         if self._connecting:
-            await asyncio.wait(self._connecting)
+            # In any case each begins: asyncio can't drop a connection that it has not begun to shake hands on.
+            _, late = await asyncio.wait(self._connecting, timeout=STOP_TIME)
+            for connecting in late:
+                connecting.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _watch(self) -> None:
         for listening in self._sockets:
@@ -93,20 +108,20 @@ class Acceptor:
 
     def _accept(self, listening: socket.socket) -> None:
         try:
-            connection, _ = listening.accept()
+            connection, caller = listening.accept()
         except OSError as error:
             if error.errno in _OUT_OF_RESOURCES:
                 self._complain(error)
                 self._unwatch()
                 self._end_of_pause = self._loop.call_later(PAUSE, self._watch)
             return  # Else the caller has gone before we could accept.
-        connecting = self._loop.create_task(self._connect(connection), name=f"accept on {self._name}")
+        connecting = self._loop.create_task(self._connect(connection, caller), name=f"accept on {self._name}")
         self._connecting[connecting] = None
         connecting.add_done_callback(self._connecting.pop)
         if len(self._connecting) > MOST_HANDSHAKES:
             next(iter(self._connecting)).cancel()
 
-    async def _connect(self, connection: socket.socket) -> None:
+    async def _connect(self, connection: socket.socket, caller: object) -> None:
         try:
             if self._tls is None:
                 await self._loop.connect_accepted_socket(self._protocol, connection)
@@ -116,10 +131,22 @@ class Acceptor:
                 )
         except asyncio.CancelledError:
             connection.close()
+            self._tell_failure(caller, ConnectionAbortedError("its handshake took too long while others waited"))
             raise
         except OSError as error:
             connection.close()
-            logger.info("a connection to %s failed: %s", self._name, error)
+            self._tell_failure(caller, error)
+
+    def _tell_failure(self, caller: object, error: OSError) -> None:
+        now = self._loop.time()
+        if now < self._failure_told_at + QUIET:
+            self._failures_untold += 1
+            return
+        reason = error.strerror or str(error) or "it was closed by the other end"
+        others = f" ({self._failures_untold} others since the last line)" if self._failures_untold else ""
+        logger.warning("%s: the connection from %s failed: %s%s", self._name, _text_of(caller), reason, others)
+        self._failure_told_at = now
+        self._failures_untold = 0
 
     def _complain(self, error: OSError) -> None:
         now = self._loop.time()
@@ -130,3 +157,8 @@ class Acceptor:
                 self._name,
                 error.strerror,
             )
+
+
+def _text_of(caller: object) -> str:
+    """An IP address, or who has none: the clients of a Unix socket."""
+    return str(caller[0]) if isinstance(caller, tuple) else "a local client"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from receptor.backends.session import Backend
 from receptor.backends.tcp import TcpDialer, TcpListener
+from receptor.backends.udp import UdpDialer, UdpListener
+from receptor.backends.websocket import WebSocketDialer, WebSocketListener
 from receptor.config import backend_actions as actions
-from receptor.errors import OperatingError
 from receptor.netceptor.links import LinkTerms
 from receptor.node.backend_sessions import BackendSessions
 from receptor.node.mesh_node import MeshNode
@@ -55,7 +56,8 @@ class Linking:
             undo.pop_all()
         self._running = [*kept, *started]
         for one in removed:
-            await one.backend.stop()
+            if isinstance(one.action, actions.Peer):
+                await one.backend.stop()
             one.sessions.end_all(f"link closed: its {one.action.about.name} is not in the configuration any more")
         for one in started:
             if one not in listeners:
@@ -75,14 +77,26 @@ class Linking:
     def _listener(self, action: actions.Listener, sessions: BackendSessions) -> Backend:
         match action:
             case actions.TcpListener():
-                return TcpListener(sessions, action.bind_address, action.port)
-        raise OperatingError(f"{action.about.name} is not there yet")
+                tls = self._tls.server(action.tls) if action.tls else None
+                return TcpListener(sessions, action.bind_address, action.port, tls)
+            case actions.UdpListener():
+                return UdpListener(sessions, action.bind_address, action.port)
+            case actions.WsListener():
+                tls = self._tls.server(action.tls) if action.tls else None
+                return WebSocketListener(sessions, action.bind_address, action.port, action.path, tls)
+        raise AssertionError(f"no backend: {action}")
 
     def _dialer(self, action: actions.Peer, sessions: BackendSessions) -> Backend:
         match action:
             case actions.TcpPeer():
-                return TcpDialer(sessions, action.address.host, action.address.port, action.redial)
-        raise OperatingError(f"{action.about.name} is not there yet")
+                tls = self._tls.client(action.tls) if action.tls else None
+                return TcpDialer(sessions, action.address.host, action.address.port, action.redial, tls)
+            case actions.UdpPeer():
+                return UdpDialer(sessions, action.address.host, action.address.port, action.redial)
+            case actions.WsPeer():
+                tls = self._tls.client(action.tls) if action.tls else None
+                return WebSocketDialer(sessions, action.address, action.redial, action.extra_header, tls)
+        raise AssertionError(f"no backend: {action}")
 
 
 def _compared(

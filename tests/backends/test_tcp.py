@@ -5,13 +5,18 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Iterator
+from pathlib import Path
 
 import pytest
-from backend_kinds import Address, FakeOwner, Tcp, TcpOutsider
+from backend_kinds import Address, FakeOwner, Tcp, TcpOutsider, mutual_tls
+from certificates_bench import LOCAL_DNS, LOCAL_IPS, Authority
 from event_loops import EventLoop, ImpatientLoop
 
+from receptor.backends import dialling
 from receptor.backends.tcp import TcpDialer, TcpListener
+from receptor.config.tls_actions import TlsClient, TlsServer
 from receptor.errors import OperatingError
+from receptor.tls.profiles import TlsProfiles
 
 
 def test_a_packet_has_its_length_before_it_as_two_bytes_the_lower_first(run: EventLoop) -> None:
@@ -74,6 +79,140 @@ def test_stopping_what_was_never_started(run: EventLoop) -> None:
     async def main() -> None:
         await TcpListener(FakeOwner(), "127.0.0.1", 0).stop()
         await TcpDialer(FakeOwner(), "127.0.0.1", 1, redial=True).stop()
+
+    run(main())
+
+
+# TLS
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> tuple[TlsProfiles, TlsProfiles]:
+    """Settings of a side that listens and of one that dials; most pairs of them don't go together."""
+    authority, stranger = Authority(), Authority("stranger")
+    ours, theirs = authority.write(tmp_path), tmp_path / "theirs"
+    theirs.mkdir()
+    good = authority.issue(node_ids=["foo"], dns=LOCAL_DNS, ips=LOCAL_IPS).write(tmp_path, "good")
+    elsewhere = authority.issue(node_ids=["foo"], dns=["elsewhere.example"]).write(tmp_path, "elsewhere")
+    unknown = stranger.issue(node_ids=["foo"]).write(theirs, "unknown")
+    listening = TlsProfiles(
+        [
+            TlsServer("mutual", good.certificate, good.key, require_client_certificate=True, client_cas=ours),
+            TlsServer("elsewhere", elsewhere.certificate, elsewhere.key),
+        ],
+        node_id="foo",
+    )
+    dialing = TlsProfiles(
+        clients=[
+            TlsClient("good", good.certificate, good.key, root_cas=ours),
+            TlsClient("without certificate", root_cas=ours),
+            TlsClient("unknown certificate", unknown.certificate, unknown.key, root_cas=ours),
+            TlsClient("other authority", root_cas=stranger.write(theirs)),
+        ],
+        node_id="foo",
+    )
+    return listening, dialing
+
+
+NOT_ACCEPTED = "its certificate is not accepted: {}; check it, and the tls-client of this peer"
+AT_ONCE = "it ended the connection at once; its log says if it refused our certificate"
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "problem"),
+    [
+        ("mutual", "other authority", NOT_ACCEPTED.format("self-signed certificate in certificate chain")),
+        (
+            "elsewhere",
+            "good",
+            NOT_ACCEPTED.format("IP address mismatch, certificate is not valid for '127.0.0.1'"),
+        ),
+        ("mutual", "without certificate", AT_ONCE),
+        ("mutual", "unknown certificate", AT_ONCE),
+    ],
+)
+def test_who_does_not_get_through_by_tls_is_told_why(
+    run: EventLoop,
+    refused: tuple[TlsProfiles, TlsProfiles],
+    server: str,
+    client: str,
+    problem: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> int:
+        hub = FakeOwner()
+        listener = TcpListener(hub, "127.0.0.1", 0, refused[0].server(server))
+        await listener.start()
+        port = listener.port
+        dialer = TcpDialer(FakeOwner(makes_links=False), "127.0.0.1", port, False, refused[1].client(client))
+        await dialer.start()
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name().startswith("dial ")))
+        await listener.stop()
+        assert not hub.sessions
+        return port
+
+    port = run(main())
+    assert f"tcp-peer 127.0.0.1:{port} can't be reached: {problem}" in caplog.messages
+    assert any(line.startswith(f"tcp-listener 127.0.0.1:{port}: the connection from") for line in caplog.messages)
+
+
+def test_a_listener_without_tls_is_no_peer_of_a_dialer_with_it(
+    run: EventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"\x03\x00abc and more of that")
+            writer.close()
+
+        spoke = FakeOwner()
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            address: Address = server.sockets[0].getsockname()
+            dialer = TcpDialer(spoke, *address, False, mutual_tls()[1])
+            await dialer.start()
+            await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name().startswith("dial ")))
+        assert not spoke.sessions
+
+    run(main())
+    assert "can't be reached: TLS failed: [SSL: WRONG_VERSION_NUMBER]" in caplog.text
+
+
+def test_what_breaks_tls_ends_its_session_and_no_other(run: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+    kind = Tcp(secure=True)
+
+    async def main() -> None:
+        owner = FakeOwner()
+        async with kind.listening(owner) as address:
+            one, other = await kind.outsider(address), await kind.outsider(address)
+            broken, whole = await owner.next_session(), await owner.next_session()
+            one.send_beneath_tls(b"no record of TLS, and long enough to be told from one")
+            await broken.over.wait()
+            await other.send(b"still here")
+            assert await whole.receive(1) == [b"still here"]
+            owner.drop_all()
+
+    run(main())
+    assert re.search(r"TLS with 127\.0\.0\.1:\d+ failed: .*; see the log of the other end", caplog.text)
+
+
+def test_each_connection_has_the_settings_of_its_time(
+    run: EventLoop, refused: tuple[TlsProfiles, TlsProfiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialling, "FIRST_REDIAL_DELAY", 0.01)
+    listening, clients = refused
+    client = clients.client("other authority")
+
+    async def main() -> None:
+        hub, spoke = FakeOwner(), FakeOwner()
+        listener = TcpListener(hub, "127.0.0.1", 0, listening.server("mutual"))
+        await listener.start()
+        dialer = TcpDialer(spoke, "127.0.0.1", listener.port, True, client)
+        await dialer.start()
+        client.take_over(clients.client("good"))
+        accepted, dialled = await hub.next_session(), await spoke.next_session()
+        await dialer.stop()
+        await listener.stop()
+        hub.drop(accepted)
+        await dialled.over.wait()
 
     run(main())
 

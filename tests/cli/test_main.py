@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -24,6 +25,51 @@ def test_help(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "receptor --config FILE" in done.stdout
     assert all(action in done.stdout for action in ACTIONS)
+
+
+def test_the_schema() -> None:
+    done = run_receptor("--schema")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["title"] == "Configuration of a Receptor node"
+
+
+def test_a_check_starts_nothing(tmp_path: Path) -> None:
+    file, data = tmp_path / "receptor.yml", tmp_path / "data"
+    file.write_text(f"version: 2\nnode: {{id: foo, datadir: {data}}}\nlocal-only: true\n")
+    done = run_receptor("--check", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{file} is a good configuration of node foo: local-only\n"
+    assert not data.exists()
+
+
+def test_a_check_tells_what_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "receptor.yml"
+    file.write_text(f"- node: {{id: foo, datadir: {tmp_path}}}\n- local-only\n- audit: {tmp_path}/no/a.log\n")
+    done = run_receptor("--check", file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"receptor: {file}: the audit file {tmp_path}/no/a.log can't be made")
+
+
+def test_certificates_are_made_and_no_node_runs(tmp_path: Path) -> None:
+    file = tmp_path / "ca.yml"
+    file.write_text(
+        f"- cert-init: {{commonname: us, bits: 2048, outcert: {tmp_path}/a.crt, outkey: {tmp_path}/a.key}}\n"
+    )
+    done = run_receptor("--config", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    request = [f"outreq={tmp_path}/foo.req", f"outkey={tmp_path}/foo.key"]
+    done = run_receptor("--cert-makereq", "commonname=foo", "nodeid=foo", "dnsname=a", "dnsname=b", *request)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {one.name for one in tmp_path.iterdir()} == {"ca.yml", "a.crt", "a.key", "foo.req", "foo.key"}
+
+
+def test_certs(tmp_path: Path) -> None:
+    done = run_receptor("certs", "node", "foo", "--ca", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "foo.crt").exists()
+    done = run_receptor("certs", "nonsense")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("receptor: ")
 
 
 def test_help_of_an_action() -> None:

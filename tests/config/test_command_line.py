@@ -6,10 +6,22 @@ import pytest
 
 from receptor.config.actions import ControlService, WorkCommand
 from receptor.config.backend_actions import TcpListener, TcpPeer
-from receptor.config.command_line import RunNode, ShowHelp, ShowVersion, parse_command_line
+from receptor.config.certificate_actions import CertInit
+from receptor.config.command_line import (
+    Check,
+    MakeCertificates,
+    RunCerts,
+    RunNode,
+    ShowHelp,
+    ShowSchema,
+    ShowVersion,
+    node_configuration,
+    parse_command_line,
+)
 from receptor.config.configuration import Configuration
 from receptor.config.kinds import Address
 from receptor.errors import ConfigurationError
+from receptor.netceptor.firewall import FirewallRule, Verdict
 
 
 def configuration(*words: str) -> Configuration:
@@ -65,6 +77,9 @@ def test_a_file_and_further_actions_make_one_configuration(tmp_path: Path, optio
     ("words", "asked"),
     [
         ([], ShowHelp()),
+        (["--schema"], ShowSchema()),
+        (["certs"], RunCerts(())),
+        (["certs", "node", "foo", "--help"], RunCerts(("node", "foo", "--help"))),
         (["--help"], ShowHelp()),
         (["-h"], ShowHelp()),
         (["--help", "node"], ShowHelp("node")),
@@ -84,6 +99,8 @@ def test_questions(words: list[str], asked: object) -> None:
         (["c.yml"], "command line: 'c.yml' belongs to no action; to read a file write --config c.yml"),
         (["--config"], "--config: needs one file after it, not 0"),
         (["-c", "a", "b"], "-c: needs one file after it, not 2"),
+        (["--check", "a", "b"], "--check: needs one file after it, not 2"),
+        (["--config-v2", "a"], "--config-v2: takes nothing after it; to read a file write --config a"),
         (["--tcp-listner", "1"], "--tcp-listner: there is no action 'tcp-listner'; did you mean 'tcp-listener'?"),
         (["--tcp-listener", "prot=1"], "--tcp-listener: tcp-listener has no key 'prot'; did you mean 'port'?"),
         (["--tcp-listener", "1", "2"], "--tcp-listener: tcp-listener has 'port' twice"),
@@ -93,6 +110,66 @@ def test_questions(words: list[str], asked: object) -> None:
 )
 def test_mistakes_are_told_with_their_word(words: list[str], problem: str) -> None:
     assert problems_of(*words) == [problem]
+
+
+def test_a_list_may_be_given_in_several_ways() -> None:
+    peers = frozenset({"a", "b"})
+    for words in (['allowedpeers=["a", "b"]'], ["allowedpeers=a, b"], ["allowedpeers=a", "AllowedPeers=b"]):
+        assert configuration("--tcp-listener", "1", *words).listeners == (TcpListener(port=1, allowed_peers=peers),)
+
+
+def test_firewall_rules_are_json() -> None:
+    made = configuration("--node", "foo", 'firewallrules=[{"action": "drop", "fromnode": "a"}]', "--local-only")
+    assert made.node.firewall_rules == (FirewallRule(Verdict.DROP, from_node="a"),)
+
+
+CERT_INIT = ["--cert-init", "commonname=us", "bits=2048", "outcert=ca.crt", "outkey=ca.key"]
+
+
+def test_certificates_are_made_by_actions() -> None:
+    made = parse_command_line(CERT_INIT)
+    assert made == MakeCertificates((CertInit("us", 2048, Path("ca.crt"), Path("ca.key")),), "command line")
+
+
+def test_certificates_are_made_by_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("version: 2\ncert-init: {commonname: us, bits: 2048, outcert: a, outkey: b}\n")
+    assert parse_command_line(["-c", str(file)]) == MakeCertificates(
+        (CertInit("us", 2048, Path("a"), Path("b")),), str(file)
+    )
+
+
+@pytest.mark.parametrize("words", [["--check", "FILE"], ["--config", "FILE", "--check"], ["--CHECK", "-c", "FILE"]])
+def test_all_that_can_be_done_can_be_checked_instead(tmp_path: Path, words: list[str]) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("- node: foo\n- local-only\n")
+    words = [word.replace("FILE", str(file)) for word in words]
+    asked = parse_command_line(words)
+    assert isinstance(asked, Check)
+    assert isinstance(asked.work, RunNode)
+    assert (asked.work.source, asked.work.configuration.node.id) == (str(file), "foo")
+    more = parse_command_line([*words, "--tcp-peer", "bar:1"])
+    assert isinstance(more, Check)
+    assert isinstance(more.work, RunNode)
+    assert more.work.configuration.peers == (TcpPeer(address=Address("bar", 1)),)
+    made = parse_command_line(["--check", *CERT_INIT])
+    assert isinstance(made, Check)
+    assert isinstance(made.work, MakeCertificates)
+
+
+def test_the_shape_of_a_file_need_not_be_told(tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("version: 2\nnode: {id: foo}\nlocal-only:\n")
+    assert configuration("--config-v2", "--config", str(file)).node.id == "foo"
+
+
+def test_a_node_reads_its_configuration_again(tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("- node: foo\n- local-only\n")
+    assert node_configuration(["-c", str(file)]).local_only
+    file.write_text("- cert-init: {commonname: us, bits: 2048, outcert: a, outkey: b}\n")
+    with pytest.raises(ConfigurationError, match=r"no longer that of a node: it makes certificates$"):
+        node_configuration(["-c", str(file)])
 
 
 def test_a_missing_backend_is_told_with_the_file(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from receptor.config.actions import ControlService, Node, WorkCommand
-from receptor.config.backend_actions import TcpListener, TcpPeer
+from receptor.config.backend_actions import TcpListener, TcpPeer, WsListener
 from receptor.config.files import load_file
 from receptor.config.kinds import Address
 from receptor.errors import ConfigurationError
+from receptor.netceptor.firewall import FirewallRule, Verdict
 
 SEED_FOO = r"""---
 - node:
@@ -207,8 +208,73 @@ def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
         load_file(Path("a\0b"))
 
 
-def test_what_reading_imports_stays_small() -> None:
-    """A configuration must be read quickly: no event loop, no cryptography."""
-    program = "import sys, receptor.config.command_line, receptor.config.help; print(*sys.modules)"
+AWX = """---
+- node:
+    id: awx-1
+    firewallrules:
+      - action: "reject"
+        tonode: awx-1
+        toservice: "control"
+- log-level: info
+- local-only: null
+- tls-server:
+    name: tlsserver
+    cert: /etc/receptor/tls/receptor.crt
+    key: /etc/receptor/tls/receptor.key
+    clientcas: /etc/receptor/tls/ca/mesh-CA.crt
+    requireclientcert: True
+    mintls13: False
+- tls-client:
+    name: tlsclient
+    cert: /etc/receptor/tls/receptor.crt
+    key: /etc/receptor/tls/receptor.key
+    rootcas: /etc/receptor/tls/ca/mesh-CA.crt
+    insecureskipverify: false
+    mintls13: False
+- ws-listener:
+    port: 27199
+    tls: tlsserver
+- tcp-peer:
+    address: hop-1:27199
+    redial: true
+    tls: tlsclient
+- control-service:
+    service: control
+    filename: /var/run/receptor/receptor.sock
+    permissions: '0660'
+    tls: tlsserver
+- work-command:
+    worktype: local
+    command: ansible-runner
+    params: worker
+    allowruntimeparams: true
+    verifysignature: false
+"""
+
+
+def test_what_installers_write(file: Path) -> None:
+    file.write_text(AWX)
+    made = load_file(file)
+    assert made.node.firewall_rules == (FirewallRule(Verdict.REJECT, to_node="awx-1", to_service="control"),)
+    assert made.local_only
+    assert made.listeners == (WsListener(port=27199, tls="tlsserver"),)
+    assert made.peers == (TcpPeer(address=Address("hop-1", 27199), tls="tlsclient"),)
+    assert made.control_services[0].permissions == 0o660
+    assert made.tls_servers[0].require_client_certificate
+    assert made.tls_clients[0].root_cas == Path("/etc/receptor/tls/ca/mesh-CA.crt")
+
+
+def modules_after(program: str) -> set[str]:
+    program = f"import sys\n{program}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not {"asyncio", "cryptography", "msgspec", "click"} & set(done.stdout.split())
+    return set(done.stdout.split())
+
+
+def test_what_reading_imports_stays_small(file: Path) -> None:
+    """A configuration must be read quickly: no event loop, no cryptography, no regular expressions of others."""
+    slow = {"asyncio", "cryptography", "msgspec", "click", "re2"}
+    assert not (slow | {"yaml"}) & modules_after("import receptor.config.command_line, receptor.config.help")
+    file.write_text(AWX)
+    read = f"from receptor.config.command_line import *; parse_command_line(['--config', {str(file)!r}])"
+    assert not slow & modules_after(read)
+    assert "receptor.config.actions" not in modules_after("import receptor.config.command_line")

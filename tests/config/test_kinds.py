@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from ipaddress import ip_network
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from receptor.config import kinds
 from receptor.config.kind import Kind, Written
 from receptor.config.kinds import Address, Right
+from receptor.config.schema import value_schema
 from receptor.netceptor.firewall import FirewallRule, Verdict
 from receptor.workceptor.folder import Durability
 
@@ -17,75 +21,75 @@ SHA_256 = bytes(range(32))
 SHA_512 = bytes(range(64))
 
 
-@pytest.mark.parametrize(
-    ("kind", "written", "value"),
-    [
-        (kinds.TEXT, "", ""),
-        (kinds.TEXT, '-c "echo  $i" ', '-c "echo  $i" '),
-        (kinds.NODE_ID, "yes", "yes"),
-        (kinds.LOG_LEVEL, "Debug", "debug"),
-        (kinds.DURABILITY, "Power", "power"),
-        (kinds.BOOLEAN, "Yes", True),
-        (kinds.BOOLEAN, "off", False),
-        (kinds.PORT, "0", 0),
-        (kinds.PORT, "65535", 65535),
-        (kinds.HOST, "[::]", "::"),
-        (kinds.ADDRESS, "localhost:2222", Address("localhost", 2222)),
-        (kinds.ADDRESS, "[2001:db8::1]:2222", Address("2001:db8::1", 2222)),
-        (kinds.LISTEN_ADDRESS, "127.0.0.1:0", Address("127.0.0.1", 0)),
-        (kinds.LISTEN_ADDRESS, "7777", Address("0.0.0.0", 7777)),
-        (kinds.LISTEN_ADDRESS, ":7777", Address("0.0.0.0", 7777)),
-        (kinds.COST, "2", 2.0),
-        (kinds.COST, "1e-3", 0.001),
-        (kinds.PERMISSIONS, "0660", 0o660),
-        (kinds.PERMISSIONS, "0o660", 0o660),
-        (kinds.PERMISSIONS, "432", 0o660),
-        (kinds.COUNT, "1", 1),
-        (kinds.SIZE, "65536", 65536),
-        (kinds.SIZE, "64MiB", 2**26),
-        (kinds.SIZE, "2 gib", 2**31),
-        (kinds.SIZE, "3Ki", 3072),
-        (kinds.SIZE, "10B", 10),
-        (kinds.RIGHTS, ["Submit", "all"], frozenset({Right.SUBMIT, Right.ALL})),
-        (kinds.RIGHTS, [], frozenset()),
-        (kinds.NETWORKS, ["192.0.2.7", "2001:db8::/32"], {ip_network("192.0.2.7/32"), ip_network("2001:db8::/32")}),
-        (kinds.NODE_PATTERNS, "edge-*", frozenset({"edge-*"})),
-        (kinds.WORK_TYPE_PATTERNS, ["*", "remote"], frozenset({"*", "remote"})),
-        (kinds.DURATION, "1h30m", 5400.0),
-        (kinds.IDLE_TIMEOUT, "21s", 21.0),
-        (kinds.SERVICE, "", ""),
-        (kinds.SERVICE, "eight888", "eight888"),
-        (kinds.NODE_IDS, "bar", frozenset({"bar"})),
-        (kinds.NODE_IDS, ["bar", "7"], frozenset({"bar", "7"})),
-        (kinds.NODE_IDS, [], frozenset()),
-        (kinds.NODE_IDS, '["bar", 7]', frozenset({"bar", "7"})),
-        (kinds.NODE_COSTS, {"bar": "2.5"}, {"bar": 2.5}),
-        (kinds.NODE_COSTS, '{"bar": 2.50}', {"bar": 2.5}),
-        (kinds.SERVICE_NAME, "web", "web"),
-        (kinds.URL_PATH, "/mesh/%20a", "/mesh/%20a"),
-        (kinds.WS_URL, "ws://[::1]:80/mesh?a=b", "ws://[::1]:80/mesh?a=b"),
-        (kinds.WS_URL, "WSS://hub.example.com", "WSS://hub.example.com"),
-        (kinds.HEADER, "X-Origin:  bar baz", ("X-Origin", "bar baz")),
-        (kinds.HEADER, "X-Empty:", ("X-Empty", "")),
-        (kinds.FINGERPRINTS, SHA_256.hex(), frozenset({SHA_256})),
-        (kinds.FINGERPRINTS, [SHA_256.hex(":").upper(), SHA_512.hex()], frozenset({SHA_256, SHA_512})),
-        (kinds.FINGERPRINTS, f"{SHA_256.hex()}, {SHA_512.hex()}", frozenset({SHA_256, SHA_512})),
-        (kinds.FIREWALL_RULES, [], ()),
+ACCEPTED: list[tuple[Kind, Written, object]] = [
+    (kinds.TEXT, "", ""),
+    (kinds.TEXT, '-c "echo  $i" ', '-c "echo  $i" '),
+    (kinds.NODE_ID, "yes", "yes"),
+    (kinds.LOG_LEVEL, "Debug", "debug"),
+    (kinds.DURABILITY, "Power", "power"),
+    (kinds.BOOLEAN, "Yes", True),
+    (kinds.BOOLEAN, "off", False),
+    (kinds.PORT, "0", 0),
+    (kinds.PORT, "65535", 65535),
+    (kinds.HOST, "[::]", "::"),
+    (kinds.ADDRESS, "localhost:2222", Address("localhost", 2222)),
+    (kinds.ADDRESS, "[2001:db8::1]:2222", Address("2001:db8::1", 2222)),
+    (kinds.LISTEN_ADDRESS, "127.0.0.1:0", Address("127.0.0.1", 0)),
+    (kinds.LISTEN_ADDRESS, "7777", Address("0.0.0.0", 7777)),
+    (kinds.LISTEN_ADDRESS, ":7777", Address("0.0.0.0", 7777)),
+    (kinds.COST, "2", 2.0),
+    (kinds.COST, "1e-3", 0.001),
+    (kinds.PERMISSIONS, "0660", 0o660),
+    (kinds.PERMISSIONS, "0o660", 0o660),
+    (kinds.PERMISSIONS, "432", 0o660),
+    (kinds.COUNT, "1", 1),
+    (kinds.SIZE, "65536", 65536),
+    (kinds.SIZE, "64MiB", 2**26),
+    (kinds.SIZE, "2 gib", 2**31),
+    (kinds.SIZE, "3Ki", 3072),
+    (kinds.SIZE, "10B", 10),
+    (kinds.RIGHTS, ["Submit", "all"], frozenset({Right.SUBMIT, Right.ALL})),
+    (kinds.RIGHTS, [], frozenset()),
+    (kinds.NETWORKS, ["192.0.2.7", "2001:db8::/32"], {ip_network("192.0.2.7/32"), ip_network("2001:db8::/32")}),
+    (kinds.NODE_PATTERNS, "edge-*", frozenset({"edge-*"})),
+    (kinds.WORK_TYPE_PATTERNS, ["*", "remote"], frozenset({"*", "remote"})),
+    (kinds.DURATION, "1h30m", 5400.0),
+    (kinds.IDLE_TIMEOUT, "21s", 21.0),
+    (kinds.SERVICE, "", ""),
+    (kinds.SERVICE, "eight888", "eight888"),
+    (kinds.NODE_IDS, "bar", frozenset({"bar"})),
+    (kinds.NODE_IDS, ["bar", "7"], frozenset({"bar", "7"})),
+    (kinds.NODE_IDS, [], frozenset()),
+    (kinds.NODE_IDS, '["bar", 7]', frozenset({"bar", "7"})),
+    (kinds.NODE_COSTS, {"bar": "2.5"}, {"bar": 2.5}),
+    (kinds.NODE_COSTS, '{"bar": 2.50}', {"bar": 2.5}),
+    (kinds.SERVICE_NAME, "web", "web"),
+    (kinds.URL_PATH, "/mesh/%20a", "/mesh/%20a"),
+    (kinds.WS_URL, "ws://[::1]:80/mesh?a=b", "ws://[::1]:80/mesh?a=b"),
+    (kinds.WS_URL, "WSS://hub.example.com", "WSS://hub.example.com"),
+    (kinds.HEADER, "X-Origin:  bar baz", ("X-Origin", "bar baz")),
+    (kinds.HEADER, "X-Empty:", ("X-Empty", "")),
+    (kinds.FINGERPRINTS, SHA_256.hex(), frozenset({SHA_256})),
+    (kinds.FINGERPRINTS, [SHA_256.hex(":").upper(), SHA_512.hex()], frozenset({SHA_256, SHA_512})),
+    (kinds.FINGERPRINTS, f"{SHA_256.hex()}, {SHA_512.hex()}", frozenset({SHA_256, SHA_512})),
+    (kinds.FIREWALL_RULES, [], ()),
+    (
+        kinds.FIREWALL_RULES,
+        [{"Action": "Reject", "FromNode": "/edge-.*/", "toservice": "control"}, {"action": "accept"}],
         (
-            kinds.FIREWALL_RULES,
-            [{"Action": "Reject", "FromNode": "/edge-.*/", "toservice": "control"}, {"action": "accept"}],
-            (
-                FirewallRule(Verdict.REJECT, from_node="/edge-.*/", to_service="control"),
-                FirewallRule(Verdict.ACCEPT),
-            ),
+            FirewallRule(Verdict.REJECT, from_node="/edge-.*/", to_service="control"),
+            FirewallRule(Verdict.ACCEPT),
         ),
-        (
-            kinds.FIREWALL_RULES,
-            '[{"action": "drop", "tonode": "foo", "fromservice": "a"}]',
-            (FirewallRule(Verdict.DROP, to_node="foo", from_service="a"),),
-        ),
-    ],
-)
+    ),
+    (
+        kinds.FIREWALL_RULES,
+        '[{"action": "drop", "tonode": "foo", "fromservice": "a"}]',
+        (FirewallRule(Verdict.DROP, to_node="foo", from_service="a"),),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "written", "value"), ACCEPTED)
 def test_text_becomes_a_value(kind: Kind, written: Written, value: object) -> None:
     assert kind.value(written) == value
 
@@ -199,6 +203,25 @@ def test_anything_else_is_refused_and_shown(kind: Kind, written: Written, shown:
     with pytest.raises(ValueError) as refused:
         kind.value(written)
     assert str(refused.value) == shown
+
+
+@pytest.mark.parametrize(("kind", "written", "value"), ACCEPTED)
+def test_what_becomes_a_value_fits_the_schema(kind: Kind, written: Written, value: object) -> None:
+    """The texts without quotes too, of which YAML makes numbers and others."""
+    validator = Draft202012Validator(value_schema(kind))
+    validator.validate(written)
+    validator.validate(without_quotes(written))
+
+
+def without_quotes(written: Written) -> object:
+    match written:
+        case str() if re.search(r"[:#*]|^$", written) is None:
+            return yaml.safe_load(written)
+        case list():
+            return [without_quotes(one) for one in written]
+        case dict():
+            return {key: without_quotes(one) for key, one in written.items()}
+    return written
 
 
 def test_a_long_text_is_shown_in_part() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from event_loops import EventLoop
 from receptor_process import free_port
+from tls_settings import profiles
 
 from receptor.control.listeners import TcpControlListener, UnixListener
 from receptor.errors import OperatingError
@@ -228,6 +229,28 @@ def test_clients_over_tcp_are_not_local(run: EventLoop) -> None:
             assert answer == b"hello"
         with pytest.raises(OSError):
             await talk(port)
+
+    run(main())
+
+
+def test_clients_over_tcp_may_have_to_speak_tls(run: EventLoop, tmp_path: Path) -> None:
+    port = free_port()
+    tls = profiles(tmp_path, "foo")
+
+    async def main() -> None:
+        async with started(TcpControlListener("127.0.0.1", port, echo, tls.server("own"))):
+            context = tls.client("own").context()
+            reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+            assert (await reader.readline()).startswith(b"False 127.0.0.1:")
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            writer.close()
+            await writer.wait_closed()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"status\n")
+            with suppress(ConnectionError):
+                assert b"False" not in await reader.readline()
+            writer.transport.abort()
 
     run(main())
 

@@ -201,6 +201,11 @@ values = (
             "''",
             "[a, b]",
             "{a: 2}",
+            "[{action: drop, fromnode: /a+/}]",
+            "[{Action: accept, fromnode: {}}]",
+            "/a/",
+            "ws://a/b",
+            "ab:cd",
         ]
     )
     | texts
@@ -208,17 +213,24 @@ values = (
 )
 
 
-def _written(kind: type[Action], given: dict[str, str]) -> bytes:
+def _in_list(kind: type[Action], given: dict[str, str]) -> bytes:
     lines = [f"    {key}: {value}\n" for key, value in given.items()]
     return f"- {kind.about.name}:\n{''.join(lines)}".encode()
 
 
-def _actions() -> st.SearchStrategy[bytes]:
+def _in_map(kind: type[Action], given: dict[str, str]) -> bytes:
+    lines = [f"    {key}: {value}\n" for key, value in given.items()]
+    if not kind.about.once:
+        lines[:1] = [line.replace("    ", "  - ", 1) for line in lines[:1]]
+    return f"{kind.about.map_key}:\n{''.join(lines)}".encode()
+
+
+def _actions(write: Callable[[type[Action], dict[str, str]], bytes]) -> st.SearchStrategy[bytes]:
     """One action with some of its keys."""
     return st.one_of(
         *(
             st.builds(
-                _written,
+                write,
                 st.just(kind),
                 st.fixed_dictionaries({}, optional={key.name: values for key in keys_of(kind)}),
             )
@@ -227,7 +239,11 @@ def _actions() -> st.SearchStrategy[bytes]:
     )
 
 
-configurations = st.lists(_actions() | st.sampled_from([*EXAMPLES, b"- local-only\n"]), max_size=5).map(b"".join)
+lists = st.lists(_actions(_in_list) | st.sampled_from([*EXAMPLES, b"- local-only\n"]), max_size=5).map(b"".join)
+maps = st.lists(_actions(_in_map) | st.just(b"local-only: true\n"), max_size=5).map(
+    lambda actions: b"".join([b"version: 2\n", *actions])
+)
+configurations = lists | maps
 yaml_edits = st.lists(st.tuples(st.integers(0, 500), st.sampled_from(YAML)), max_size=3)
 
 

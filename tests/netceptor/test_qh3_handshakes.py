@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 
 import pytest
@@ -18,12 +19,19 @@ from played_handshakes import (
     raw,
 )
 from qh3 import tls
+from qh3._hazmat import Buffer
 from qh3.tls import SignatureAlgorithm
 from quic_bench import Stranger, Wire, accept, strange_listener
 from shown_certificates import KINDS, Shown, TrustInCa, dialer, key_of_kind, listener, pem_of, shown_by, signed
 from simulation import credentials
 
-from receptor.netceptor.qh3_handshakes import LARGEST_MESSAGE, MOST_CERTIFICATES
+from receptor.netceptor.qh3_handshakes import (
+    LARGEST_MESSAGE,
+    MOST_CERTIFICATES,
+    AskingListenerHandshake,
+    DialerHandshake,
+    Handshake,
+)
 from receptor.netceptor.quic import HANDSHAKE_TIMEOUT, Broken, Opened, Received, StreamConnection
 from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
 
@@ -437,3 +445,125 @@ def test_a_strange_listener_gets_nothing_before_it_is_accepted() -> None:
     assert isinstance(wire.listener, Stranger)
     assert wire.listener.quic.get_peercert() is None
     assert not [event for event in wire.happened[wire.listener] if type(event).__name__ == "StreamDataReceived"]
+
+
+# The handshakes themselves, without QUIC
+
+
+class Side:
+    """One end of a handshake."""
+
+    def __init__(self, context: Handshake) -> None:
+        self.context = context
+
+    def take(self, data: bytes, epoch: tls.Epoch) -> dict[tls.Epoch, bytes]:
+        """What it answers under each key."""
+        output = {one: Buffer(capacity=16_384) for one in (tls.Epoch.INITIAL, tls.Epoch.HANDSHAKE, tls.Epoch.ONE_RTT)}
+        self.context.handle_message(data, output, epoch)
+        return {one: buffer.data for one, buffer in output.items()}
+
+
+def two_sides() -> tuple[Side, Side]:
+    """A dialer and a listener that asks."""
+    identity = listener(shown_by("them")).identity
+    fresh = tls.Context(is_client=False)
+    fresh.certificate, fresh.certificate_private_key = identity.certificate, identity.key
+    far = Side(AskingListenerHandshake(fresh, lambda _: None))
+    near = Side(DialerHandshake(tls.Context(is_client=True, verify_mode=ssl.CERT_NONE), lambda _: None))
+    near.context.certificate, near.context.certificate_private_key = identity.certificate, identity.key
+    return near, far
+
+
+def messages(flight: bytes) -> list[bytes]:
+    found = []
+    while flight:
+        size = 4 + int.from_bytes(flight[1:4], "big")
+        found.append(flight[:size])
+        flight = flight[size:]
+    return found
+
+
+def answered() -> tuple[Side, Side, bytes]:
+    """Two sides and the flight of the dialer that is still to come."""
+    near, far = two_sides()
+    hello = near.take(b"", tls.Epoch.INITIAL)[tls.Epoch.INITIAL]
+    answer = far.take(hello, tls.Epoch.INITIAL)
+    near.take(answer[tls.Epoch.INITIAL], tls.Epoch.INITIAL)
+    return near, far, near.take(answer[tls.Epoch.HANDSHAKE], tls.Epoch.HANDSHAKE)[tls.Epoch.HANDSHAKE]
+
+
+def test_a_flight_may_come_in_pieces_of_any_size() -> None:
+    for size in (1, 3, 4, 5, 100):
+        _, far, flight = answered()
+        for start in range(0, len(flight), size):
+            far.take(flight[start : start + size], tls.Epoch.HANDSHAKE)
+        assert far.context.state == tls.State.SERVER_POST_HANDSHAKE
+
+
+def test_a_handshake_that_has_failed_stays_failed() -> None:
+    _, far, flight = answered()
+    with pytest.raises(tls.AlertUnexpectedMessage):
+        far.take(messages(flight)[2], tls.Epoch.HANDSHAKE)
+    assert far.context.has_failed
+    with pytest.raises(tls.AlertUnexpectedMessage, match="failed already"):
+        far.take(flight, tls.Epoch.HANDSHAKE)
+
+
+@pytest.mark.parametrize("epoch", [tls.Epoch.INITIAL, tls.Epoch.ONE_RTT])
+def test_a_flight_under_other_keys_is_refused(epoch: tls.Epoch) -> None:
+    """Everybody can write what is under the keys of the first datagrams."""
+    _, far, flight = answered()
+    with pytest.raises(tls.AlertUnexpectedMessage):
+        far.take(flight, epoch)
+    _, far, flight = answered()
+    far.take(flight[:-1], tls.Epoch.HANDSHAKE)
+    with pytest.raises(tls.AlertUnexpectedMessage, match="two keys"):
+        far.take(flight[-1:], epoch)
+
+
+def test_a_message_is_not_gathered_without_bound() -> None:
+    for side in answered()[:2]:
+        side.take(b"\x0b\xff\xff\xff".ljust(LARGEST_MESSAGE, b"\0"), tls.Epoch.HANDSHAKE)
+        with pytest.raises(tls.AlertDecodeError, match="more than"):
+            side.take(b"\0", tls.Epoch.HANDSHAKE)
+
+
+def asked(extensions: bytes, context: bytes = b"") -> bytes:
+    body = bytes([len(context)]) + context + len(extensions).to_bytes(2, "big") + extensions
+    return handshake_message(tls.HandshakeType.CERTIFICATE_REQUEST, body)
+
+
+ONLY_PKCS1 = asked(b"\0\x0d\0\x06\0\x04\x04\x01\x02\x01")
+
+
+def dialer_with_hello() -> Side:
+    """A dialer that has had ServerHello and EncryptedExtensions."""
+    near, far = two_sides()
+    answer = far.take(near.take(b"", tls.Epoch.INITIAL)[tls.Epoch.INITIAL], tls.Epoch.INITIAL)
+    near.take(answer[tls.Epoch.INITIAL], tls.Epoch.INITIAL)
+    near.take(messages(answer[tls.Epoch.HANDSHAKE])[0], tls.Epoch.HANDSHAKE)
+    return near
+
+
+def test_a_dialer_does_not_sign_as_tls_12_did() -> None:
+    near = dialer_with_hello()
+    near.take(ONLY_PKCS1, tls.Epoch.HANDSHAKE)
+    request = near.context._certificate_request
+    assert request is not None
+    assert request.signature_algorithms == []
+
+
+STRANGE = {
+    "a second request": [ONLY_PKCS1, ONLY_PKCS1],
+    "a request with a context": [asked(b"", context=b"x")],
+    "no certificate": [handshake_message(tls.HandshakeType.CERTIFICATE, bytes(4))],
+    "a compressed certificate": [handshake_message(tls.HandshakeType.COMPRESSED_CERTIFICATE, b"\0\2\0\0\1\0\0\1x")],
+    "no proof": [messages(b"\x14\0\0\x20" + bytes(32))[0]],
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE.keys())
+def test_a_dialer_refuses_what_a_listener_must_not_send(strange: list[bytes]) -> None:
+    near = dialer_with_hello()
+    with pytest.raises((tls.AlertUnexpectedMessage, tls.AlertIllegalParameter, tls.AlertBadCertificate)):
+        near.take(b"".join(strange), tls.Epoch.HANDSHAKE)

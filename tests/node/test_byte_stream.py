@@ -253,6 +253,21 @@ def test_ending_a_stream_whose_far_end_has_vanished(run: EventLoop, family: int)
     run(main())
 
 
+@families
+def test_writing_goes_on_failing_after_a_break(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            await stream.write(b"never read")
+            reset(far)
+            for _ in range(3):
+                with pytest.raises(ConnectionError):
+                    await read_and_write_until_it_breaks(stream)
+                with pytest.raises(ConnectionError):
+                    await stream.write(b"more")
+
+    run(main())
+
+
 def test_a_lost_network_breaks_a_stream_too(run: EventLoop) -> None:
     async def main() -> None:
         near, far = tcp_pair()
@@ -466,3 +481,62 @@ def test_a_bridge_that_both_ends_have_left_is_finished_on_both() -> None:
             assert not stream.is_closed
 
     asyncio.run(main())
+
+
+def test_a_bridge_ends_once_an_end_has_left_and_what_it_said_is_passed_on() -> None:
+    async def main() -> None:
+        one, other = ScriptedStream(b"last words"), ScriptedStream(Script.SILENCE)
+        task = asyncio.create_task(bridge(one, other))
+        await other.silent.wait()
+        assert not task.done()
+        one.leaves.set()
+        await task
+        assert other.written == b"last words"
+        assert other.is_finished
+        assert not other.is_closed
+
+    asyncio.run(main())
+
+
+def test_who_has_left_still_has_all_that_it_said_passed_on(run: EventLoop) -> None:
+    data = os.urandom(1_000_000)
+
+    async def main() -> None:
+        async with bridged(socket.AF_UNIX) as (one, task, other):
+            reading = asyncio.create_task(read_all(other))
+            await asyncio.get_running_loop().sock_sendall(one, data)
+            one.close()
+            assert await reading == data
+            await task
+
+    run(main())
+
+
+def test_a_dropped_tcp_connection_does_not_look_like_an_end(run: EventLoop) -> None:
+    async def main() -> None:
+        async with connected(socket.AF_INET) as (stream, far):
+            await stream.write(b"a part")
+            stream.close()
+            with pytest.raises(ConnectionResetError):
+                await read_all(far)
+
+    run(main())
+
+
+def test_a_far_end_that_read_too_slowly_knows_that_something_is_missing(
+    run: EventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_stream, "FINISH_TIME", 0.05)
+
+    async def main() -> None:
+        async with connected(socket.AF_INET) as (stream, far):
+            writing = asyncio.create_task(stream.write(bytes(20_000_000)))
+            await asyncio.get_running_loop().sock_recv(far, 1)
+            writing.cancel()
+            await asyncio.wait([writing])
+            await stream.finish()
+            await asyncio.sleep(0.1)
+            with pytest.raises(ConnectionResetError):
+                await read_all(far)
+
+    run(main())

@@ -161,15 +161,17 @@ def test_many_connections_leave_nothing_behind(
             answers.create_task(answer(await proxies.accepted()))
 
     async def main() -> None:
-        async with proxied(family, short_folder) as proxies:
-            tasks, descriptors = asyncio.all_tasks(), open_descriptors()
-            async with asyncio.TaskGroup() as answers:
-                serving = asyncio.create_task(serve(proxies, answers))
-                await asyncio.gather(*(talk(proxies, number) for number in range(200)))
-                while left := asyncio.all_tasks() - tasks - {serving}:
+        async with proxied(family, short_folder) as proxies, asyncio.TaskGroup() as answers:
+            serving = asyncio.create_task(serve(proxies, answers))
+            tasks = asyncio.all_tasks()
+            descriptors = []
+            for count in (2, 200):
+                await asyncio.gather(*(talk(proxies, number) for number in range(count)))
+                while left := asyncio.all_tasks() - tasks:
                     await asyncio.wait(left)
-                serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-            assert open_descriptors() <= descriptors
+                descriptors.append(open_descriptors())
+            assert descriptors[1] <= descriptors[0]
+            serving.cancel()
+            await asyncio.wait([serving])
 
     run(main())

@@ -323,14 +323,15 @@ def test_a_chain_is_bounded() -> None:
         check([*issued.der, bytes(LARGEST_CHAIN)])
 
 
-def test_a_maze_of_authorities_costs_little() -> None:
-    key = ec_key()
-    maze = [Authority("maze", key=key) for _ in range(MOST_CERTIFICATES - 1)]
+@pytest.mark.parametrize("keys", [1, MOST_CERTIFICATES - 1], ids=["one key", "many keys"])
+def test_a_maze_of_authorities_costs_little(keys: int) -> None:
+    owned = [ec_key() for _ in range(keys)]
+    maze = [Authority("maze", key=owned[number % keys]) for number in range(MOST_CERTIFICATES - 1)]
     chain = [*foo(maze[0]).der, *(one.der for one in maze)]
     begin = process_time()
     with pytest.raises(PeerError):
         check(chain)
-    assert process_time() - begin < 0.5
+    assert process_time() - begin < 0.1
 
 
 @pytest.mark.parametrize("noise", [b"", b"\x30", b"\x30\x80", b"\x00" * 100])

@@ -67,6 +67,8 @@ class Dialer(ABC):
 
 def _problem(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = getattr(error, "verify_message", str(error))  # Only OpenSSL's own have it.
+        reason = error.verify_message.rstrip(".")
         return f"its certificate is not accepted: {reason}; check it, and the tls-client of this peer"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.strerror}; check that both ends use TLS, and the log of the other one"
     return error.strerror or str(error)

@@ -96,11 +96,11 @@ async def tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
         while b"\r\n\r\n" not in answer:
             more = await loop.sock_recv(connection, 4096)
             if not more or len(answer) > LARGEST_ANSWER:
-                raise OSError(f"the proxy {proxy} gave no proper answer")
+                break
             answer += more
-        status = _STATUS.match(answer)
-        if status is None or status[1][:1] != b"2":
-            raise OSError(f"the proxy {proxy} refused: {_refusal(int(status[1]) if status else 0)}")
+        problem = _problem(answer)
+        if problem:
+            raise OSError(f"the proxy {proxy} {problem}")
         opened.pop_all()
     return connection
 
@@ -129,7 +129,13 @@ def _request(proxy: Proxy, target: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def _refusal(status: int) -> str:
-    if status == 407:
-        return "it wants another user name or password (HTTP status 407); check them in the environment's HTTP(S)_PROXY"
-    return f"HTTP status {status}; check whether it lets this node connect there"
+def _problem(answer: bytes) -> str:
+    """What is wrong with the answer of a proxy; nothing if it lets us through."""
+    status = _STATUS.match(answer)
+    if status is None or b"\r\n\r\n" not in answer:
+        return "gave no proper answer; check whether it is an HTTP proxy"
+    if status[1] == b"407":
+        return "wants another user name or password (HTTP status 407); check them in HTTP_PROXY or HTTPS_PROXY"
+    if not status[1].startswith(b"2"):
+        return f"refused (HTTP status {int(status[1])}); check whether it lets this node connect there"
+    return ""

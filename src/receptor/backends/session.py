@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -34,6 +35,13 @@ class SessionOwner(Protocol):
 
     async def link_ended(self, number: int) -> bool:
         """Wait until a session is over; True if it had become a link. Cancelling leaves the session alone."""
+
+
+class TlsSettings(Protocol):
+    """What TLS is like at the moment; a backend asks anew for each connection, since a reload changes it."""
+
+    def context(self) -> ssl.SSLContext:
+        """For a connection over a socket."""
 
 
 class Backend(Protocol):

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import ssl
-from typing import Protocol
 from urllib.parse import unquote
 
 from websockets.exceptions import InvalidURI
@@ -15,18 +14,11 @@ from websockets.uri import parse_uri
 from receptor.accepting import Acceptor, tcp_sockets
 from receptor.backends import dialling
 from receptor.backends.http_proxies import proxy_for, tunnel
-from receptor.backends.session import SessionOwner
+from receptor.backends.session import SessionOwner, TlsSettings
 from receptor.backends.websocket_handshakes import AcceptedSession, DialledSession
 from receptor.errors import ConfigurationError, OperatingError
 
 logger = logging.getLogger("receptor.backends")
-
-
-class TlsSettings(Protocol):
-    """What TLS is like at the moment; asked anew for each connection."""
-
-    def context(self) -> ssl.SSLContext:
-        """For connections over sockets."""
 
 
 class WebSocketListener:

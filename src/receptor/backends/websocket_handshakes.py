@@ -108,7 +108,7 @@ class AcceptedSession(WebSocketSession):
             self._open()
         else:
             assert self._transport is not None
-            logger.info("%s gets no WebSocket, but HTTP status %d", self._peer, response.status_code)
+            logger.debug("%s gets no WebSocket, but HTTP status %d", self._peer, response.status_code)
             if not self._transport.is_closing():
                 self._transport.write(response.serialize())
             self._end()

@@ -78,11 +78,10 @@ class WebSocketSession(asyncio.Protocol, ABC):
             events = events[1:]
         packets = [] if self._is_over else self._packets(events)
         self._answer()
-        if packets and not self._is_over:
+        if packets:
             assert self.number is not None
             self._owner.packets_received(self.number, packets)
         if self._protocol.state in (State.CLOSING, State.CLOSED) and not self._is_over:
-            self._tell_violation()
             self._end()
 
     def _packets(self, events: Iterable[Event]) -> list[bytes]:
@@ -161,16 +160,15 @@ class WebSocketSession(asyncio.Protocol, ABC):
         if self.number is not None:
             self._owner.session_closed(self.number)
         self._start_clock(CLOSE_TIME)
-        self._hang_up()
+        complaint = self._protocol.close_sent
+        if complaint is None or self._protocol.close_rcvd is not None:
+            self._hang_up()
+        else:  # Not at once, lest the system throws the complaint away with what has not been read.
+            logger.info("%s broke the WebSocket protocol: %s", self._peer, complaint)
 
     def _hang_up(self) -> None:
         assert self._transport is not None
         self._transport.close()
-
-    def _tell_violation(self) -> None:
-        close = self._protocol.close_sent
-        if close is not None and self._protocol.close_rcvd is None:
-            logger.info("%s broke the WebSocket protocol: %s", self._peer, close)
 
     # Time
 

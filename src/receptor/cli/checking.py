@@ -27,8 +27,12 @@ def verdict(work: RunNode | MakeCertificates) -> str:
         return f"{work.source} is good, and makes certificates: {_counted(work.actions)}"
     configuration = work.configuration
     problems = Problems()
-    with problems.noted():
-        TlsProfiles(configuration.tls_servers, configuration.tls_clients, configuration.node.id)
+    for server in configuration.tls_servers:
+        with problems.noted():
+            TlsProfiles([server], [], configuration.node.id)
+    for client in configuration.tls_clients:
+        with problems.noted():
+            TlsProfiles([], [client], configuration.node.id)
     for problem in (*_data_folder(configuration), *_socket_files(configuration), *_audit_file(configuration)):
         problems.note(f"{work.source}: {problem}")
     problems.raise_if_any()
@@ -38,8 +42,8 @@ def verdict(work: RunNode | MakeCertificates) -> str:
 
 def _data_folder(configuration: Configuration) -> Iterator[str]:
     folder = configuration.node.data_dir / configuration.node.id
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not there.is_dir():
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.exists(one))
+    if not os.path.isdir(there):
         yield f"the data folder {folder} can't be made: {there} is no folder; set another datadir"
 
 
@@ -52,16 +56,16 @@ def _socket_files(configuration: Configuration) -> Iterator[str]:
         path = file.absolute()
         if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
             yield f"the path of the socket {path} is longer than {LONGEST_SOCKET_PATH} bytes; choose a shorter filename"
-        elif not path.parent.is_dir():
+        elif not os.path.isdir(path.parent):
             yield f"the socket {path} can't be made: there is no folder {path.parent}; make it"
-        elif path.exists() and not path.is_socket():
+        elif os.path.exists(path) and not path.is_socket():
             yield f"the socket {path} can't be made: there is something else; remove it or choose another filename"
 
 
 def _audit_file(configuration: Configuration) -> Iterator[str]:
     if configuration.audit is not None:
         folder = configuration.audit.file.absolute().parent
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             yield f"the audit file {configuration.audit.file} can't be made: there is no folder {folder}; make it"
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from receptor.config.written import WrittenAction, WrittenValue
 from receptor.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from receptor.config.certificate_actions import CertificateAction
     from receptor.config.configuration import Configuration
+    from receptor.config.written import WrittenAction, WrittenValue
 
 _CONFIG = ("--config", "-c")
 _CHECK = "--check"
@@ -124,12 +124,15 @@ def _work(groups: Sequence[_Group]) -> RunNode | MakeCertificates:
 
 def _actions(groups: Sequence[_Group]) -> Iterator[WrittenAction]:
     from receptor.config.files import read_file
+    from receptor.config.written import WrittenAction
 
     for option, values in groups:
         if option in _CONFIG or (option == _CHECK and values):
             if len(values) != 1:
                 raise ConfigurationError(f"{option}: needs one file after it, not {len(values)}")
             yield from read_file(Path(values[0]))
+        elif option == _MAP_FORM and values:
+            raise ConfigurationError(f"{option}: takes nothing after it; to read a file write --config {values[0]}")
         elif option not in (_CHECK, _MAP_FORM):
             yield WrittenAction(option.lstrip("-"), option, tuple(_value(word, option) for word in values), grows=True)
 
@@ -151,6 +154,8 @@ def _groups(words: Sequence[str]) -> list[_Group]:
 
 
 def _value(word: str, option: str) -> WrittenValue:
+    from receptor.config.written import WrittenValue
+
     key, equals, text = word.partition("=")
     return WrittenValue(key, text, option) if equals else WrittenValue(None, word, option)
 

@@ -226,8 +226,10 @@ def _check_tls_names(given: _Given) -> Iterator[str]:
     for place, action in given.actions:
         for kind, name in _tls_names(action):
             if name and name not in known[kind]:
-                hint = meant(name, known[kind], f"add the action '{kind}' with that name")
-                yield f"{place}: {action.about.name} names the {kind} {name!r}, which is not there; {hint}"
+                (other,) = known.keys() - {kind}
+                add = f"add the action '{kind}' with that name"
+                hint = f"that is a {other}; {add}" if name in known[other] else meant(name, known[kind], add)
+                yield f"{place}: {action.about.name} needs the {kind} {name!r}, which is not there; {hint}"
 
 
 def _tls_names(action: Action) -> Iterator[tuple[str, str]]:

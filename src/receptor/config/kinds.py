@@ -255,7 +255,10 @@ def _number(least: int, most: int = _LARGEST_NUMBER, pattern: str = "^[0-9]+$") 
 
 _SOME_TEXT = _text(".")
 _NO_RESERVED_SERVICE: Schema = {"maxLength": LONGEST_SERVICE, "not": {"enum": list(_RESERVED_SERVICES)}}
-_DURATION_SCHEMA = _text(r"^\s*\+?(?:[0-9]*\.?[0-9]*(?:ns|us|µs|μs|ms|s|m|h))+\s*$")
+_DURATION_SCHEMA: Schema = {
+    "type": "string",
+    "pattern": r"^\s*\+?(?:[0-9]*\.?[0-9]*(?:ns|us|µs|μs|ms|s|m|h))+\s*$",
+}
 _COST_SCHEMA: Schema = {"type": ["number", "string"], "exclusiveMinimum": 0}
 
 TEXT = Kind("text", str)

@@ -41,7 +41,7 @@ def actions_of_map(path: Path, root: yaml.MappingNode) -> list[WrittenAction]:
             about = _about(name, place(path, key))
             for where, item in _items(about, key, content):
                 with problems.noted():
-                    actions.append(WrittenAction(about.name, place(path, where), values(path, name, item)))
+                    actions.append(WrittenAction(about.name, place(path, where), values(path, about.name, item)))
     problems.raise_if_any()
     return actions
 

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 
 from receptor.config.actions import ACTIONS
 from receptor.config.keys import Action, Key, keys_of
-from receptor.config.kind import ANY_SCALAR, Schema, named, one_of
+from receptor.config.kind import ANY_SCALAR, Kind, Schema, named, one_of
 from receptor.config.map_form import VERSION
 
 _LIST = "list"
@@ -70,7 +70,7 @@ def _action(action: type[Action]) -> Schema:
     """What may stand after the action's name: a map of its keys, a bare value, or nothing."""
     keys = keys_of(action)
     shapes = [named({key.name: _key(action, key) for key in keys}, _required(action))]
-    shapes += [_value(key) for key in keys if key.main]
+    shapes += [value_schema(key.kind) for key in keys if key.main]
     if not _required(action):
         shapes.append({"type": "null"})
     return {"description": action.about.help, "anyOf": shapes}
@@ -83,7 +83,7 @@ def _required(action: type[Action]) -> list[str]:
 def _key(action: type[Action], key: Key) -> Schema:
     """The key's value; its default is in words too, where it can't be written."""
     otherwise = f" (default: {key.default})" if key.default else ""
-    schema = {"description": f"{key.help} {key.kind.expects.capitalize()}{otherwise}.", **_value(key)}
+    schema = {"description": f"{key.help} {key.kind.expects.capitalize()}{otherwise}.", **value_schema(key.kind)}
     default = next(one.default for one in fields(action) if one.name == key.attribute)
     if default in (MISSING, None, ""):
         return schema
@@ -91,9 +91,10 @@ def _key(action: type[Action], key: Key) -> Schema:
     return {**schema, "default": default if isinstance(default, int | float) and str(default).lower() == text else text}
 
 
-def _value(key: Key) -> Schema:
-    one = key.kind.schema
-    match key.kind.many:
+def value_schema(kind: Kind) -> Schema:
+    """What YAML makes of a key's value, written with or without quotes."""
+    one = kind.schema
+    match kind.many:
         case "list":
             return {"anyOf": [{"type": "array", "items": one}, one, ANY_SCALAR]}
         case "map":

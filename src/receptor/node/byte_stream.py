@@ -152,6 +152,8 @@ class SocketStream(ByteStream):
             return await self._reader.read(CHUNK)
 
     async def write(self, data: bytes) -> None:
+        if self._writer.is_closing():
+            raise ConnectionResetError("the connection is closed")
         with breaks_as_connection_error():
             self._writer.write(data)
             await self._writer.drain()
@@ -241,12 +243,17 @@ async def copy(source: ByteStream, target: ByteStream) -> None:
 
 
 async def bridge(one: ByteStream, other: ByteStream) -> None:
-    """Join two streams until both directions have ended; a break of either ends both. Cancelling drops both."""
+    """Join two streams until both directions have ended; a break of either ends both. Cancelling drops both.
+
+    When an end has left altogether and all that it said is passed on, the bridge is over: nobody reads the rest.
+    """
     whole = False
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(copy(one, other), name=f"copy {one.origin} to {other.origin}")
-            tasks.create_task(copy(other, one), name=f"copy {other.origin} to {one.origin}")
+            forth = tasks.create_task(copy(one, other), name=f"copy {one.origin} to {other.origin}")
+            back = tasks.create_task(copy(other, one), name=f"copy {other.origin} to {one.origin}")
+            tasks.create_task(_end_unread(one, forth, back), name=f"watch {one.origin}")
+            tasks.create_task(_end_unread(other, back, forth), name=f"watch {other.origin}")
         whole = True
     except* ConnectionError:
         pass  # The break is passed on by dropping both ends below.
@@ -257,3 +264,24 @@ async def bridge(one: ByteStream, other: ByteStream) -> None:
     if whole:
         await one.finish()
         await other.finish()
+
+
+async def _end_unread(reader: ByteStream, its_own: asyncio.Task[None], answers: asyncio.Task[None]) -> None:
+    """Cancel the answers once their reader has left, after its own bytes have been passed on."""
+    await asyncio.wait([its_own])
+    leaving = asyncio.create_task(_left(reader), name=f"watch {reader.origin}")
+    try:
+        await asyncio.wait([leaving, answers], return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            answers.cancel()
+    finally:
+        leaving.cancel()
+        await asyncio.wait([leaving])
+
+
+async def _left(stream: ByteStream) -> None:
+    try:
+        await stream.left()
+    except OSError:
+        # Out of descriptors to watch it with: then the next write finds out.
+        await asyncio.get_running_loop().create_future()

@@ -12,7 +12,7 @@ from receptor.accepting import HANDSHAKE_TIMEOUT, MOST_HANDSHAKES, Acceptor
 from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, ByteStream, Carrier, Origin, SocketStream
 from receptor.node.hang_ups import HangUps
 from receptor.node.seldom import Seldom
-from receptor.node.tls_stream import TlsStream
+from receptor.node.tls_byte_stream import TlsStream
 
 KEEP_ALIVE = 15
 """Seconds of silence after which the system asks whether the other end of a TCP connection still exists, and again."""
@@ -43,19 +43,24 @@ class StreamListener:
         self._handshakes: dict[asyncio.Task[None], None] = {}
         """In the order in which they began."""
         self._failed = Seldom(logger)
-        self._acceptor = Acceptor(name, sockets, self._protocol)
+        self._acceptor: Acceptor | None = Acceptor(name, sockets, self._protocol)
 
     async def stop(self) -> None:
         """Accept no more. Those who are served go on."""
-        await self._acceptor.stop()
+        await self._stop_accepting()
         await _cancelled(list(self._handshakes))
         self._hang_ups.close()
 
     async def drop(self) -> None:
         """Accept no more, and end all connections."""
-        await self._acceptor.stop()
+        await self._stop_accepting()
         await _cancelled(list(self._tasks))
         self._hang_ups.close()
+
+    async def _stop_accepting(self) -> None:
+        if self._acceptor is not None:
+            await self._acceptor.stop()
+            self._acceptor = None
 
     def _protocol(self) -> asyncio.StreamReaderProtocol:
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(CHUNK), self._connected)

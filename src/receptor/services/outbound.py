@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from receptor.config.kinds import Address
@@ -15,7 +16,7 @@ from receptor.node.hang_ups import HangUps
 from receptor.node.mesh_node import MeshNode
 from receptor.node.seldom import Seldom
 from receptor.node.stream_listener import keep_alive
-from receptor.node.tls_stream import TlsStream
+from receptor.node.tls_byte_stream import TlsStream
 from receptor.services.mesh_service import MeshService
 from receptor.tls.profiles import ClientProfile
 
@@ -25,33 +26,45 @@ CONNECT_TIMEOUT = 30.0
 logger = logging.getLogger("receptor.services")
 
 
-def tcp_client(action: TcpClient, mesh: MeshNode, tls: ClientProfile | None) -> MeshService:
+Connect = Callable[[HangUps], Awaitable[ByteStream]]
+
+
+def tcp_client(action: TcpClient, mesh: MeshNode, tls: ClientProfile | None) -> OutboundPart:
     """A ``tcp-client``."""
     tags = {"type": "TCP Proxy", "address": str(action.address)}
-    passage = Passage(f"tcp-client {action.service}", lambda: _tcp_stream(action.address, tls))
-    return MeshService(mesh, action.service, tags, passage, action.tls_server)
+    return OutboundPart(mesh, action.service, tags, action.tls_server, partial(_tcp_stream, action.address, tls))
 
 
-def unix_socket_client(action: UnixSocketClient, mesh: MeshNode) -> MeshService:
+def unix_socket_client(action: UnixSocketClient, mesh: MeshNode) -> OutboundPart:
     """A ``unix-socket-client``."""
     tags = {"type": "Unix Proxy", "filename": str(action.filename)}
-    passage = Passage(f"unix-socket-client {action.service}", lambda: _unix_stream(action.filename))
-    return MeshService(mesh, action.service, tags, passage, action.tls)
+    return OutboundPart(mesh, action.service, tags, action.tls, partial(_unix_stream, action.filename))
 
 
-class Passage:
-    """Joins streams of the mesh each to a connection of its own."""
+class OutboundPart:
+    """Joins the streams to a service each to a connection of its own."""
 
-    def __init__(self, name: str, connect: Callable[[], Awaitable[ByteStream]]) -> None:
-        self._name = name
+    def __init__(self, mesh: MeshNode, service: str, tags: dict[str, str], tls_server: str, connect: Connect) -> None:
+        self._name = f"the service {service} ({', '.join(tags.values())})"
+        self._service = MeshService(mesh, service, tags, self._serve, tls_server)
         self._connect = connect
+        self._hang_ups = HangUps()
         self._failed = Seldom(logger)
 
-    async def __call__(self, stream: ByteStream) -> None:
-        """Serve one until both ends are done with it. Raises ConnectionError if there is no connection for it."""
+    async def start(self) -> None:
+        """Listen and advertise. Raises OperatingError if the service is taken."""
+        await self._service.start()
+
+    async def stop(self) -> None:
+        """Accept no more, and end the connections."""
+        await self._service.stop()
+        self._hang_ups.close()
+
+    async def _serve(self, stream: ByteStream) -> None:
+        """Raises ConnectionError if there is no connection for it."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                near = await self._connect()
+                near = await self._connect(self._hang_ups)
         except (OSError, ConfigurationError) as error:
             problem = str(error) or "no answer in time"
             self._failed.say(f"{self._name}: ended a stream of {stream.origin}, for want of a connection: {problem}")
@@ -59,10 +72,10 @@ class Passage:
         await bridge(stream, near)
 
 
-async def _tcp_stream(address: Address, tls: ClientProfile | None) -> ByteStream:
+async def _tcp_stream(address: Address, tls: ClientProfile | None, hang_ups: HangUps) -> ByteStream:
     reader, writer = await asyncio.open_connection(address.host, address.port, limit=CHUNK)
     keep_alive(writer)
-    stream = SocketStream(reader, writer, Origin(Carrier.TCP, address.host, str(address)), HangUps())
+    stream = SocketStream(reader, writer, Origin(Carrier.TCP, address.host, str(address)), hang_ups)
     if tls is None:
         return stream
     try:
@@ -72,6 +85,6 @@ async def _tcp_stream(address: Address, tls: ClientProfile | None) -> ByteStream
         raise
 
 
-async def _unix_stream(path: Path) -> ByteStream:
+async def _unix_stream(path: Path, hang_ups: HangUps) -> ByteStream:
     reader, writer = await asyncio.open_unix_connection(path, limit=CHUNK)
-    return SocketStream(reader, writer, Origin(Carrier.UNIX, "", str(path)), HangUps())
+    return SocketStream(reader, writer, Origin(Carrier.UNIX, "", str(path)), hang_ups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from receptor.config.service_actions import (
+    CommandService,
     Service,
     TcpClient,
     TcpServer,
@@ -14,6 +15,7 @@ from receptor.config.service_actions import (
     UnixSocketServer,
 )
 from receptor.node.mesh_node import MeshNode
+from receptor.services.command_service import CommandServicePart
 from receptor.services.inbound import TcpServerPart, UnixSocketServerPart
 from receptor.services.outbound import tcp_client, unix_socket_client
 from receptor.services.udp_proxy import UdpClientPart, UdpServerPart
@@ -31,7 +33,10 @@ class Part(Protocol):
 
 
 def service_part(action: Service, mesh: MeshNode, tls: TlsProfiles) -> Part:
-    """The part that does what the action says. Raises CommandError if it names a TLS profile that there is not."""
+    """The part that does what the action says.
+
+    Raises CommandError if it names a TLS profile that there is not, ConfigurationError if its command can't be read.
+    """
     match action:
         case TcpServer():
             return TcpServerPart(action, mesh, tls.server(action.tls_server) if action.tls_server else None)
@@ -45,4 +50,6 @@ def service_part(action: Service, mesh: MeshNode, tls: TlsProfiles) -> Part:
             return UdpServerPart(action, mesh)
         case UdpClient():
             return UdpClientPart(action, mesh)
+        case CommandService():
+            return CommandServicePart(action, mesh)
     raise AssertionError(f"no service: {action}")

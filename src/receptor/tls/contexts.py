@@ -73,6 +73,14 @@ def _checking(pins: frozenset[bytes]) -> type[ssl.SSLObject]:
             try:
                 check_pins(self.getpeercert(binary_form=True) or b"", pins)
             except PeerError as error:
-                raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, str(error)) from error
+                raise _refusal(str(error)) from error
 
     return PinnedObject
+
+
+def _refusal(text: str) -> ssl.SSLCertVerificationError:
+    """As OpenSSL's own, whose attributes others look at."""
+    refusal = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, text)
+    refusal.reason = "CERTIFICATE_VERIFY_FAILED"
+    refusal.verify_message = text
+    return refusal

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -82,7 +83,7 @@ class PeerRules:
             certificate, *issuers = map(x509.load_der_x509_certificate, chain)
             names = node_ids(certificate)
             self._check_itself(certificate)
-            self._check_issuers(certificate, issuers)
+            self._check_issuers(certificate, _without_alternatives(issuers))
         except _MALFORMED as error:
             raise PeerError(f"a certificate of it is malformed: {_shown(str(error))}") from error
         if node_id not in names:
@@ -144,6 +145,18 @@ class PeerRules:
 
     def _serves(self, usages: x509.ExtendedKeyUsage) -> bool:
         return self.purpose in usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages
+
+
+def _without_alternatives(issuers: list[x509.Certificate]) -> list[x509.Certificate]:
+    """Of certificates for the same authority the first.
+
+    Each alternative multiplies the paths to try, for which cryptography has no limit before 49.
+    """
+    found: dict[tuple[bytes, bytes], x509.Certificate] = {}
+    for issuer in issuers:
+        key = issuer.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        found.setdefault((issuer.subject.public_bytes(), key), issuer)
+    return list(found.values())
 
 
 def _nodes(names: Sequence[str]) -> str:
