@@ -114,6 +114,7 @@ class FakeCluster:
 
     @asynccontextmanager
     async def up(self, port: int = 0) -> AsyncIterator[FakeCluster]:
+        self._loop = asyncio.get_running_loop()
         application = web.Application(client_max_size=2**30)
         pods = "/api/v1/namespaces/{namespace}/pods"
         application.router.add_post(pods, self._create)
@@ -148,6 +149,10 @@ class FakeCluster:
                 "current-context": "x",
             }
         )
+
+    def call(self, lever: Callable[[], object]) -> None:
+        """From another thread."""
+        self._loop.call_soon_threadsafe(lever)
 
     async def pod(self, count: int = 1) -> FakePod:
         """The newest pod, once there have been that many."""

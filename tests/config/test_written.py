@@ -53,7 +53,7 @@ def test_an_unknown_key_is_told_with_the_nearest_name() -> None:
     ("written", "problem"),
     [
         (action("ip-router", ("networkname", "x")), "c.yml:1: 'ip-router' is not supported by this version yet"),
-        (action("Work-Kubernetes"), "c.yml:1: 'Work-Kubernetes' is not supported by this version yet"),
+        (action("IP-Router"), "c.yml:1: 'IP-Router' is not supported by this version yet"),
     ],
 )
 def test_what_only_other_versions_know_is_told_so(written: WrittenAction, problem: str) -> None:

@@ -30,8 +30,8 @@ FAILED = pod("Failed", {"terminated": {"exitCode": 7, "reason": "Error"}})
 BACK_OFF = pod("Pending", {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})
 
 
-def made(**of: str) -> PodUnit:
-    it = PodUnit(status(**of), 0, uses_tcp=False)
+def made(timeout: str = "") -> PodUnit:
+    it = PodUnit(status(timeout=timeout), 0, uses_tcp=False)
     it.name_chosen("pod-1", "ours")
     it.made(0.0)
     return it
@@ -98,13 +98,22 @@ class TestRecordsOnDisk:
 
     def test_a_running_pod(self) -> None:
         it = PodUnit(status(State.RUNNING, pod="pod-1"), 100, uses_tcp=False)
-        it.is_made = True
         assert it.wanted() == {WATCH}
         it.pod_seen(RUNNING, 1.0)
         assert it.wanted() == {WATCH, FETCH}
 
-    def test_a_pod_of_which_it_is_not_known_whether_it_was_made(self) -> None:
-        assert PodUnit(status(pod="pod-1"), 0, uses_tcp=False).wanted() == {CREATE}
+    @pytest.mark.parametrize(
+        ("detail", "deed"),
+        [
+            ("Connecting to Kubernetes", CREATE),
+            ("Error creating pod, trying again: no answer", CREATE),
+            ("Pod created", WATCH),
+            ("Pod pending: Unschedulable", WATCH),
+            ("Sending stdin to pod", WATCH),
+        ],
+    )
+    def test_a_pod_that_was_made_perhaps(self, detail: str, deed: Deed) -> None:
+        assert PodUnit(status(detail=detail, pod="pod-1"), 0, uses_tcp=False).wanted() == {deed}
 
     @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELED])
     def test_what_is_over(self, state: State) -> None:

@@ -21,7 +21,6 @@ import msgspec
 import yaml
 
 from receptor.errors import OperatingError
-from receptor.workceptor.folder import operating_errors
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_NAMESPACE = "default"
@@ -121,8 +120,7 @@ class Cluster:
         Raises OperatingError if the file can't be read, or the command makes none.
         """
         if self._token_file is not None:
-            with operating_errors(self._token_file):
-                return f"Bearer {self._token_file.read_text().strip()}"
+            return f"Bearer {_read(self._token_file).decode().strip()}"
         if self._token_command is not None:
             return f"Bearer {_token_of(self._token_command)}"
         return f"Bearer {self._token}" if self._token else self.basic
@@ -135,9 +133,8 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = 
         raise OperatingError(
             "this node is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set); set another 'authmethod'"
         )
-    with operating_errors(folder):
-        namespace = (folder / "namespace").read_text().strip()
-        context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context = ssl.create_default_context(cadata=_read(folder / "ca.crt").decode())
+    namespace = _read(folder / "namespace").decode().strip()
     host = f"[{host}]" if ":" in host else host
     return Cluster(f"https://{host}:{port}", namespace, context, _token_file=folder / "token")
 
@@ -146,9 +143,7 @@ def of_file(path: Path | None) -> Cluster:
     """The cluster of the operator's kubeconfig, by default that of kubectl. Raises OperatingError."""
     if path is None:
         path = Path(os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or "~/.kube/config").expanduser()
-    with operating_errors(path):
-        text = path.read_text()
-    return of_kubeconfig(text, str(path), path.parent)
+    return of_kubeconfig(_read(path).decode(errors="replace"), str(path), path.parent)
 
 
 def of_kubeconfig(text: str, what: str = "secret_kube_config", folder: Path | None = None) -> Cluster:
@@ -211,8 +206,14 @@ def _context(cluster: _Cluster, user: _User, folder: Path, what: str) -> ssl.SSL
 def _content(data: str, name: str, folder: Path) -> bytes:
     if data or not name:
         return base64.b64decode(data, validate=True)
-    with operating_errors(folder / name):
-        return (folder / name).read_bytes()
+    return _read(folder / name)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OperatingError(f"{path} can't be read, and is needed for the cluster: {error.strerror}") from None
 
 
 def _basic(user: _User) -> str:

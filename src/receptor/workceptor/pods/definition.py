@@ -12,8 +12,7 @@ import yaml
 
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.durations import parse_duration
-from receptor.errors import CommandError
-from receptor.workceptor.folder import operating_errors
+from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.pods.pod import WORKER
 from receptor.workceptor.status import PodExtra, State, Status
 from receptor.workceptor.unit import CREATED
@@ -36,8 +35,10 @@ def first_pod_status(work_type: str, parameters: Mapping[str, str], action: Work
     definition = given.get("secret_kube_pod", "")
     _check(definition, given, action)
     if not definition and action.pod:
-        with operating_errors(action.pod):
+        try:
             definition = action.pod.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OperatingError(f"{action.pod}, the pod of this work type, can't be read: {error}") from None
     extra = PodExtra(
         image="" if definition else given.get("kube_image", action.image),
         command="" if definition else given.get("kube_command", action.command),

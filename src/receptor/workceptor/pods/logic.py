@@ -31,6 +31,9 @@ RUNNING = "Pod Running"
 FINISHED = "Finished"
 CANCELED = "Canceled"
 CREATE_ERROR = "Error creating pod"
+_CREATED = "Pod created"
+_PENDING = "Pod pending: "
+_OF_A_POD = (_CREATED, _PENDING, SENDING)
 
 
 class Deed(enum.Enum):
@@ -59,7 +62,7 @@ class PodUnit:
     def __init__(self, status: Status, stdout_size: int, *, uses_tcp: bool) -> None:
         self.status = status
         self.stdout_size = stdout_size
-        self.is_made = False
+        self.is_made = status.state is State.RUNNING or status.detail.startswith(_OF_A_POD)
         """Whether the pod is known to have been made."""
         self.is_making = False
         """Whether the order to make it is on its way; it can't be called back."""
@@ -155,7 +158,7 @@ class PodUnit:
     def made(self, now: float) -> None:
         """There is a pod."""
         self.is_made = True
-        self._change(detail="Pod created")
+        self._change(detail=_CREATED)
         if self.extra.pod_pending_timeout:
             self._pending_until = now + parse_duration(self.extra.pod_pending_timeout)
 
@@ -188,7 +191,7 @@ class PodUnit:
         if reason in HOPELESS or self._failed_pulls >= FAILED_PULLS:
             self.fail(f"{CREATE_ERROR}: {pod.pending_text}")
         elif reason:
-            self._change(detail=f"Pod pending: {pod.pending_text}")
+            self._change(detail=f"{_PENDING}{pod.pending_text}")
 
     def pod_gone(self) -> None:
         """The cluster does not have the pod any more."""

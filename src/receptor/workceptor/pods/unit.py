@@ -14,6 +14,7 @@ import msgspec
 
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, OperatingError, UnknownWorkType, UnreachableError
+from receptor.workceptor.command_unit import START_ERROR
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.pods.cluster import Cluster, in_cluster, of_file, of_kubeconfig
 from receptor.workceptor.pods.definition import pod_to_make
@@ -83,7 +84,7 @@ class PodWorkUnit(Unit):
         try:
             await self._connected()
         except (OperatingError, CommandError) as error:
-            self.logic.fail(str(error))
+            self.logic.fail(f"{START_ERROR}: {error}")
             await self._sync()
             raise CommandError(str(error)) from None
         self.logic.has_payload = await self._has_payload()
@@ -94,6 +95,8 @@ class PodWorkUnit(Unit):
 
     @property
     def start_result(self) -> str:
+        if self.status.detail.startswith(START_ERROR):
+            raise CommandError(self.status.detail)
         return "Job Started"
 
     async def resume(self, order: Order | None) -> None:
@@ -106,6 +109,8 @@ class PodWorkUnit(Unit):
         elif not self.status.state.is_final:
             self._resume_pod()
         await self._sync()
+        if self._is_released:
+            await self.remove()
 
     def _resume_pod(self) -> None:
         pod, is_pending = self.logic.extra.pod_name, self.status.state is State.PENDING
@@ -115,10 +120,8 @@ class PodWorkUnit(Unit):
             self.logic.fail("the node ended while it talked to the pod; streammethod tcp can't go on after that")
         elif is_pending and pod and self._action.delete_pod_on_restart:
             self.logic.fail(f"the node ended before pod {pod} ran; it is deleted, as deletepodonrestart says")
-        else:
-            self.logic.is_made = pod != "" and self.status.detail != CONNECTING
-            if self.status.detail == SENDING:
-                self.logic.broke("the node ended while it sent stdin to the pod", self._now)
+        elif self.status.detail == SENDING:
+            self.logic.broke("the node ended while it sent stdin to the pod", self._now)
 
     async def _has_payload(self) -> bool:
         return await self.on_disk(self.folder.payload_size) > 0
@@ -166,9 +169,7 @@ class PodWorkUnit(Unit):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._api is not None:
-            await self._api.close()
-            self._api = None
+        await self._disconnect()
 
     async def _note(self, order: Order) -> None:
         """Put an order on disk, so that it is carried out whatever dies meanwhile."""
@@ -262,10 +263,17 @@ class PodWorkUnit(Unit):
             if self._deeds.get(deed) is asyncio.current_task():
                 del self._deeds[deed]
         await self._sync()
+        if self.status.state.is_final and not self._deeds:
+            await self._disconnect()
 
     def _failed(self, deed: Deed, reason: str, *, is_refused: bool) -> None:
         self.logic.failed(deed, reason, self._now, is_refused=is_refused)
         logger.info("can't %s the pod now: %s", deed.value, reason, extra={"unit": self.unit_id})
+
+    async def _disconnect(self) -> None:
+        api, self._api = self._api, None
+        if api is not None:
+            await api.close()
 
     async def _connected(self) -> Api:
         """The API server. Raises OperatingError and UnknownWorkType if it can't be told which."""
