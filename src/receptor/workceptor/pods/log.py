@@ -7,12 +7,15 @@ that second, passing over the lines before the one that was being read, and over
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from receptor.netceptor.messages import format_time, parse_time
 
 _SECOND = 1_000_000_000
 _LONGEST_STAMP = 40
+_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")
 
 
 class LogPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,21 +74,21 @@ class LogReader:
     def _read_head(self, data: bytes, begin: int) -> int:
         """Where the text of the line begins; the end if all of its stamp is not there yet."""
         end = data.find(b" ", begin)
-        self._head += data[begin : len(data) if end < 0 else end]
-        if len(self._head) > _LONGEST_STAMP or b"\n" in self._head:
-            raise ValueError(f"it says {self._head[:_LONGEST_STAMP].decode(errors='replace')!r} where a time should be")
-        if end < 0:
+        stamp = self._head + data[begin : len(data) if end < 0 else end]
+        if end < 0 and len(stamp) <= _LONGEST_STAMP and b"\n" not in stamp:
+            self._head = stamp
             return len(data)
-        stamp, self._head = self._head, b""
+        if not _STAMP.fullmatch(stamp):
+            raise ValueError(f"it says {stamp[:_LONGEST_STAMP].decode(errors='replace')!r} where a time should be")
+        self._head = b""
         self._begin_line(stamp)
         self._is_in_line = True
         return end + 1
 
     def _begin_line(self, stamp: bytes) -> None:
         if self._is_seeking:
-            time = parse_time(stamp.decode(errors="replace"))
             self._nth += stamp == self._stamp
-            if self._nth < self._sought.nth and time <= self._sought_time:
+            if self._nth < self._sought.nth and parse_time(stamp.decode()) <= self._sought_time:
                 return
             self._is_seeking = False
             if stamp == self._stamp:
@@ -94,7 +97,6 @@ class LogReader:
             self._offset += self._skip
             self._skip = 0
         if stamp != self._stamp:
-            parse_time(stamp.decode(errors="replace"))
             self._stamp, self._nth = stamp, 0
         self._nth += 1
         self._line_offset = self._offset
