@@ -157,8 +157,8 @@ class TestOrders:
         for attempt in range(ATTEMPTS):
             assert it.wanted() == {DELETE}
             it.failed(DELETE, "no", float(attempt), is_refused=True)
+            assert it.delete_problem == "no"
         assert it.wanted() == frozenset()
-        assert it.delete_problem == "no"
         it.release()
         assert it.wanted() == {DELETE}
 

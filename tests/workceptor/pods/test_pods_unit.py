@@ -13,7 +13,7 @@ import pytest
 from fake_cluster import TOKEN, V4, FakeCluster, FakePod
 
 from receptor.config.kubernetes_action import WorkKubernetes
-from receptor.errors import CommandError, UnreachableError
+from receptor.errors import CommandError, OperatingError, UnreachableError
 from receptor.node.byte_stream import ByteStream
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.pods import logic, unit
@@ -521,7 +521,8 @@ class TestOrders:
                 pod.run()
                 await until(made, State.RUNNING)
                 it.cluster.refuse("delete", 403, "you may not", times=100)
-                assert not await made.release(force=False)
+                with pytest.raises(OperatingError, match="you may not"):
+                    await made.release(force=False)
                 assert await made.release(force=True)
                 assert not made.folder.path.exists()
                 assert not pod.is_gone
@@ -537,7 +538,8 @@ class TestOrders:
                 pod.end()
                 await made.final()
                 it.cluster.refuse("delete", 401, times=100)
-                await made.release(force=False)
+                with pytest.raises(OperatingError, match=r"HTTP 401"):
+                    await made.release(force=False)
                 while not made.is_removed:
                     await made.changed_since(made.version)
 

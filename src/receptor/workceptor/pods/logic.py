@@ -71,6 +71,8 @@ class PodUnit:
         self.is_deleted = False
         """Whether there is no pod, and none will come."""
         self.delete_problem = ""
+        """Why the cluster refused to delete it, the last time."""
+        self.is_delete_given_up = False
         self.end: PodEnd | None = None
         self.has_payload = True
         self.is_listening = False
@@ -105,7 +107,7 @@ class PodUnit:
         if self.is_making:
             return frozenset({Deed.CREATE, Deed.TALK} if self._uses_tcp else {Deed.CREATE})
         if self.is_unwanted:
-            return frozenset({Deed.DELETE} if self.has_pod and not self.delete_problem else ())
+            return frozenset({Deed.DELETE} if self.has_pod and not self.is_delete_given_up else ())
         if self.status.state.is_final:
             return frozenset()
         wanted = set()
@@ -251,8 +253,9 @@ class PodUnit:
             self.fail(f"{CREATE_ERROR}: {reason}")
         elif deed is Deed.CREATE:
             self._change(detail=f"{CREATE_ERROR}, trying again: {reason}")
-        elif retry.refusals >= ATTEMPTS and deed is Deed.DELETE:
-            self.delete_problem = reason
+        elif deed is Deed.DELETE:
+            self.delete_problem = reason if is_refused else ""
+            self.is_delete_given_up = retry.refusals >= ATTEMPTS
         elif retry.refusals >= ATTEMPTS:
             self.fail(f"can't {deed.value} pod {self.extra.pod_name}: {reason}")
 
@@ -286,6 +289,7 @@ class PodUnit:
     def _discard(self) -> None:
         self.is_unwanted = True
         self.delete_problem = ""
+        self.is_delete_given_up = False
         self._retries.pop(Deed.DELETE, None)
 
     def _settle(self) -> None:

@@ -132,6 +132,7 @@ class PodWorkUnit(Unit):
             self.logic.cancel()
             await self._sync()
             await self._attempts()
+            self._raise_if_refused()
         return self.status.state.is_final and self.save_problem is None
 
     async def release(self, force: bool) -> bool:
@@ -142,9 +143,14 @@ class PodWorkUnit(Unit):
         await self._attempts()
         if not self.is_removed and (force or self._is_released):
             await self.remove()
-        if self.logic.delete_problem and not self.is_removed:
-            raise OperatingError(f"{self.logic.delete_problem}; force-release leaves the pod there")
+        if not self.is_removed:
+            self._raise_if_refused()
         return self.is_removed
+
+    def _raise_if_refused(self) -> None:
+        if self.logic.delete_problem:
+            problem = f"pod {self.logic.extra.pod_name} can't be deleted: {self.logic.delete_problem}"
+            raise OperatingError(f"{problem}; it is tried again for a minute, and force-release leaves it there")
 
     async def save(self, status: Status) -> None:
         if not self.is_removed:
@@ -185,7 +191,7 @@ class PodWorkUnit(Unit):
     def _is_released(self) -> bool:
         """Whether the unit is to be released, and its pod is gone or at least does nothing any more."""
         has_ended = self.logic.end is not None or self.status.state is State.SUCCEEDED
-        is_harmless = not self.logic.has_pod or (has_ended and self.logic.delete_problem != "")
+        is_harmless = not self.logic.has_pod or (has_ended and self.logic.is_delete_given_up)
         return self._order is Order.RELEASE and is_harmless and not self.logic.is_making
 
     # The deeds
@@ -197,6 +203,8 @@ class PodWorkUnit(Unit):
     async def _sync(self) -> None:
         """Save what the logic has changed, and do what follows from it."""
         self._drop_unwanted()
+        if self.is_removed:
+            return
         if self._is_released and asyncio.current_task() in self._tasks:
             try:
                 await self.remove()
