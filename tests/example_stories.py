@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,15 +91,18 @@ def write_programs(folder: Path) -> None:
     (folder / "python3").symlink_to(sys.executable)
 
 
-def play(example: Path, programs: Path, folder: Path) -> None:
-    """Play the story of an example in a new folder. Raises AssertionError where something else is shown."""
-    shutil.copytree(example, folder, ignore=shutil.ignore_patterns("data", "tls", "*.sock", "*.lock"))
-    use_free_ports(folder)
-    with stage(folder, programs) as story:
-        for command in commands_of((folder / "README.md").read_text()):
-            story.go_on_with(command)
-        for started in story.running:
-            started.command.check(started.shown())
+def play(example: Path, programs: Path) -> None:
+    """Play the story of an example in a folder of its own. Raises AssertionError where something else is shown."""
+    # Paths of Unix sockets must be short.
+    with tempfile.TemporaryDirectory(prefix="r-") as short_folder:
+        folder = Path(short_folder, example.name)
+        shutil.copytree(example, folder, ignore=shutil.ignore_patterns("data", "tls", "*.sock*", "*.log"))
+        use_free_ports(folder)
+        with stage(folder, programs) as story:
+            for command in commands_of((folder / "README.md").read_text()):
+                story.go_on_with(command)
+            for started in story.running:
+                started.command.check(started.shown())
 
 
 def use_free_ports(folder: Path) -> None:
@@ -178,7 +182,7 @@ class Stage:
             assert started.process.poll() is None, f"{started.command.line} has ended: {started.shown()}"
         nodes = [started.command.node for started in self.running if started.command.node]
         links = self._links_of(nodes)
-        return all(links_known_to(self.folder / f"{node}.sock") == links for node in nodes)
+        return all(links_known_to(self.folder / f"{node}.sock") == links for node in reversed(nodes))
 
     def _links_of(self, nodes: Sequence[str]) -> Links:
         """Which nodes are linked with which: those of which one dials a port that the other listens on."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from receptor.control.work_commands import LONGEST_WAIT
-from receptor.errors import CommandError, UnreachableError
+from receptor.errors import CommandError, TlsError, UnreachableError
 from receptor.node.byte_stream import ByteStream, Carrier, Origin
 from receptor.workceptor.status import State
 
@@ -178,6 +178,8 @@ class OtherNode:
 
     def __init__(self) -> None:
         self.is_reachable = True
+        self.tls_problem = ""
+        """Why nobody can have a secured stream to it."""
         self.greeting = "Receptor Control, node bar"
         self.units: dict[str, FarUnit] = {}
         """All that were ever made; ``is_released`` says which are gone."""
@@ -207,6 +209,8 @@ class OtherNode:
         self._tell()
         if not self.is_reachable:
             raise UnreachableError("no route to bar")
+        if self.tls_problem:
+            raise TlsError(self.tls_problem)
         there, back = Direction(), Direction()
         far = Far(there, back)
         session = asyncio.create_task(self._serve(far), name="the other node")

@@ -12,6 +12,7 @@ from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.node.byte_stream import ByteStream
 from receptor.node.mesh_node import MeshNode
+from receptor.node.stream_tls import StreamTls
 
 IDLE_TIMEOUT = 21.0
 
@@ -22,9 +23,12 @@ def never_a_duplicate(reason: str) -> None:
 
 @asynccontextmanager
 async def running(
-    node_id: str, on_duplicate: Callable[[str], None] = never_a_duplicate, limits: MeshLimits = DEFAULT_LIMITS
+    node_id: str,
+    on_duplicate: Callable[[str], None] = never_a_duplicate,
+    limits: MeshLimits = DEFAULT_LIMITS,
+    tls: StreamTls | None = None,
 ) -> AsyncIterator[MeshNode]:
-    node = MeshNode(node_id, IDLE_TIMEOUT, on_duplicate, limits)
+    node = MeshNode(node_id, IDLE_TIMEOUT, on_duplicate, limits, tls)
     try:
         yield node
     finally:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,15 +16,21 @@ STORIES = sorted(page.parent.name for page in EXAMPLES.glob("*/README.md"))
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bin")
-    write_programs(folder)
-    return folder
+def plays(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[None]]]:
+    """The stories that are wanted, some at once, since most of the time nodes are starting."""
+    programs = tmp_path_factory.mktemp("bin")
+    write_programs(programs)
+    wanted = [example for example in STORIES if any(f"[{example}]" in item.name for item in request.session.items)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {example: pool.submit(play, EXAMPLES / example, programs) for example in wanted}
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("example", STORIES)
-def test_the_story_is_true(example: str, programs: Path, short_folder: Path) -> None:
-    play(EXAMPLES / example, programs, short_folder / "e")
+def test_the_story_is_true(example: str, plays: dict[str, Future[None]]) -> None:
+    plays[example].result()
 
 
 def test_the_overview_has_all_stories() -> None:

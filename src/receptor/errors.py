@@ -10,6 +10,7 @@
     │   └── UnknownWorkType    ... it names a work type that isn't configured here
     ├── PeerError              the other node: it broke the protocol; its link or stream ends, nothing else
     └── UnreachableError       nobody at fault: a node or service can't be reached now; trying again may help
+        └── TlsError           ... as the two ends don't trust each other; that stays so until somebody changes it
 
 The message says what happened, where, and what to do; it is shown to people as it is. It never holds a
 payload, a token, a key or a ``secret_`` parameter.
@@ -71,3 +72,7 @@ class PeerError(ReceptorError):
 
 class UnreachableError(ReceptorError):
     """A node or service can't be reached at the moment."""
+
+
+class TlsError(UnreachableError):
+    """A service can't be reached securely: an end refuses what the other one shows, or wants TLS and the other none."""

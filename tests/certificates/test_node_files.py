@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receptor.certificates.making import Authority
+from receptor.certificates.making import Authority, Request, Validity, certify, common_name, make_authority
 from receptor.certificates.node_files import (
     Pair,
     authority_files,
@@ -21,7 +21,7 @@ from receptor.certificates.node_files import (
 )
 from receptor.certificates.node_names import alternative_names, node_ids, node_name
 from receptor.certificates.reading import read_certificates, read_private_key
-from receptor.certificates.writing import new_private_key
+from receptor.certificates.writing import new_private_key, write_over
 from receptor.errors import ConfigurationError, OperatingError
 
 DAY = timedelta(days=1)
@@ -127,6 +127,19 @@ def test_names_of_another_node_are_not_taken_over(tmp_path: Path, authority: Aut
         make_foo(tmp_path, authority, now)
     (kept,) = read_certificates(tmp_path / "foo.crt")
     assert node_ids(kept) == ("Foo",)
+
+
+def test_names_that_the_authority_has_not_signed_are_not_taken_over(
+    tmp_path: Path, authority: Authority, now: datetime, ec_key: ec.EllipticCurvePrivateKey, day: Validity
+) -> None:
+    """Who can write the file, as the node itself may, would become any other node at its next renewal."""
+    make_foo(tmp_path, authority, now)
+    for subject in ("another CA", "test CA"):
+        other = make_authority(common_name(subject), ec_key, day)
+        request = Request(common_name("foo"), ec_key.public_key(), (node_name("foo"), node_name("controller")))
+        write_over(tmp_path / "foo.crt", certify(other, request, day))
+        with pytest.raises(ConfigurationError, match="this certificate is not of this authority"):
+            make_foo(tmp_path, authority, now)
 
 
 def test_no_key_is_left_of_what_could_not_be_made(tmp_path: Path, authority: Authority, now: datetime) -> None:

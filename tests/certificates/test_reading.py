@@ -28,12 +28,13 @@ from receptor.certificates.making import (
 )
 from receptor.certificates.node_names import node_name
 from receptor.certificates.reading import (
+    checked_request,
     holds_request,
     is_authority,
     read_authority,
     read_certificates,
     read_private_key,
-    read_request,
+    read_signing_request,
 )
 from receptor.errors import ConfigurationError
 
@@ -103,7 +104,7 @@ def test_weak_keys_and_keys_that_are_not_for_tls_are_refused(tmp_path: Path) -> 
     assert "of a kind that can't sign for TLS" in refusal(lambda: read_private_key(path))
 
 
-@pytest.mark.parametrize("read", [read_private_key, read_certificates, read_request])
+@pytest.mark.parametrize("read", [read_private_key, read_certificates, read_signing_request])
 def test_every_file_is_named_that_is_not_what_it_should_be(tmp_path: Path, read: Callable[[Path], object]) -> None:
     missing, large, noise = tmp_path / "missing", tmp_path / "large", tmp_path / "noise"
     large.write_bytes(bytes(1024 * 1024 + 1))
@@ -195,6 +196,10 @@ def test_an_authority_without_key_usage_may_sign(
 @pytest.fixture
 def request_file(tmp_path: Path) -> Path:
     return tmp_path / "foo.req"
+
+
+def read_request(path: Path) -> Request:
+    return checked_request(path, read_signing_request(path))
 
 
 def write_request(path: Path, key: PrivateKey, *names: x509.GeneralName) -> None:

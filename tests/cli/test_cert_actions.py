@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -126,6 +129,35 @@ def test_the_operator_sees_all_names_before_a_request_is_signed(
         assert text in shown
     assert "(yes/no)?" in shown
     assert Path("foo.crt").exists()
+
+
+@pytest.mark.usefixtures("in_folder")
+def test_what_is_signed_is_what_the_operator_has_seen(
+    answer: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if the request is changed in the meantime: here each who reads it gets another one."""
+    harmless = CertMakeReq("foo", Path("harmless.req"), node_ids=frozenset({"harmless"}), in_key=Path("foo.key"))
+    carry_out([CA, REQUEST, harmless])
+    requests = [Path(name).read_bytes() for name in ("foo.req", "harmless.req")]
+    Path("foo.req").unlink()
+    os.mkfifo("foo.req")
+    writer = threading.Thread(target=write_in_turn, args=(Path("foo.req"), requests))
+    writer.start()
+    answer("yes\n")
+    try:
+        carry_out([ASK])
+    finally:
+        os.close(os.open("foo.req", os.O_RDONLY | os.O_NONBLOCK))  # so that the writer ends
+        writer.join()
+    (foo,) = read_certificates(Path("foo.crt"))
+    shown = capsys.readouterr().out
+    assert all(f"node id {node_id}" in shown for node_id in node_ids(foo))
+
+
+def write_in_turn(path: Path, contents: list[bytes]) -> None:
+    with suppress(BrokenPipeError):
+        for content in contents:
+            path.write_bytes(content)
 
 
 @pytest.mark.parametrize("text", ["no\n", "\n", "", "certainly\n"])

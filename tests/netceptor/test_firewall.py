@@ -56,6 +56,16 @@ def test_a_pattern_that_is_no_regular_expression_is_refused(pattern: str, capfd:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    "patterns",
+    [{"from_node": "localhost"}, {"to_node": "LocalHost"}, {"to_service": "ninebytes"}, {"from_service": "käsekäs"}],
+)
+def test_a_rule_that_no_packet_fits_is_refused(patterns: dict[str, str]) -> None:
+    """Its author believes to be safe from something: packets for this node bear its id, whatever it was called."""
+    with pytest.raises(ValueError, match="would match nothing"):
+        FirewallRule(Verdict.DROP, **patterns)
+
+
 def test_no_expression_and_no_name_take_more_than_a_moment() -> None:
     firewall = Firewall([FirewallRule(Verdict.DROP, from_node="/(a+)+b/"), FirewallRule(Verdict.DROP, "/(.*.*)*x/")])
     begun = time.perf_counter()

@@ -116,10 +116,18 @@ def test_a_listener_may_accept_who_shows_no_certificate() -> None:
         (
             shown_by("us", ca=1),
             "another CA has signed it",
-            "it does not accept the certificate of this node (alert 42)",
+            "it does not accept the certificate of this node; its log says why (alert 42)",
         ),
-        (shown_by("me"), "it is not for us", "it does not accept the certificate of this node (alert 42)"),
-        (shown_by("us", days=-1), "it has expired", "it does not accept the certificate of this node (alert 42)"),
+        (
+            shown_by("me"),
+            "it is not for us",
+            "it does not accept the certificate of this node; its log says why (alert 42)",
+        ),
+        (
+            shown_by("us", days=-1),
+            "it has expired",
+            "it does not accept the certificate of this node; its log says why (alert 42)",
+        ),
     ],
     ids=["no certificate", "another CA", "wrong id", "expired"],
 )
@@ -149,10 +157,12 @@ def test_a_listener_that_is_not_accepted_learns_nothing_of_the_dialer(shown: Sho
 def test_secured_and_unsecured_ends_do_not_meet() -> None:
     for security in (listener(shown_by("them")), listener(shown_by("them"), TrustInCa())):
         wire = wire_between(None, security)
-        assert problem_of(wire, wire.dialer) == "insecure connection to secure service"
+        assert (
+            problem_of(wire, wire.dialer) == "insecure connection to secure service: it wants TLS, so name a tls-client"
+        )
         assert problem_of(wire, wire.listener).startswith(FAR_END_GAVE_UP)
     wire = wire_between(dialer(TrustInCa(), shown_by("us")), None)
-    assert problem_of(wire, wire.dialer).startswith(NOT_ACCEPTED)
+    assert problem_of(wire, wire.dialer).startswith("the service has no TLS")
 
 
 def test_a_check_that_fails_otherwise_lets_nobody_in() -> None:

@@ -164,7 +164,9 @@ def test_a_dialer_talks_only_to_a_listener_that_says_it_is_insecure() -> None:
         wire = Wire(dialer, lambda first, name=name: strange_listener(first, certificate_named(name)))  # type: ignore[misc]
         wire.wait(1.0)
         assert (Opened() in wire.happened[dialer]) is opens
-        assert problems(wire.happened[dialer]) == ([] if opens else ["insecure connection to secure service"])
+        assert problems(wire.happened[dialer]) == (
+            [] if opens else ["insecure connection to secure service: it wants TLS, so name a tls-client"]
+        )
 
 
 # Ends

@@ -8,7 +8,7 @@ import pytest
 from shown_certificates import TrustInCa, dialer, listener, shown_by
 from simulation import Simulation, line_of_nodes
 
-from receptor.netceptor.effects import Notice, StreamClosed, StreamData, StreamEnded, StreamOpened
+from receptor.netceptor.effects import Notice, Severity, StreamClosed, StreamData, StreamEnded, StreamOpened
 from receptor.netceptor.packets import Address
 from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
 
@@ -33,7 +33,7 @@ def problem(simulation: Simulation, node: str, number: int) -> str | None:
 
 
 def notices(simulation: Simulation, node: str) -> list[str]:
-    return [notice.text for notice in simulation.told_of(node, Notice) if "refused" in notice.text]
+    return [notice.text for notice in simulation.told_of(node, Notice) if "secured" in notice.text]
 
 
 def secured(node: str, check: TrustInCa | None = None) -> ListenerSecurity:
@@ -77,9 +77,47 @@ def test_a_listener_tells_its_log_whom_it_has_refused_and_why() -> None:
     assert not simulation.told_of("b", StreamOpened)
     assert not simulation.told_of("b", StreamClosed)
     assert notices(simulation, "b") == [
-        "a stream of a to the service svc was refused: the far end's certificate is not accepted: "
+        "a stream of a to the service svc can't be secured: the far end's certificate is not accepted: "
         "another CA has signed it"
     ], "one of a kind a minute"
+
+
+@pytest.mark.parametrize(
+    ("listens", "dials", "ours", "theirs"),
+    [
+        (secured("b"), None, "insecure connection to secure service", "the far end gave up the TLS handshake"),
+        (None, dialer(TrustInCa()), "the service has no TLS", "the far end gave up the TLS handshake"),
+        (secured("b"), dialer(TrustInCa(ca=1)), "another CA has signed it", "the far end gave up the TLS handshake"),
+        (secured("b", TrustInCa()), dialer(TrustInCa()), "it wants a certificate", "it has shown none"),
+    ],
+    ids=["plain to secured", "secured to plain", "not trusted", "no certificate"],
+)
+def test_each_end_tells_its_log_once_why_they_don_t_meet(
+    listens: ListenerSecurity | None, dials: DialerSecurity | None, ours: str, theirs: str
+) -> None:
+    """Who dials at a level that every log has: it is for somebody to put right."""
+    simulation = line_of_nodes("a", "b")
+    simulation.nodes["b"].streams.listen("svc", (lambda: listens) if listens else None)
+    for _ in range(2):
+        number = dial(simulation, "a", "b", dials)
+        (closed,) = [one for one in simulation.told_of("a", StreamClosed) if one.stream == number]
+        assert closed.failed_tls
+        assert ours in (closed.problem or "")
+    simulation.run(1.0)
+    (told,) = [notice for notice in simulation.told_of("a", Notice) if "secured" in notice.text]
+    assert told.text.startswith("a stream to b:svc can't be secured: ")
+    assert ours in told.text
+    assert told.severity is Severity.ERROR
+    (told,) = [notice for notice in simulation.told_of("b", Notice) if "secured" in notice.text]
+    assert told.text.startswith("a stream of a to the service svc can't be secured: ")
+    assert theirs in told.text
+    assert told.severity is Severity.WARNING
+
+
+def test_what_fails_otherwise_is_no_matter_of_tls() -> None:
+    simulation = line_of_nodes("a", "b")
+    number = dial(simulation, "a", "b", dialer(TrustInCa()))
+    assert StreamClosed(number, "service unknown: svc on b", failed_tls=False) in simulation.told["a"]
 
 
 def test_a_service_is_asked_at_each_connection_what_to_show() -> None:
@@ -135,7 +173,10 @@ def test_a_service_may_come_back_secured_while_its_old_streams_go_on() -> None:
     streams.listen("svc", lambda: secured("b"))
     with pytest.raises(ValueError, match="open already"):
         streams.listen("svc")
-    assert problem(simulation, "a", dial(simulation, "a", "b")) == "insecure connection to secure service"
+    assert (
+        problem(simulation, "a", dial(simulation, "a", "b"))
+        == "insecure connection to secure service: it wants TLS, so name a tls-client"
+    )
     assert opened(simulation, "a", dial(simulation, "a", "b", dialer(TrustInCa())))
     simulation.nodes["a"].streams.write(old, b"still here")
     simulation.settle("a")

@@ -9,7 +9,7 @@ from receptor.netceptor.tls_alerts import ALERTS, told_by_far_end, told_by_us
 @pytest.mark.parametrize(
     ("alert", "text"),
     [
-        (42, "it does not accept the certificate of this node (alert 42)"),
+        (42, "it does not accept the certificate of this node; its log says why (alert 42)"),
         (45, "it does not accept the certificate of this node, which has expired or is not valid yet (alert 45)"),
         (116, "it wants a certificate, and this node has shown none (alert 116)"),
         (80, "internal error (alert 80)"),

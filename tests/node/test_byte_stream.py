@@ -540,3 +540,45 @@ def test_a_far_end_that_read_too_slowly_knows_that_something_is_missing(
                 await read_all(far)
 
     run(main())
+
+
+def test_a_break_does_not_overtake_what_was_said_before(run: EventLoop) -> None:
+    data = os.urandom(2_000_000)
+
+    class Breaking(ScriptedStream):
+        async def _receive(self) -> bytes:
+            said = await super()._receive()
+            if said:
+                return said
+            raise ConnectionResetError("after all was said")
+
+    async def main() -> None:
+        async with connected(socket.AF_INET) as (stream, far):
+            bridging = asyncio.create_task(bridge(Breaking(data), stream))
+            received = bytearray()
+            with pytest.raises(ConnectionResetError):
+                await read_into(received, far)
+            assert received == data
+            await bridging
+
+    async def read_into(received: bytearray, far: socket.socket) -> None:
+        while part := await asyncio.get_running_loop().sock_recv(far, CHUNK):
+            received += part
+            await asyncio.sleep(0.001)
+
+    run(main())
+
+
+def test_who_does_not_read_does_not_hold_a_break_up_for_long(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_stream, "DELIVERY_TIME", 0.05)
+
+    async def main() -> None:
+        async with connected(socket.AF_INET) as (stream, far):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await stream.write(bytes(20_000_000))
+            await bridge(ScriptedStream(Script.BREAK), stream)
+            with pytest.raises(ConnectionResetError):
+                await read_all(far)
+
+    run(main())

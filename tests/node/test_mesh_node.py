@@ -7,13 +7,15 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from event_loops import EventLoop
 from running_mesh import dialling, joined_streams, listening, read_all, routes, row, running
+from tls_settings import profiles
 
 from receptor.backends import dialling as backends_dialling
-from receptor.errors import UnreachableError
+from receptor.errors import TlsError, UnreachableError
 from receptor.netceptor.effects import Effect, LinkUp
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
@@ -29,9 +31,9 @@ async def echo(stream: ByteStream) -> None:
     await stream.finish()
 
 
-async def ask(node: MeshNode, target: str, service: str, data: bytes) -> bytes:
+async def ask(node: MeshNode, target: str, service: str, data: bytes, tls_client: str = "") -> bytes:
     """Send the data to a service and return all that it answers."""
-    stream = await node.dial(target, service)
+    stream = await node.dial(target, service, tls_client)
     await stream.write(data)
     await stream.end()
     answer = await read_all(stream)
@@ -117,6 +119,17 @@ def test_dialling_what_is_not_there(run: EventLoop, node: str, service: str, rea
         async with row("foo", "bar") as (foo, _):
             with pytest.raises(UnreachableError, match=reason):
                 await foo.dial(node, service)
+
+    run(main())
+
+
+def test_dialling_a_secured_service_without_tls(run: EventLoop, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running("foo", tls=profiles(tmp_path, "foo")) as foo:
+            foo.listen("echo", echo, tls_server="own")
+            with pytest.raises(TlsError, match="it wants TLS, so name a tls-client"):
+                await foo.dial("foo", "echo")
+            assert await ask(foo, "foo", "echo", b"to myself", tls_client="own") == b"to myself"
 
     run(main())
 

@@ -21,6 +21,7 @@ from tls_settings import CA, profiles
 from receptor.config.kinds import Address
 from receptor.config.service_actions import TcpClient, TcpServer
 from receptor.netceptor.messages import TLS_STREAM_SERVICE
+from receptor.node import byte_stream
 from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, Carrier, SocketStream
 from receptor.node.hang_ups import HangUps
 from receptor.node.mesh_node import MeshNode
@@ -105,7 +106,11 @@ def test_all_is_secured_and_half_closes_are_kept(run: EventLoop, tmp_path: Path)
 
 
 @pytest.mark.parametrize("who", ["client", "server"])
-def test_a_transfer_that_is_cut_does_not_look_complete(run: EventLoop, tmp_path: Path, who: str) -> None:
+def test_a_transfer_that_is_cut_does_not_look_complete(
+    run: EventLoop, tmp_path: Path, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_stream, "DELIVERY_TIME", 0.1)
+
     async def main() -> None:
         async with secured(tmp_path) as proxies:
             client = await proxies.client()
@@ -117,6 +122,29 @@ def test_a_transfer_that_is_cut_does_not_look_complete(run: EventLoop, tmp_path:
             await cut._carrier.finish()
             with pytest.raises(ConnectionError):
                 await other.read()
+
+    run(main())
+
+
+def test_all_that_was_said_before_a_cut_arrives(
+    run: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_stream, "DELIVERY_TIME", 0.5)
+    data = os.urandom(1_000_000)
+
+    async def main() -> None:
+        async with secured(tmp_path) as proxies:
+            client = await proxies.client()
+            server = await proxies.arrived.get()
+            writing = asyncio.create_task(server.write(data))
+            received = bytearray()
+            while len(received) < len(data):
+                received += await client.read()
+                if writing.done():
+                    await server._carrier.finish()
+            assert received == data
+            with pytest.raises(ConnectionError):
+                await client.read()
 
     run(main())
 

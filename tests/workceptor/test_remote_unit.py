@@ -374,6 +374,46 @@ class TestOutOfReach:
         play(story)
 
 
+class TestNoSecureWay:
+    """The two nodes don't accept each other."""
+
+    def test_before_the_start_it_fails_the_unit_at_once(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.tls_problem = "its certificate expired"
+            with pytest.raises(CommandError, match="no secure way to bar: its certificate expired"):
+                await here.submit()
+            assert here.outcome == (State.FAILED, "no secure way to bar: its certificate expired")
+            await asyncio.sleep(300)
+            assert len(here.other.dialled_at) == 1
+
+        play(story)
+
+    def test_also_when_the_node_comes_into_reach_later(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.other.is_reachable = False
+            await here.submit()
+            await here.other.dialled(2)
+            here.other.tls_problem = "its certificate expired"
+            here.other.is_reachable = True
+            await here.until(lambda: here.unit.status.state is State.FAILED)
+            assert here.unit.status.detail == "no secure way to bar: its certificate expired"
+
+        play(story)
+
+    def test_what_runs_already_waits_until_somebody_has_changed_that(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.other.tls_problem = "its certificate expired"
+            await here.restart()
+            await asyncio.sleep(300)
+            assert here.unit.status.state is not State.FAILED
+            here.other.tls_problem = ""
+            await here.run_to_the_end()
+            assert here.output == b"output"
+
+        play(story)
+
+
 BREAKS = ["before submit", "after unit", "in payload", "after submit"]
 EXISTING_AND_OURS = pytest.mark.parametrize("is_ours", [False, True], ids=["existing", "ours"])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from receptor.certificates.making import (
     AUTHORITY_BITS,
@@ -91,7 +92,7 @@ def make_node_files(
     If the node has a key, that is used again; if it has a certificate, that is replaced, and its names are kept.
     Raises ConfigurationError if those files are wrong, OperatingError if one can't be written.
     """
-    all_names = (*_names_so_far(files.certificate, node_id), node_name(node_id), *names)
+    all_names = (*_names_so_far(files.certificate, node_id, authority), node_name(node_id), *names)
     valid = validity(now, None, end_under(authority, now, lasts))
     is_new = not os.path.lexists(files.key)
     key = new_key(NODE_BITS) if is_new else read_private_key(files.key)
@@ -105,11 +106,25 @@ def make_node_files(
     return certificate
 
 
-def _names_so_far(path: Path, node_id: str) -> tuple[x509.GeneralName, ...]:
+def _names_so_far(path: Path, node_id: str, authority: Authority) -> tuple[x509.GeneralName, ...]:
+    """Only those that the authority has vouched for already: who can write the file must not choose what it signs."""
     if not os.path.lexists(path):
         return ()
     certificate = read_certificates(path)[0]
     names = names_of(path, certificate)
     if node_id not in node_ids(certificate):
         raise ConfigurationError(f"{path}: this is not a certificate of node {node_id!r}; move it away, or use --out")
+    if not _has_signed(authority, certificate):
+        raise ConfigurationError(
+            f"{path}: this certificate is not of this authority, so its names are not taken over; "
+            "move it away, and name them again (--dns, --ip)"
+        )
     return names
+
+
+def _has_signed(authority: Authority, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

@@ -91,9 +91,8 @@ def holds_request(path: Path) -> bool:
     return _REQUEST in _read(path, "certificate")
 
 
-def read_request(path: Path) -> Request:
-    """A request that may be signed: it asks for names, and is signed with the key that it is for."""
-    request = read_signing_request(path)
+def checked_request(path: Path, request: x509.CertificateSigningRequest) -> Request:
+    """The request that was read from that file, if it may be signed: it has names, and is signed with its own key."""
     if not is_signed(request):
         raise ConfigurationError(f"{path}: the request's signature is wrong, so it may be forged; make it anew")
     names = names_of(path, request)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.x509 import CertificateSigningRequest
+
 from receptor.certificates.describing import request_facts
 from receptor.certificates.making import (
     AUTHORITY_LASTS,
@@ -19,7 +21,7 @@ from receptor.certificates.making import (
     validity,
 )
 from receptor.certificates.node_names import alternative_names_of
-from receptor.certificates.reading import read_authority, read_private_key, read_request, read_signing_request
+from receptor.certificates.reading import checked_request, read_authority, read_private_key, read_signing_request
 from receptor.certificates.writing import new_private_key, refuse_existing, write_new_certificate, write_over
 from receptor.config.certificate_actions import CertificateAction, CertInit, CertMakeReq, CertSignReq
 from receptor.errors import ConfigurationError, OperatingError
@@ -68,16 +70,17 @@ def _make_request(action: CertMakeReq) -> None:
 def _sign_request(action: CertSignReq) -> None:
     now = datetime.now(UTC)
     authority = read_authority(action.ca_cert, action.ca_key, now)
-    request = read_request(action.request)
+    read = read_signing_request(action.request)  # Once: what the operator sees is what is signed.
+    request = checked_request(action.request, read)
     valid = validity(now, action.not_before, action.not_after or end_under(authority, now))
     if not action.verified:
-        _ask(action.request)
+        _ask(action.request, read)
     write_over(action.out_cert, certify(authority, request, valid))
 
 
-def _ask(path: Path) -> None:
+def _ask(path: Path, request: CertificateSigningRequest) -> None:
     """Let the operator decide about a request; raises OperatingError unless the answer is yes."""
-    facts = [f"  {label:10}  {value}" for label, value in request_facts(path, read_signing_request(path))]
+    facts = [f"  {label:10}  {value}" for label, value in request_facts(path, request)]
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigurationError(
             f"{path}: without a terminal nobody can be asked whether to sign this request; look at it with "

@@ -117,10 +117,14 @@ class StreamWritable:
 
 @dataclass(frozen=True, slots=True)
 class StreamClosed:
-    """A stream is over in both directions; ``problem`` is None after an orderly close."""
+    """A stream is over in both directions; ``problem`` is None after an orderly close.
+
+    With ``failed_tls`` it has never opened, since an end did not accept the other one.
+    """
 
     stream: int
     problem: str | None
+    failed_tls: bool = False
 
 
 Effect = (

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, cast
 
+from receptor.identifiers import is_localhost, is_service_name
+
 LONGEST_PATTERN = 1000
 REMEMBERED_VERDICTS = 4096
 
@@ -46,9 +48,16 @@ class FirewallRule:
     to_service: str = ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a regular expression can't be read."""
+        """Raises ValueError if a regular expression can't be read, or a name is one that no packet has."""
         for pattern in self.patterns:
             _matcher(pattern)
+        if is_localhost(self.from_node) or is_localhost(self.to_node):
+            raise ValueError("a rule for 'localhost' would match nothing; give the node's id")
+        for service in (self.from_service, self.to_service):
+            if service and not service.startswith("/") and not is_service_name(service):
+                raise ValueError(
+                    f"a rule for the service {service!r} would match nothing: such names have 1 to 8 bytes"
+                )
 
     @property
     def patterns(self) -> Flow:

@@ -75,8 +75,8 @@ class StreamConnection:
         self._opened = False
         self._terminated = False
         self.problem: str | None = None
-        self.is_refused = False
-        """Whether the far end has not shown what it should; ``problem`` says why."""
+        self.failed_tls = False
+        """Whether an end has refused the handshake of the other one; ``problem`` or Broken says why."""
 
     @classmethod
     def dial(cls, own_id: str, remote_id: str, now: float, security: DialerSecurity | None = None) -> StreamConnection:
@@ -276,7 +276,7 @@ class StreamConnection:
             self._check(shown)
         except PeerError as error:
             self.problem = str(error)
-            self.is_refused = True
+            self.failed_tls = True
             raise
 
     def _may_open(self) -> bool:
@@ -313,8 +313,10 @@ class StreamConnection:
         if self.problem is not None or event.error_code == NORMAL_CLOSE:
             return Broken(self.problem)
         if self._quic.has_failed_handshake:
+            self.failed_tls = True
             return Broken(told_by_us(event.error_code, event.reason_phrase))
         if event.frame_type is not None and event.error_code in ALERTS:
+            self.failed_tls = not self._opened
             return Broken(told_by_far_end(event.error_code))
         return Broken(f"the connection ended with code {event.error_code}: {event.reason_phrase or 'no reason given'}")
 
@@ -351,10 +353,13 @@ def _show(settings: QuicConfiguration, identity: Identity) -> None:
 
 def _check_that_it_is_unsecured(shown: list[Certificate]) -> None:
     """So that we don't talk in clear to a secured listener."""
-    wanted = INSECURE_COMMON_NAME.encode()
+    if not _say_that_it_is_unsecured(shown):
+        raise PeerError("insecure connection to secure service: it wants TLS, so name a tls-client")
+
+
+def _say_that_it_is_unsecured(shown: list[Certificate]) -> bool:
     names = [value for item in shown for oid, _, value in item.subject if oid == _COMMON_NAME_OID]
-    if wanted not in names:
-        raise PeerError("insecure connection to secure service")
+    return INSECURE_COMMON_NAME.encode() in names
 
 
 def _check_that_it_is(node: str, check: PeerCheck) -> ProofCheck:
@@ -362,6 +367,10 @@ def _check_that_it_is(node: str, check: PeerCheck) -> ProofCheck:
         try:
             check([certificate.public_bytes() for certificate in shown], node)
         except PeerError as error:
+            if _say_that_it_is_unsecured(shown):
+                raise PeerError(
+                    "the service has no TLS: name no tls-client, or give the service a tls-server"
+                ) from None
             raise PeerError(f"the far end's certificate is not accepted: {error}") from None
 
     return check_certificates

@@ -12,6 +12,7 @@ from receptor.identifiers import is_localhost, random_name
 from receptor.netceptor.complaints import Complaints
 from receptor.netceptor.effects import (
     Effect,
+    Severity,
     StreamClosed,
     StreamData,
     StreamEnded,
@@ -223,11 +224,19 @@ class Streams:
             case Ended():
                 self._emit(StreamEnded(stream.number))
             case Broken(problem):
-                if stream.connection.is_refused and not stream.is_dialer:
-                    node = stream.remote.node
-                    text = f"a stream of {node} to the service {stream.local.service} was refused: {problem}"
-                    self._complaints.say(("refused", stream.local.service, node), text, now, node)
+                if stream.connection.failed_tls:
+                    self._complain_of_tls(stream, problem, now)
                 self._tell_closed(stream, problem)
+
+    def _complain_of_tls(self, stream: _Stream, problem: str | None, now: float) -> None:
+        """Who dials wants it to work, and somebody must put it right; strangers may try what they like."""
+        node, service = stream.remote.node, stream.local.service
+        if stream.is_dialer:
+            text = f"a stream to {stream.remote} can't be secured: {problem}"
+            self._complaints.say(("no TLS", stream.remote), text, now, node, Severity.ERROR)
+        else:
+            text = f"a stream of {node} to the service {service} can't be secured: {problem}"
+            self._complaints.say(("no TLS", service, node), text, now, node)
 
     def _undeliverable(self, stream: _Stream, problem: str, now: float) -> None:
         """The mesh has no way to the far end: a dialer hears it at once, an open stream waits for a new route."""
@@ -239,7 +248,7 @@ class Streams:
         if not stream.told_closed:
             stream.told_closed = True
             if stream.opened or stream.is_dialer:
-                self._emit(StreamClosed(stream.number, problem))
+                self._emit(StreamClosed(stream.number, problem, stream.connection.failed_tls))
 
     # Which stream
 

@@ -10,7 +10,7 @@ ALERTS = range(0x100, 0x200)
 _NOT_ACCEPTED = "it does not accept the certificate of this node"
 _MEANING: dict[int, str] = {
     AlertDescription.handshake_failure: "it has no TLS settings in common with this node",
-    AlertDescription.bad_certificate: _NOT_ACCEPTED,
+    AlertDescription.bad_certificate: f"{_NOT_ACCEPTED}; its log says why",
     AlertDescription.unsupported_certificate: f"{_NOT_ACCEPTED}, which is not made for this",
     AlertDescription.certificate_revoked: f"{_NOT_ACCEPTED}, which was revoked",
     AlertDescription.certificate_expired: f"{_NOT_ACCEPTED}, which has expired or is not valid yet",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from receptor.errors import PeerError
@@ -18,6 +21,13 @@ CHUNK = 256 * 1024
 
 FINISH_TIME = 60.0
 """Seconds that a client over a socket has to read the rest of a finished stream. Then its descriptor is freed."""
+
+DELIVERY_TIME = 2.0
+"""Seconds that what was written has to arrive before a break is passed on, which would overtake it."""
+
+_FIRST_LOOK = 0.005
+_TCP_CLOSE = 7
+"""The state of a connection that is over, as Linux numbers it."""
 
 RESETS = struct.pack("ii", 1, 0)
 """The SO_LINGER with which closing a TCP connection resets it."""
@@ -63,6 +73,10 @@ LOCAL_CLIENT = Origin(Carrier.UNIX, "", "a local client")
 
 class LineTooLong(PeerError):
     """The other end sent a line of more bytes than its reader allows."""
+
+
+class Truncated(ConnectionError):
+    """What the other end sent stops before the end that it would have announced. It may have left without a word."""
 
 
 class ByteStream(ABC):
@@ -125,6 +139,10 @@ class ByteStream(ABC):
     async def finish(self) -> None:
         """Be done with the stream in both directions; what was written is still delivered."""
 
+    async def delivered(self) -> None:
+        """Wait until the machine at the other end has what was written; returns at once if nobody here can tell."""
+        await asyncio.sleep(0)
+
     @abstractmethod
     def close(self) -> None:
         """Drop the stream at once; what was written may be lost."""
@@ -181,6 +199,12 @@ class SocketStream(ByteStream):
         if self._writer.transport.get_write_buffer_size():
             self._reset()
 
+    async def delivered(self) -> None:
+        pause = _FIRST_LOOK
+        while not (self._writer.is_closing() or _is_delivered(self._writer.get_extra_info("socket"))):
+            await asyncio.sleep(pause)
+            pause *= 2
+
     def close(self) -> None:
         if self._writer.is_closing():
             self._writer.transport.abort()
@@ -193,6 +217,15 @@ class SocketStream(ByteStream):
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
         self._writer.transport.abort()
+
+
+def _is_delivered(connection: socket.socket) -> bool:
+    """Whether everything that was written has arrived at the other machine, or nothing more will."""
+    if connection.family == socket.AF_UNIX:
+        return True  # They deliver what was written, whatever comes after it.
+    if sys.platform == "linux" and connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
+        return True
+    return not any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
 
 
 @contextmanager
@@ -255,9 +288,16 @@ async def bridge(one: ByteStream, other: ByteStream) -> None:
             tasks.create_task(_end_unread(one, forth, back), name=f"watch {one.origin}")
             tasks.create_task(_end_unread(other, back, forth), name=f"watch {other.origin}")
         whole = True
+    except* Truncated:
+        # Programs that announce no end mean it when they leave: all they said should arrive. The mesh can't tell if so.
+        await asyncio.sleep(DELIVERY_TIME)
     except* ConnectionError:
-        pass  # The break is passed on by dropping both ends below.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DELIVERY_TIME):
+                await one.delivered()
+                await other.delivered()
     finally:
+        # A break is passed on by dropping both ends.
         if not whole:
             one.close()
             other.close()

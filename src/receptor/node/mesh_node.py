@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from receptor.backends.session import Session
-from receptor.errors import UnreachableError
+from receptor.errors import TlsError, UnreachableError
 from receptor.logs import TRACE
 from receptor.netceptor.effects import (
     DatagramArrived,
@@ -199,8 +199,8 @@ class MeshNode:
     async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
         """Open a stream to a service of a node, secured by the tls-client if one is named.
 
-        Raises UnreachableError if the node or the service can't be reached, within 15 s, and CommandError if there is
-        no such tls-client. Cancelling gives up.
+        Raises UnreachableError if the node or the service can't be reached, within 15 s (TlsError if the two ends don't
+        accept each other), and CommandError if there is no such tls-client. Cancelling gives up.
         """
         security = self._tls.client(tls_client).stream_security() if tls_client else None
         number = self.core.streams.dial(node, service, time.monotonic(), security)
@@ -328,8 +328,8 @@ class MeshNode:
                 self._streams[number].feed_end()
             case StreamOpened():
                 self._stream_opened(effect)
-            case StreamClosed(number, problem):
-                self._stream_closed(number, problem)
+            case StreamClosed():
+                self._stream_closed(effect)
             case Notice(severity, text, peer):
                 about = tracer if severity is Severity.TRACE else logger
                 about.log(_LEVELS[severity], text, extra={"peer": peer})
@@ -373,13 +373,14 @@ class MeshNode:
             self.core.streams.close(effect.stream)
             self._pump_soon()
 
-    def _stream_closed(self, number: int, problem: str | None) -> None:
-        stream = self._streams.pop(number, None)
+    def _stream_closed(self, effect: StreamClosed) -> None:
+        stream = self._streams.pop(effect.stream, None)
         if stream is not None:
-            stream.feed_close(problem)
-        dialling = self._dialling.get(number)
+            stream.feed_close(effect.problem)
+        dialling = self._dialling.get(effect.stream)
         if dialling is not None and not dialling.done():
-            dialling.set_exception(UnreachableError(problem or "the far end closed the connection at once"))
+            kind = TlsError if effect.failed_tls else UnreachableError
+            dialling.set_exception(kind(effect.problem or "the far end closed the connection at once"))
 
     def _ping_ended(self, number: int, effect: PingEnded) -> None:
         waiting = self._pinging.get(number)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 
-from receptor.node.byte_stream import ByteStream, breaks_as_connection_error
+from receptor.node.byte_stream import ByteStream, Truncated, breaks_as_connection_error
 
 _LARGEST_RECORD = 16 * 1024
 
@@ -74,6 +74,10 @@ class TlsStream(ByteStream):
                 return bytes(plain) or None
             except ssl.SSLZeroReturnError:
                 return bytes(plain)
+            except ssl.SSLEOFError:
+                if plain:
+                    return bytes(plain)  # The next read finds it again.
+                raise Truncated("the connection was cut: TLS announced no end") from None
             except ssl.SSLError:
                 if plain:
                     return bytes(plain)  # The next read finds the error again.
@@ -118,6 +122,9 @@ class TlsStream(ByteStream):
         except ConnectionError:
             pass  # Then nobody is there to whom it matters.
         await self._carrier.finish()
+
+    async def delivered(self) -> None:
+        await self._carrier.delivered()
 
     def close(self) -> None:
         self._carrier.close()

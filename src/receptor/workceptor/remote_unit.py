@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, Protocol
 
 import msgspec
 
-from receptor.errors import CommandError, OperatingError, PeerError, UnreachableError
+from receptor.errors import CommandError, OperatingError, PeerError, TlsError, UnreachableError
 from receptor.node.byte_stream import CHUNK, ByteStream
 from receptor.workceptor import conversations
 from receptor.workceptor.conversations import Refused
@@ -41,7 +41,10 @@ class Dialer(Protocol):
     """The part of the mesh that units need."""
 
     async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
-        """Open a stream to a service of a node. Raises UnreachableError, and CommandError for an unknown tls-client."""
+        """Open a stream to a service of a node.
+
+        Raises UnreachableError, TlsError if the two don't accept each other, CommandError for an unknown tls-client.
+        """
 
 
 class RemoteWorkUnit(Unit):
@@ -237,6 +240,11 @@ class RemoteWorkUnit(Unit):
             self.logic.succeeded(talk)
         except Refused as error:
             self._refused(talk, error)
+        except TlsError as error:
+            if talk is Talk.SUBMIT:
+                self.logic.refused(f"no secure way to {node}: {error}")
+            else:
+                self._failed(talk, str(error))
         except (OperatingError, CommandError) as error:
             if talk is Talk.SUBMIT:
                 self.logic.postponed(f"the work can't be sent: {error}")
