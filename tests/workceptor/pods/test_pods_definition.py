@@ -92,6 +92,8 @@ def test_nothing_of_that_without_leave(name: str) -> None:
         (OPEN, {"secret_kube_pod": "hush: ["}, "neither YAML nor JSON"),
         (OPEN, {"secret_kube_pod": "- hush"}, "must be one Pod"),
         (OPEN, {"secret_kube_pod": "kind: Secret"}, "must be one Pod"),
+        (OPEN, {"secret_kube_pod": "spec: {null: hush}"}, "that JSON does not know"),
+        (OPEN, {"secret_kube_pod": "spec: {a: 9999999999999999999999}"}, "that JSON does not know|spec.containers"),
         (OPEN, {"secret_kube_pod": "kind: Pod"}, "spec.containers"),
         (OPEN, {"secret_kube_pod": "spec: {containers: {worker: 1}}"}, "spec.containers"),
         (OPEN, {"secret_kube_pod": "spec: {containers: [{name: other}, 5]}"}, "a container named worker"),

@@ -161,6 +161,10 @@ def _parsed(text: str) -> Definition:
         size = _LARGEST_DEFINITION
     if size >= _LARGEST_DEFINITION:
         raise CommandError(f"the pod definition is nested too deeply or has {_LARGEST_DEFINITION} values or more")
+    try:
+        msgspec.json.encode(parsed)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CommandError(f"the pod definition has values that JSON does not know ({type(error).__name__})") from None
     return parsed
 
 

@@ -300,7 +300,9 @@ class PodWorkUnit(Unit):
 
     async def _create(self, api: Api) -> None:
         extra, has_stdin = self.logic.extra, self.logic.has_payload and not self._uses_tcp
-        pod = pod_to_make(extra, self.status.work_type, has_payload=has_stdin, environment=self._streams.environment)
+        pod = await asyncio.to_thread(
+            pod_to_make, extra, self.status.work_type, has_payload=has_stdin, environment=self._streams.environment
+        )
         if not extra.pod_name:
             name = f"{pod.prefix}-{secrets.token_hex(5)}"
             self.logic.name_chosen(name, pod.namespace or extra.kube_namespace or api.namespace)
