@@ -103,6 +103,12 @@ class FakeCluster:
         """By what is asked for (``create get watch log attach delete``): those of the next times."""
         self.protocols = [V5, V4]
         self.attach_outcome: Json = {"status": "Success"}
+        self.cuts_stdin_after: int | None = None
+        """Bytes after which each attached connection breaks."""
+        self.expired_watches = 0
+        """How many watches more begin with the error that their version is too old."""
+        self.log_hangs = False
+        """Whether logs that are followed never end."""
         self.lost_answers = 0
         """How many pods more are made without anybody being told."""
         self._play = play
@@ -230,6 +236,10 @@ class FakeCluster:
         name = request.query["fieldSelector"].removeprefix("metadata.name=")
         pod, seen = self.pods[name], int(request.query["resourceVersion"])
         async with self._stream(request, "watch") as response:
+            if self.expired_watches:
+                self.expired_watches -= 1
+                await _event(response, "ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
+                return response
             await _event(response, "BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": str(seen)}})
             while True:
                 if pod.version > seen:
@@ -253,7 +263,7 @@ class FakeCluster:
                     part = pod.log[position : position + 1000]
                     position += len(part)
                     await response.write(part)
-                elif not follows or not pod.is_running:
+                elif not follows or not (pod.is_running or self.log_hangs):
                     return response
                 else:
                     await pod.changed()
@@ -288,6 +298,8 @@ class FakeCluster:
                 break
             assert message.data[0] == 0
             pod.stdin += message.data[1:]
+            if self.cuts_stdin_after is not None and len(pod.stdin) >= self.cuts_stdin_after:
+                self.break_off("attach")
         if socket.ws_protocol == V4:
             pod.stdin_ended.set()
         await socket.close()

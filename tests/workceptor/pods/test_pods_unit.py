@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, OperatingError, UnreachableError
 from receptor.node.byte_stream import ByteStream
 from receptor.workceptor.folder import UnitFolder
-from receptor.workceptor.pods import logic, unit
+from receptor.workceptor.pods import logic, streams, unit
 from receptor.workceptor.results import follow
 from receptor.workceptor.status import PodExtra, State, Status, answer, decode_status
 from receptor.workceptor.unit import Unit
@@ -313,6 +315,21 @@ class TestBrokenConnections:
 
         play(story)
 
+    def test_so_does_one_that_is_cut_within_the_payload(self, play: Play) -> None:
+        async def story(it: Bench) -> None:
+            it.cluster.cuts_stdin_after = 1_000_000
+            async with it.node() as node:
+                made = await submit(node, b"x" * 5_000_000)
+                pod = await it.pod()
+                pod.run()
+                state, detail = await ended(made)
+                assert (state, detail.partition(": ")[0]) == (State.FAILED, "stdin could not be sent to the pod")
+                assert it.cluster.count("attach") == 1
+                while not pod.is_gone:
+                    await pod.changed()
+
+        play(story)
+
     def test_an_attach_that_breaks_as_the_worker_ends_is_no_failure(self, play: Play) -> None:
         async def story(it: Bench) -> None:
             it.cluster.attach_outcome = {"status": "Failure", "message": "broken pipe"}
@@ -324,6 +341,38 @@ class TestBrokenConnections:
                 pod.write(b"enough\n")
                 pod.end()
                 assert await ended(made) == (State.SUCCEEDED, "Finished")
+
+        play(story)
+
+    def test_a_watch_whose_version_is_too_old_begins_anew(self, play: Play) -> None:
+        async def story(it: Bench) -> None:
+            it.cluster.expired_watches = 2
+            async with it.node() as node:
+                made = await submit(node)
+                pod = await it.pod()
+                await it.cluster.asked("watch", 3)
+                pod.run()
+                await until(made, State.RUNNING)
+
+        play(story)
+
+    def test_a_log_that_does_not_end_with_its_worker_is_asked_for_again(
+        self, play: Play, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(streams, "DRAIN_TIME", 0.1)
+
+        async def story(it: Bench) -> None:
+            it.cluster.log_hangs = True
+            async with it.node() as node:
+                made = await submit(node)
+                pod = await it.pod()
+                pod.run()
+                pod.write(b"one\ntwo\n")
+                while (await made.current_status()).stdout_size < 8:
+                    await made.changed_since(made.version)
+                pod.end()
+                assert await ended(made) == (State.SUCCEEDED, "Finished")
+                assert await results(node, made) == b"one\ntwo\n"
 
         play(story)
 
@@ -739,6 +788,24 @@ class TestOverTcp:
                 state, detail = await ended(made)
                 assert state is State.FAILED
                 assert "without having connected" in detail
+
+        play(story)
+
+    def test_a_connection_that_breaks_fails(self, play: Play) -> None:
+        async def story(it: Bench) -> None:
+            it.act(stream_method="tcp")
+            async with it.node() as node:
+                made = await submit(node, b"payload")
+                pod = await it.pod()
+                pod.run()
+                reader, writer = await self.connect(pod)
+                assert await reader.read() == b"payload"
+                writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+                state, detail = await ended(made)
+                assert (state, detail.partition(":")[0]) == (State.FAILED, "the pod's connection broke")
+                while not pod.is_gone:
+                    await pod.changed()
 
         play(story)
 
