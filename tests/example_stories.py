@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -116,17 +117,17 @@ def use_free_ports(folder: Path) -> None:
 
 def free_ports(count: int) -> list[str]:
     """Ports that are free for TCP and UDP."""
-    probes: list[tuple[socket.socket, socket.socket]] = []
-    try:
-        while len(probes) < count:
-            tcp, udp = socket.create_server(("127.0.0.1", 0)), socket.socket(type=socket.SOCK_DGRAM)
-            probes.append((tcp, udp))
-            udp.bind(tcp.getsockname())
-        return [str(tcp.getsockname()[1]) for tcp, _ in probes]
-    finally:
-        for pair in probes:
-            for probe in pair:
-                probe.close()
+    ports: list[str] = []
+    with ExitStack() as probes:
+        while len(ports) < count:
+            tcp = probes.enter_context(socket.create_server(("127.0.0.1", 0)))
+            udp = probes.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            try:
+                udp.bind(tcp.getsockname())
+            except OSError:
+                continue  # Taken for UDP; the next one will do.
+            ports.append(str(tcp.getsockname()[1]))
+    return ports
 
 
 @dataclass
@@ -165,9 +166,16 @@ class Stage:
         if command.goes_on:
             self._start(command)
         else:
-            with self._shell(command.line, subprocess.PIPE) as process:
+            command.check(self._run(command.line))
+
+    def _run(self, line: str) -> str:
+        with self._shell(line, subprocess.PIPE) as process:
+            try:
                 shown, _ = process.communicate(timeout=PATIENCE)
-            command.check(shown.decode(errors="replace"))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return shown.decode(errors="replace")
 
     def _start(self, command: Command) -> None:
         log = self.folder / f"{len(self.running)}.log"
@@ -202,6 +210,7 @@ class Stage:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 
@@ -227,5 +236,6 @@ def stage(folder: Path, programs: Path) -> Iterator[Stage]:
     try:
         yield story
     finally:
-        for started in story.running:
-            started.end()
+        with ExitStack() as ends:
+            for started in story.running:
+                ends.callback(started.end)

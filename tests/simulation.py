@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from receptor.netceptor.effects import Disconnect, Duplicate, Effect, Send
+from receptor.netceptor.firewall import OPEN, Firewall
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, Identity
@@ -64,13 +65,18 @@ class Simulation:
         self._count = 0
 
     def add(
-        self, name: str, node_id: str | None = None, clock_error: float = 0.0, limits: MeshLimits = DEFAULT_LIMITS
+        self,
+        name: str,
+        node_id: str | None = None,
+        clock_error: float = 0.0,
+        limits: MeshLimits = DEFAULT_LIMITS,
+        firewall: Firewall = OPEN,
     ) -> Netceptor:
         """Start a node, and know it by a name that may differ from its id. Its clock is ahead by ``clock_error``."""
         unix_time = UNIX_TIME + clock_error
         epoch = int(unix_time + self.now) << 24 | self.rng.getrandbits(24)
         identity = Identity(node_id or name, epoch, unix_time, SHORTEST_IDLE_TIMEOUT)
-        node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now, limits)
+        node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now, limits, firewall)
         self.nodes[name] = node
         self.told[name] = []
         self.settle(name)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 import time
 from pathlib import Path
 
 import pytest
+from certificates_bench import Authority, Written
 from commands import eventually
 from receptor_process import Action, NodeProcess, free_port, node
 
@@ -144,6 +146,50 @@ def test_a_listener_that_can_t_be_had_leaves_all_as_it_was(short_folder: Path) -
         assert neighbours(hub) == {"near": 1.0}
         assert not accepts(new)
         assert accepts(port)
+
+
+def own_tls(files: Written, ca: Path) -> list[Action]:
+    pair: dict[str, object] = {"name": "own", "cert": str(files.certificate), "key": str(files.key)}
+    return [{"tls-server": {**pair, "clientcas": str(ca)}}, {"tls-client": {**pair, "rootcas": str(ca)}}]
+
+
+def shown_at(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+def test_renewed_files_serve_new_backends_from_their_first_connection(short_folder: Path) -> None:
+    """One that was refused would be dialled again only after five seconds."""
+    authority, port = Authority("mesh CA"), free_port()
+    ca = authority.write(short_folder)
+    hub_files = authority.issue(node_ids=["hub"], ips=["127.0.0.1"]).write(short_folder, "tls-hub")
+    near_files = Authority("mesh CA").issue(node_ids=["near"]).write(short_folder, "tls-near")
+    with (
+        node(short_folder, "hub", *own_tls(hub_files, ca), listener(port, tls="own")) as hub,
+        node(short_folder, "near", *own_tls(near_files, ca), LOCAL_ONLY) as near,
+    ):
+        authority.issue(node_ids=["near"]).write(short_folder, "tls-near")
+        near.configure(*own_tls(near_files, ca), peer(port, tls="own"))
+        assert reload(near) == ""
+        eventually(lambda: neighbours(hub) == {"near": 1.0}, 4)
+
+
+def test_a_reload_that_fails_leaves_tls_as_it_was(short_folder: Path) -> None:
+    authority, port = Authority("mesh CA"), free_port()
+    ca = authority.write(short_folder)
+    files = authority.issue(node_ids=["hub"], ips=["127.0.0.1"]).write(short_folder, "tls-hub")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        node(short_folder, "hub", *own_tls(files, ca), listener(port, tls="own")) as hub,
+    ):
+        before = shown_at(port)
+        authority.issue(node_ids=["hub"], ips=["127.0.0.1"]).write(short_folder, "tls-hub")
+        backends = [listener(port, tls="own"), listener(taken.getsockname()[1])]
+        hub.configure(*own_tls(files, ca), *backends)
+        assert "can't listen" in reload(hub)
+        assert shown_at(port) == before
+        hub.configure(*own_tls(files, ca), *backends[:1])
+        assert reload(hub) == ""
+        assert shown_at(port) != before
 
 
 def test_a_hang_up_signal_reloads_too(short_folder: Path) -> None:

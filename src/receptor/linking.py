@@ -12,6 +12,7 @@ from receptor.backends.tcp import TcpDialer, TcpListener
 from receptor.backends.udp import UdpDialer, UdpListener
 from receptor.backends.websocket import WebSocketDialer, WebSocketListener
 from receptor.config import backend_actions as actions
+from receptor.config.configuration import DEFAULT_TLS_CLIENT
 from receptor.netceptor.links import LinkTerms
 from receptor.node.backend_sessions import BackendSessions
 from receptor.node.mesh_node import MeshNode
@@ -94,7 +95,8 @@ class Linking:
             case actions.UdpPeer():
                 return UdpDialer(sessions, action.address.host, action.address.port, action.redial)
             case actions.WsPeer():
-                tls = self._tls.client(action.tls) if action.tls else None
+                named = action.tls or (DEFAULT_TLS_CLIENT if action.address.startswith("wss:") else "")
+                tls = self._tls.client(named) if named else None
                 return WebSocketDialer(sessions, action.address, action.redial, action.extra_header, tls)
         raise AssertionError(f"no backend: {action}")
 

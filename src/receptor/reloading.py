@@ -51,8 +51,12 @@ class Reloading:
         if changes:
             return _refusal(f"only a restart can take over what was changed of {', '.join(changes)}", NEEDS_RESTART)
         tls = await asyncio.to_thread(TlsProfiles, wanted.tls_servers, wanted.tls_clients, wanted.node.id)
-        await self._linking.change([*wanted.listeners, *wanted.peers])
-        self._tls.replace(tls)
+        self._tls.swap(tls)  # First, so that no new backend has a moment with the old files.
+        try:
+            await self._linking.change([*wanted.listeners, *wanted.peers])
+        except OperatingError:
+            self._tls.swap(tls)
+            raise
         self._running = wanted
         return ReloadAnswer(success=True)
 

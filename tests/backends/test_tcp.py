@@ -176,6 +176,21 @@ def test_a_listener_without_tls_is_no_peer_of_a_dialer_with_it(
     assert "can't be reached: TLS failed: [SSL: WRONG_VERSION_NUMBER]" in caplog.text
 
 
+def test_a_session_that_ends_before_it_is_a_link_is_told_of(run: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> int:
+        async with Tcp(secure=True).listening(FakeOwner()) as address:
+            dialer = TcpDialer(FakeOwner(makes_links=False, says_first=[b"hello" * 20]), *address, redial=False)
+            await dialer.start()
+            await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name().startswith("dial ")))
+            return address[1]
+
+    port = run(main())
+    assert [record.getMessage() for record in caplog.records if record.name == "receptor.backends"] == [
+        f"tcp-peer 127.0.0.1:{port}: the session ended before it was a link; see the log of the other node,"
+        " and check that both ends use TLS or neither does"
+    ]
+
+
 def test_what_breaks_tls_ends_its_session_and_no_other(run: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
     kind = Tcp(secure=True)
 
@@ -207,7 +222,7 @@ def test_each_connection_has_the_settings_of_its_time(
         await listener.start()
         dialer = TcpDialer(spoke, "127.0.0.1", listener.port, True, client)
         await dialer.start()
-        client.take_over(clients.client("good"))
+        client.swap(clients.client("good"))
         accepted, dialled = await hub.next_session(), await spoke.next_session()
         await dialer.stop()
         await listener.stop()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -82,3 +84,41 @@ def test_what_arrives_together_is_handed_over_together(
 
     run(main())
     assert len(packets) < BATCH
+
+
+def test_nothing_is_kept_of_addresses_that_nothing_waits_for(
+    run: EventLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    async def main() -> None:
+        own = UdpSocket("test", pair[0], ignored, ignored, PEER)
+        tracemalloc.start()
+        try:
+            own.queued(PEER)
+            before = tracemalloc.get_traced_memory()[0]
+            assert not any(own.queued(("stranger", number)) for number in range(10_000))
+            assert tracemalloc.get_traced_memory()[0] < before + 100_000
+        finally:
+            tracemalloc.stop()
+        own.close()
+
+    run(main())
+
+
+def test_it_works_where_errors_name_no_addresses(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delattr(socket, "MSG_ERRQUEUE")
+
+    async def main() -> None:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bound.bind(("127.0.0.1", 0))
+        batches: asyncio.Queue[list[bytes]] = asyncio.Queue()
+        own = UdpSocket("test", bound, lambda _, _address, batch: batches.put_nowait(batch), ignored)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+            gone.bind(("127.0.0.1", 0))
+            nobody = gone.getsockname()
+        own.send(nobody, b"is anybody there")
+        own.send(own.address, b"to itself")
+        assert await batches.get() == [b"to itself"]
+        own.close()
+
+    run(main())

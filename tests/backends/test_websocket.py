@@ -635,6 +635,23 @@ def test_a_dialer_turns_away_whom_it_does_not_trust(
     assert complaint in record.getMessage()
 
 
+def test_a_dialer_without_a_certificate_is_told_where_to_look(run: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    async def main() -> None:
+        async with listening(secure=True) as (_, address):
+            url = f"wss://127.0.0.1:{address[1]}/"
+            await given_up(WebSocketDialer(FakeOwner(), url, redial=False, tls=Settings(context)))
+
+    run(main())
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "receptor.backends"]
+    assert line.endswith(
+        "can't be reached: it ended the connection at once; its log says if it refused our certificate"
+    )
+
+
 def test_a_dialer_with_tls_finds_none_at_a_plain_port(run: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with listening() as (owner, address):

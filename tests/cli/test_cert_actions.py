@@ -104,6 +104,18 @@ def test_no_key_is_overwritten(in_folder: Path, action: CertInit | CertMakeReq) 
     assert {path: path.read_bytes() for path in in_folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("by", ["request", "certificate"])
+def test_no_authority_is_overwritten_by_whatever_name(in_folder: Path, by: str) -> None:
+    """Its certificate can't be made again: every node trusts just that one."""
+    carry_out([CA, REQUEST])
+    before = Path("ca.crt").read_bytes()
+    other_name = in_folder / "ca.crt"
+    again = CertMakeReq("foo", other_name, node_ids=frozenset({"foo"}), in_key=Path("foo.key"))
+    with pytest.raises(OperatingError, match="this is an authority's certificate, which is never overwritten"):
+        carry_out([again if by == "request" else replace(SIGN, out_cert=other_name)])
+    assert Path("ca.crt").read_bytes() == before
+
+
 def test_mistakes_are_told_before_anything_is_made(in_folder: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^cert-makereq needs 'outkey'"):
         carry_out([CertMakeReq("foo", Path("foo.req"))])

@@ -88,6 +88,7 @@ def test_help_begins_with_what_it_is_for_and_examples(words: list[str], capsys: 
         (["node", "localhost", "--ca", "certs"], "'localhost' is not a name other than 'localhost'"),
         (["node", "a/b", "--ca", "certs"], "'a/b' is not a name"),
         (["node", "foo", "--ca", "certs", "--dns", "a b"], "'a b' is not a DNS name such as"),
+        (["node", "foo", "--ca", "certs", "--dns", "192.0.2.1"], "is an IP address; give it with --ip"),
         (["node", "foo", "--ca", "certs", "--ip", "1"], "'1' is not an IP address such as"),
         (["node", "foo", "--ca", "certs", "--days", "0"], "0 is not in the range"),
         (["ca", "--out", "certs", "--name", ""], "'' is not text of 1 to 64 characters"),

@@ -140,6 +140,10 @@ def test_services_have_names_of_their_own(action: str) -> None:
     assert problems_of(LOCAL_ONLY, ("unix-socket-client", {"service": "web", "filename": "/s"}), (action, web)) == [
         "c.yml:3: the service 'web' is given twice, first at c.yml:2"
     ]
+    network = ("ip-router", {"networkname": "web", "localnet": "10.9.0.0/30"})
+    assert problems_of(LOCAL_ONLY, network, (action, web)) == [
+        "c.yml:3: the service 'web' is given twice, first at c.yml:2"
+    ]
     service = ("control-service", {"service": "web"})
     assert problems_of(LOCAL_ONLY, (action, web), service) == [
         "c.yml:3: the service 'web' is given twice, first at c.yml:2"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from receptor.config.kind import Written
 from receptor.config.kinds import Address
 from receptor.config.service_actions import (
     CommandService,
+    IpRouter,
     Service,
     TcpClient,
     TcpServer,
@@ -52,6 +54,11 @@ REMOTE: dict[str, Written] = {"remotenode": "bar", "remoteservice": "web"}
             read("command-service", service="sh", command="bash -i", tls="s"),
             CommandService("sh", "bash -i", "s"),
         ),
+        (
+            read("ip-router", networkname="vpn", localnet="10.9.0.1/30", interface="t", routes="192.0.2.7/24, ::1"),
+            IpRouter("vpn", IPv4Network("10.9.0.0/30"), "t", (ip_network("192.0.2.0/24"), ip_network("::1/128"))),
+        ),
+        (read("ip-router", networkname="vpn", localnet="10.9.0.0/30"), IpRouter("vpn", IPv4Network("10.9.0.0/30"))),
     ],
 )
 def test_services_as_people_write_them(written: object, service: Service) -> None:
@@ -72,6 +79,7 @@ def test_others_may_not_use_a_socket_unless_told() -> None:
         ("unix-socket-server", "'filename' and 'remotenode' and 'remoteservice'"),
         ("unix-socket-client", "'service' and 'filename'"),
         ("command-service", "'service' and 'command'"),
+        ("ip-router", "'networkname' and 'localnet'"),
     ],
 )
 def test_what_a_service_needs(name: str, needed: str) -> None:
@@ -84,3 +92,20 @@ def test_what_a_service_needs(name: str, needed: str) -> None:
 def test_a_service_needs_a_name_that_fits(service: str) -> None:
     with pytest.raises(ConfigurationError, match=r"service must be a name of at most 8 bytes other than"):
         read("tcp-client", service=service, address="localhost:80")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("localnet", "10.9.0.0/24", "a network of four addresses"),
+        ("localnet", "2001:db8::/126", "a network of four addresses"),
+        ("routes", "192.0.2.0/24 10.0.0.0/8", "networks with commas between them"),
+        ("interface", "sixteen-letters-", "the name of an interface, of at most 15 bytes"),
+        ("interface", "a/b", "the name of an interface"),
+        ("networkname", "", "a name of at most 8 bytes"),
+    ],
+)
+def test_a_network_has_to_fit(key: str, value: str, expected: str) -> None:
+    values: dict[str, Written] = {"networkname": "vpn", "localnet": "10.9.0.0/30", key: value}
+    with pytest.raises(ConfigurationError, match=f"{key} must be {expected}"):
+        read("ip-router", **values)

@@ -49,17 +49,6 @@ def test_an_unknown_key_is_told_with_the_nearest_name() -> None:
     assert problems_of(action("log-level", ("xyz", "1"))) == ["c.yml:2: log-level has no key 'xyz'; its keys: level"]
 
 
-@pytest.mark.parametrize(
-    ("written", "problem"),
-    [
-        (action("ip-router", ("networkname", "x")), "c.yml:1: 'ip-router' is not supported by this version yet"),
-        (action("IP-Router"), "c.yml:1: 'IP-Router' is not supported by this version yet"),
-    ],
-)
-def test_what_only_other_versions_know_is_told_so(written: WrittenAction, problem: str) -> None:
-    assert problems_of(written) == [problem]
-
-
 def test_missing_keys_are_told() -> None:
     assert problems_of(action("work-command")) == ["c.yml:1: work-command needs 'worktype' and 'command'"]
     assert problems_of(action("tcp-listener", ("bindaddr", "::"))) == ["c.yml:1: tcp-listener needs 'port'"]

@@ -15,7 +15,7 @@ US = Address("us", "svc")
 
 
 def verdict(rule: FirewallRule, *flow: str) -> Verdict:
-    return Firewall([rule]).verdict(*flow)  # type: ignore[arg-type]
+    return Firewall([rule]).verdict(*flow)
 
 
 FLOW = ("foo", "bar", "a", "b")

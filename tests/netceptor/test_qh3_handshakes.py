@@ -172,8 +172,10 @@ def test_a_check_that_fails_otherwise_lets_nobody_in() -> None:
     shown = shown_by("them")
     wire = wire_between(dialer(TrustInCa(), shown_by("us")), ListenerSecurity(shown.certificate, shown.key, breaks))
     assert "a mistake" in problem_of(wire, wire.listener)
+    assert "a mistake" not in problem_of(wire, wire.dialer), "it could tell strangers anything"
     wire = wire_between(DialerSecurity(breaks), listener(shown_by("them")))
     assert "a mistake" in problem_of(wire, wire.dialer)
+    assert "a mistake" not in problem_of(wire, wire.listener)
 
 
 # Size and loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from shown_certificates import TrustInCa, dialer, listener, shown_by
@@ -112,6 +113,20 @@ def test_each_end_tells_its_log_once_why_they_don_t_meet(
     assert told.text.startswith("a stream of a to the service svc can't be secured: ")
     assert theirs in told.text
     assert told.severity is Severity.WARNING
+
+
+def test_a_check_with_a_defect_is_told_of_too() -> None:
+    def breaks(_chain: object, _node: str) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    simulation = line_of_nodes("a", "b")
+    shown = secured("b")
+    simulation.nodes["b"].streams.listen("svc", lambda: replace(shown, check=breaks))
+    dial(simulation, "a", "b", dialer(TrustInCa(), shown_by("a")))
+    simulation.run(1.0)
+    (told,) = notices(simulation, "b")
+    assert told.startswith("a stream of a to the service svc can't be secured: ")
+    assert told.endswith("a mistake")
 
 
 def test_what_fails_otherwise_is_no_matter_of_tls() -> None:

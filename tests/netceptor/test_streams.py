@@ -17,6 +17,7 @@ from receptor.netceptor.effects import (
     StreamOpened,
     StreamWritable,
 )
+from receptor.netceptor.firewall import OPEN, Firewall, FirewallRule, Verdict
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import MESSAGE_EXPIRED, Unreachable, encode_unreachable
 from receptor.netceptor.packets import Address, Datagram
@@ -285,6 +286,24 @@ def test_a_dial_of_an_unknown_service_fails_as_soon_as_the_node_has_answered(sim
     assert dialer.closed == ["service unknown: nosuch on b"]
     assert simulation.now - start < 0.1
     assert all_forgotten(simulation)
+
+
+@pytest.mark.parametrize("where", ["a", "b", "c"])
+def test_a_dial_that_a_firewall_blocks_fails_as_soon_as_that_node_has_answered(where: str) -> None:
+    simulation = Simulation()
+    blocked = Firewall([FirewallRule(Verdict.REJECT, from_node="a", to_service="svc")])
+    for name in "abc":
+        simulation.add(name, firewall=blocked if name == where else OPEN)
+    simulation.plug("a", "b")
+    simulation.plug("b", "c")
+    assert simulation.run_until(lambda: len(simulation.routes("a")) == 2)
+    listen(simulation, "c")
+    start = simulation.now
+    dialer = dial(simulation, "a", "c")
+    assert simulation.run_until(lambda: dialer.closed)
+    assert dialer.closed == [f"blocked by firewall of {where}: svc on c"]
+    assert simulation.now - start < 0.1
+    assert simulation.run_until(lambda: all_forgotten(simulation))
 
 
 def test_a_dial_of_a_silent_service_fails_after_15_seconds(simulation: Simulation) -> None:

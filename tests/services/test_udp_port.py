@@ -1,11 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 
 import pytest
 from event_loops import EventLoop
 
 from receptor.services.udp_port import UdpAddress, UdpPort, bound, connected
+
+logger = logging.getLogger("receptor.services")
+
+
+class Told(logging.Handler):
+    """Sets an event at the first record."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        super().__init__()
+        self._event = event
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._event.set()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -42,6 +57,53 @@ def test_that_nobody_listens_ends_nothing(run: EventLoop) -> None:
         assert await arrived.get() == b"now"
         client.close()
         server.close()
+
+    run(main())
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        number: int = nobody.getsockname()[1]
+        return number
+
+
+def test_an_answer_arrives_after_one_was_refused(
+    run: EventLoop, free_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        told = asyncio.Event()
+        handler = Told(told)
+        logger.addHandler(handler)
+        arrived: asyncio.Queue[bytes] = asyncio.Queue()
+        client = UdpPort(await connected("127.0.0.1", free_port), lambda _, data: arrived.put_nowait(data))
+        client.send(b"is anybody there")
+        await told.wait()
+        logger.removeHandler(handler)
+        server = UdpPort(await bound("127.0.0.1", free_port), lambda sender, data: server.send(data, sender))
+        client.send(b"now")
+        assert await arrived.get() == b"now"
+        client.close()
+        server.close()
+
+    caplog.set_level(logging.DEBUG, logger.name)
+    run(main())
+
+
+def test_a_refusal_loses_no_other_datagram(run: EventLoop, free_port: int) -> None:
+    async def main() -> None:
+        arrived: asyncio.Queue[bytes] = asyncio.Queue()
+        client = UdpPort(await connected("127.0.0.1", free_port), lambda _, data: arrived.put_nowait(data))
+        client.send(b"is anybody there")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", free_port))
+            client.send(b"now")
+            taken, sender = server.recvfrom(100)
+            assert taken == b"now"
+            server.sendto(b"yes", sender)
+            assert await arrived.get() == b"yes"
+        client.close()
 
     run(main())
 

@@ -99,6 +99,9 @@ class Echo(asyncio.Protocol):
         self._transport.write(data)
 
 
+FAILED = "the test: the connection from 127.0.0.1 failed:"
+
+
 @asynccontextmanager
 async def listening(context: ssl.SSLContext) -> AsyncIterator[int]:
     sockets = await tcp_sockets("127.0.0.1", 0)
@@ -203,7 +206,7 @@ def test_a_client_that_is_not_trusted(
     client.maximum_version = version
     with caplog.at_level(logging.INFO, "receptor"), pytest.raises(OSError):
         run(meet(contexts.server(Side(trusts=CA.pem, requires=requires)), client))
-    (line,) = [one for one in caplog.messages if one.startswith("a connection to")]
+    (line,) = [one for one in caplog.messages if one.startswith(FAILED)]
     assert told in line
 
 
@@ -259,8 +262,7 @@ def test_a_client_without_a_pin(
     with caplog.at_level(logging.INFO, "receptor"), pytest.raises(OSError):
         run(meet(server, contexts.client(Side(BAR, CA.pem))))
     assert caplog.messages == [
-        "a connection to the test failed: its certificate has none of the pinned fingerprints; "
-        f"it has sha256 {BAR.sha256.hex(':')}"
+        f"{FAILED} its certificate has none of the pinned fingerprints; it has sha256 {BAR.sha256.hex(':')}"
     ]
 
 
@@ -292,6 +294,7 @@ def test_tls_12_can_be_refused(run: EventLoop, contexts: Contexts, which: str) -
 def test_nothing_older_is_offered(contexts: Contexts, make: Callable[[Contexts, Side], ssl.SSLContext]) -> None:
     context = make(contexts, Side(trusts=CA.pem))
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
     assert all(one["aead"] and ("ECDHE" in one["name"] or "TLS_" in one["name"]) for one in context.get_ciphers())
 
 

@@ -110,7 +110,7 @@ def test_a_certificate_that_is_not_valid_now_is_told_of(
     after: object, told: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert isinstance(after, type(DAY))
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.ERROR):
         read(CA.issue(node_ids=["foo"]).write(tmp_path, "foo"), now=NOW + after)
     assert len(caplog.messages) == (1 if told else 0)
     assert not told or told in caplog.text

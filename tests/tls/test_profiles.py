@@ -140,6 +140,15 @@ def test_what_is_odd_is_told_of_with_the_name(tmp_path: Path, caplog: pytest.Log
     assert line.startswith(f"tls-server 'mesh': {tmp_path / 'mesh.crt'}: the certificate expired on")
 
 
+def test_trusting_the_whole_world_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        TlsProfiles([server(tmp_path, requires=True, cas=CA.write(tmp_path))], (), "foo")
+        assert caplog.messages == []
+        TlsProfiles([server(tmp_path, requires=True)], (), "foo")
+    (line,) = caplog.messages
+    assert line.startswith("tls-server 'mesh': every client is trusted for whom any authority of this system vouches")
+
+
 # Streams
 
 
@@ -217,23 +226,16 @@ def test_who_holds_a_profile_gets_what_was_read_last(tmp_path: Path, ca: Path) -
     renewed.write(tmp_path, "mesh-client")
     other.write(tmp_path)
     assert held_server.stream_security().certificate == FOO.pem
-    profiles.replace(TlsProfiles(*actions, "foo"))
+    read_anew = TlsProfiles(*actions, "foo")
+    profiles.swap(read_anew)
     assert profiles.server("mesh") is held_server
     assert held_server.stream_security().certificate == renewed.pem
     assert held_client.stream_security().certificate == renewed.pem
     held_client.stream_security().check(renewed.der, "foo")
     assert held_server.context() is not before[0]
     assert held_client.context() is not before[1]
-
-
-def test_profiles_come_and_go(tmp_path: Path) -> None:
-    profiles = TlsProfiles([server(tmp_path)], [client(tmp_path, "default", FOO)], "foo")
-    profiles.replace(TlsProfiles([server(tmp_path, "another")], [client(tmp_path)], "foo"))
-    profiles.server("another")
-    profiles.client("mesh")
-    assert profiles.client("default").stream_security().identity is None
-    with pytest.raises(CommandError):
-        profiles.server("mesh")
+    profiles.swap(read_anew)
+    assert (held_server.context(), held_client.context()) == before
 
 
 def test_nothing_shows_a_key(tmp_path: Path) -> None:

@@ -104,8 +104,8 @@ class Run:
         for node in self._nodes:
             node.start()
         clients = Clients(self._plans, self._seconds * SUBMITTING_SHARE, self._foo, self._bar, self._chronicle)
-        self._torment.begin(self._nodes, self._bar, self._links)
         try:
+            self._torment.begin(self._nodes, self._bar, self._links)
             self._watch(clients)
         finally:
             self._chronicle.tell("peace")

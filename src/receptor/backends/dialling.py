@@ -57,7 +57,13 @@ class Dialer(ABC):
 
     async def _had_link(self) -> bool:
         try:
-            return await self.dial()
+            if await self.dial():
+                return True
+            logger.warning(
+                "%s: the session ended before it was a link; see the log of the other node, and check that both ends"
+                " use TLS or neither does",
+                self._name,
+            )
         except TimeoutError:
             logger.warning("%s does not answer", self._name)
         except OSError as error:

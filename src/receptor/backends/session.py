@@ -44,6 +44,10 @@ class TlsSettings(Protocol):
         """For a connection over a socket."""
 
 
+ENDED_AT_ONCE = "it ended the connection at once; its log says if it refused our certificate"
+"""With TLS 1.3 a server looks at our certificate when we are done already, and not all say what is wrong."""
+
+
 class Backend(Protocol):
     """A listener or dialer."""
 

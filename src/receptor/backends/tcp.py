@@ -12,7 +12,7 @@ from typing import cast
 
 from receptor.accepting import Acceptor, tcp_sockets
 from receptor.backends.dialling import CONNECT_TIMEOUT, Dialer
-from receptor.backends.session import SessionOwner, TlsSettings
+from receptor.backends.session import ENDED_AT_ONCE, SessionOwner, TlsSettings
 from receptor.errors import OperatingError
 from receptor.netceptor.framing import Framer, frames
 
@@ -157,8 +157,7 @@ class TcpDialer(Dialer):
             )
         became_link = await self._owner.link_ended(session.number)
         if self._tls and session.ended_unexplained:
-            # By TLS 1.3 a server looks at our certificate when we are done already, and not all say what is wrong.
-            raise ConnectionAbortedError("it ended the connection at once; its log says if it refused our certificate")
+            raise ConnectionAbortedError(ENDED_AT_ONCE)
         return became_link
 
 

@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import struct
+import sys
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -80,7 +81,7 @@ class UdpSocket:
 
     def queued(self, address: SocketAddress) -> int:
         """Bytes that wait to be sent there."""
-        return self._queued[address]
+        return self._queued.get(address, 0)
 
     def drop(self, address: SocketAddress) -> None:
         """Give up what waits to be sent there."""
@@ -123,14 +124,17 @@ class UdpSocket:
         if self._peer is None:
             errors += _named_errors(self._socket)
         if errors:
-            # uvloop no longer watches a socket that had an error.
-            self._loop.remove_reader(self._socket)
-            self._loop.add_reader(self._socket, self._read)
+            self._watch_again()
         for address, packets in arrived.items():
             self._receive(self, address, packets)
         for concerned, number in errors:
             if concerned is not None and number == errno.ECONNREFUSED:
                 self._unreachable(self, concerned)
+
+    def _watch_again(self) -> None:
+        """After an error: uvloop no longer watches a socket that had one."""
+        self._loop.remove_reader(self._socket)
+        self._loop.add_reader(self._socket, self._read)
 
     def _write(self) -> None:
         while self._waiting and self._is_sent(*self._waiting[0]):
@@ -178,6 +182,9 @@ def text_of(address: SocketAddress) -> str:
 
 
 def _let_errors_name_their_address(own_socket: socket.socket) -> None:
+    """On Linux. Elsewhere a socket that is not connected hears of no errors: the silence of who is gone has to do."""
+    if sys.platform != "linux":
+        return
     if own_socket.family == socket.AF_INET6:
         own_socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
     else:
@@ -187,6 +194,8 @@ def _let_errors_name_their_address(own_socket: socket.socket) -> None:
 def _named_errors(own_socket: socket.socket) -> list[tuple[SocketAddress | None, int | None]]:
     """What has come back since the last call: the address that it was sent to, and what was wrong there."""
     errors: list[tuple[SocketAddress | None, int | None]] = []
+    if sys.platform != "linux":
+        return errors
     while True:
         try:
             _, ancillary, _, address = own_socket.recvmsg(0, 1024, socket.MSG_ERRQUEUE)

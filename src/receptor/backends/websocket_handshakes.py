@@ -17,7 +17,7 @@ from websockets.typing import Origin
 from websockets.uri import WebSocketURI
 
 from receptor.accepting import HANDSHAKE_TIMEOUT, MOST_HANDSHAKES
-from receptor.backends.session import SessionOwner
+from receptor.backends.session import ENDED_AT_ONCE, SessionOwner
 from receptor.backends.websocket_session import WebSocketSession
 from receptor.netceptor.packets import LARGEST_PACKET
 
@@ -141,7 +141,7 @@ class DialledSession(WebSocketSession):
     def _shake_hands(self, events: Sequence[Event]) -> None:
         error = self._client.handshake_exc
         if error is not None:
-            self._settle(_explanation(error))
+            self._settle(_explanation(error, self._uri.secure))
             self._end()
         elif events:
             self._open()
@@ -152,12 +152,16 @@ class DialledSession(WebSocketSession):
             self.problem.set_result(problem)
 
 
-def _explanation(error: Exception) -> str:
+def _explanation(error: Exception, is_secure: bool) -> str:
     match error:
         case InvalidStatus(response=Response(status_code=status)) if 300 <= status < 400:
             return f"it refers to another address (HTTP status {status}), which is not followed; dial that one"
         case InvalidStatus(response=Response(status_code=status)):
             return f"it refuses a WebSocket (HTTP status {status}); check the path of the address and the extraheader"
+        case InvalidMessage() if is_secure and isinstance(error.__cause__, EOFError):
+            return ENDED_AT_ONCE
+        case InvalidMessage() if is_secure:
+            return "it does not speak HTTP; check the port of the address"
         case InvalidMessage() if isinstance(error.__cause__, EOFError):
             return "it closed the connection without an answer; check whether it wants TLS (wss)"
         case InvalidMessage():

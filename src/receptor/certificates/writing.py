@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from receptor.certificates.making import PrivateKey
-from receptor.errors import OperatingError
+from receptor.certificates.reading import is_authority
+from receptor.errors import ConfigurationError, OperatingError
 
 _PRIVATE = 0o600
 _PUBLIC = 0o644
@@ -42,7 +43,7 @@ def write_new_certificate(path: Path, certificate: x509.Certificate) -> None:
 def write_over(path: Path, made: x509.Certificate | x509.CertificateSigningRequest) -> None:
     """Write a certificate or a request, in place of an older one at once.
 
-    Raises OperatingError if the file can't be written, or holds a private key.
+    Raises OperatingError if the file can't be written, or holds a private key or an authority's certificate.
     """
     target = Path(os.path.realpath(path))
     _refuse_to_destroy(path, target)
@@ -95,11 +96,22 @@ def _refuse_to_destroy(path: Path, target: Path) -> None:
         raise OperatingError(f"{path}: this is no regular file, so nothing is written there; name another one")
     try:
         with target.open("rb") as file:
-            holds_key = _KEY_INSIDE in file.read(_ENOUGH)
+            content = file.read(_ENOUGH)
     except OSError as error:
         raise _not_written(path, error) from error
-    if holds_key:
+    if _KEY_INSIDE in content:
         raise OperatingError(f"{path}: the file holds a private key, which is never overwritten; name another one")
+    if _is_of_an_authority(path, content):
+        raise OperatingError(
+            f"{path}: this is an authority's certificate, which is never overwritten; name another one"
+        )
+
+
+def _is_of_an_authority(path: Path, content: bytes) -> bool:
+    try:
+        return is_authority(path, x509.load_pem_x509_certificates(content)[0])
+    except (ValueError, ConfigurationError):
+        return False  # Nobody could use it as that.
 
 
 def _exists(path: Path) -> OperatingError:

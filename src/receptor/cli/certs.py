@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,15 @@ def _value(kind: Kind) -> Callable[[str], object]:
             raise click.BadParameter(f"{text!r} is not {kind.expects}") from None
 
     return read
+
+
+def _dns_name(text: str) -> object:
+    """Not an address, under which nobody who dials it would find it."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return _value(DNS_NAME)(text)
+    raise click.BadParameter(f"{text!r} is an IP address; give it with --ip")
 
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -103,7 +112,7 @@ def ca(folder: Path, name: str, days: int) -> None:
     "--dns",
     multiple=True,
     metavar="NAME",
-    type=_value(DNS_NAME),
+    type=_dns_name,
     help="A name of its machine that others dial; may be given several times.",
 )
 @click.option(

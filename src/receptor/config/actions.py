@@ -17,6 +17,7 @@ from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.config.protection import AccessRule, Audit, Limits
 from receptor.config.service_actions import (
     CommandService,
+    IpRouter,
     TcpClient,
     TcpServer,
     UdpClient,
@@ -60,7 +61,10 @@ class Node(Action):
     firewall_rules: tuple[FirewallRule, ...] = field(
         default=(),
         metadata=written(
-            "firewallrules", kinds.FIREWALL_RULES, "Which data packets pass; the first rule that fits decides."
+            "firewallrules",
+            kinds.FIREWALL_RULES,
+            "Which data packets pass; the first rule that fits decides.",
+            default="none",
         ),
     )
     durability: str = field(
@@ -233,13 +237,19 @@ GROUPS: dict[str, tuple[type[Action], ...]] = {
     "TLS": (TlsServer, TlsClient),
     "Control and work": (ControlService, WorkCommand, WorkSigning, WorkVerification),
     "Work in pods": (WorkKubernetes,),
-    "Services": (TcpServer, TcpClient, UdpServer, UdpClient, UnixSocketServer, UnixSocketClient, CommandService),
+    "Services": (
+        TcpServer,
+        TcpClient,
+        UdpServer,
+        UdpClient,
+        UnixSocketServer,
+        UnixSocketClient,
+        CommandService,
+        IpRouter,
+    ),
     "Protection": (AccessRule, Audit, Limits),
     "Certificates, for which no node runs": (CertInit, CertMakeReq, CertSignReq),
 }
 """All actions, under headings."""
 
 ACTIONS: dict[str, type[Action]] = {action.about.name: action for group in GROUPS.values() for action in group}
-
-# Known from other versions of Receptor: no wrong neighbour is proposed for them.
-NOT_YET_ACTIONS = frozenset({"ip-router"})

@@ -27,6 +27,7 @@ from receptor.config.problems import Problems, meant
 from receptor.config.protection import AccessRule, Audit, Limits
 from receptor.config.service_actions import (
     CommandService,
+    IpRouter,
     Service,
     TcpClient,
     TcpServer,
@@ -192,9 +193,18 @@ def _check_control_services(given: _Given) -> Iterator[str]:
 
 
 def _check_services(given: _Given) -> Iterator[str]:
-    served = ControlService | TcpClient | UdpClient | UnixSocketClient | CommandService
-    names = ((place, one.service) for place, one in given.actions if isinstance(one, served))
+    names = ((place, _service(action)) for place, action in given.actions)
     return _repeated("the service", ((place, name) for place, name in names if name))
+
+
+def _service(action: Action) -> str:
+    """The service that an action offers on the mesh, if any."""
+    match action:
+        case ControlService() | TcpClient() | UdpClient() | UnixSocketClient() | CommandService():
+            return action.service
+        case IpRouter():
+            return action.network
+    return ""
 
 
 def _check_addresses(given: _Given) -> Iterator[str]:

@@ -40,6 +40,7 @@ _FIREWALL_KEYS = {
 }
 _SIZE_UNITS = {"": 1, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _LARGEST_NUMBER = 2**63 - 1
+_LONGEST_INTERFACE_NAME = 15  # bytes, of Linux
 _TRUE = ("true", "yes", "on", "y", "t", "1")
 _FALSE = ("false", "no", "off", "n", "f", "0")
 
@@ -180,6 +181,22 @@ def _right(text: str) -> Right:
 
 def _network(text: str) -> Network:
     return ip_network(text)
+
+
+def _network_of_four(text: str) -> IPv4Network:
+    network = IPv4Network(text, strict=False)
+    _require(network.prefixlen == 30)
+    return network
+
+
+def _listed_networks(text: str) -> tuple[Network, ...]:
+    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def _interface(text: str) -> str:
+    _require(len(text.encode()) <= _LONGEST_INTERFACE_NAME and "/" not in text and not re.search(r"\s", text))
+    _require(text not in (".", ".."))
+    return text
 
 
 def _service_name(text: str) -> str:
@@ -327,6 +344,15 @@ HOST = Kind("a host name or an IP address", _host, schema=_SOME_TEXT)
 ADDRESS = Kind("host:port", _address, schema=_text(r"^\S+:[0-9]+$"))
 LISTEN_ADDRESS = Kind("host:port, or a port alone", _listen_address, schema=_text(r"^(?:\S*:)?[0-9]+$"))
 NETWORKS = Kind("a list of IP addresses or networks such as 192.0.2.0/24", _network, many="list")
+NETWORK_OF_FOUR = Kind(
+    "a network of four addresses such as 10.99.0.0/30", _network_of_four, schema=_text(r"^[0-9.]+/[0-9.]+$")
+)
+LISTED_NETWORKS = Kind(
+    "networks with commas between them, such as 192.0.2.0/24,2001:db8::/48",
+    _listed_networks,
+    lambda networks: ",".join(map(str, networks)),
+)
+INTERFACE = Kind("the name of an interface, of at most 15 bytes", _interface)
 URL_PATH = Kind("the path of a URL, such as /mesh", _url_path, schema=_text(r"^/[^?#\s]*$"))
 WS_URL = Kind("a URL such as ws://host:port/path or wss://host/path", _ws_url, schema=_text(r"^[wW][sS][sS]?://\S+$"))
 HEADER = Kind("a header such as 'Name: value'", _header, ": ".join, schema=_text("^[^:]+:"))

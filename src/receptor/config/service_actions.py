@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from receptor.config import kinds
 from receptor.config.keys import About, Action, written
-from receptor.config.kinds import Address
+from receptor.config.kinds import Address, Network
 
 _SERVICE_HELP = "Its name on the mesh."
 _REMOTE_NODE_HELP = "The node that has the service."
@@ -142,3 +143,26 @@ class CommandService(Service):
         metadata=written("command", kinds.NAME, "The program and its arguments, split into words as a shell does.")
     )
     tls: str = field(default="", metadata=written("tls", kinds.TEXT, "The tls-server for the mesh.", default="no TLS"))
+
+
+@dataclass(frozen=True, slots=True)
+class IpRouter(Service):
+    """A network interface whose packets travel over the mesh."""
+
+    about = About(
+        "ip-router",
+        "Joins networks over the mesh by a tun interface (Linux, as root).",
+        "- ip-router:\n    networkname: vpn\n    localnet: 10.99.0.0/30\n    routes: 192.0.2.0/24",
+    )
+
+    network: str = field(metadata=written("networkname", kinds.SERVICE_NAME, "Its name, alike on all nodes of it."))
+    local_network: IPv4Network = field(
+        metadata=written("localnet", kinds.NETWORK_OF_FOUR, "Of the interface: the second address is its own.")
+    )
+    interface: str = field(
+        default="", metadata=written("interface", kinds.INTERFACE, "Its name.", default="tun0 or the like")
+    )
+    routes: tuple[Network, ...] = field(
+        default=(),
+        metadata=written("routes", kinds.LISTED_NETWORKS, "Networks that this node reaches.", default="none"),
+    )

@@ -226,7 +226,7 @@ class StreamConnection:
     def _contained(self) -> Iterator[None]:
         """Whatever qh3 raises ends this connection and nothing else: hostile bytes make it raise nearly anything.
 
-        The far end is told once; if that fails too, nothing more is sent.
+        The far end is told once, and not what went wrong inside; if that fails too, nothing more is sent.
         """
         try:
             yield
@@ -234,7 +234,8 @@ class StreamConnection:
             if not is_failure_of_qh3(error):
                 raise
             if self.problem is None:
-                self.close(STREAM_ERROR, f"the far end broke the QUIC protocol: {error}")
+                self.problem = f"the far end broke the QUIC protocol: {error}"
+                self.close(STREAM_ERROR, "this broke the QUIC protocol")
             else:
                 self._terminated = True
 
@@ -272,12 +273,13 @@ class StreamConnection:
     def _decide(self, shown: list[Certificate]) -> None:
         """Called in the handshake when the far end has proved what it shows, and before any data may come or go."""
         assert self._check is not None
+        self.failed_tls = True
         try:
             self._check(shown)
         except PeerError as error:
             self.problem = str(error)
-            self.failed_tls = True
             raise
+        self.failed_tls = False
 
     def _may_open(self) -> bool:
         """Whether the dialer may begin: if it was asked for a certificate, after that was accepted."""

@@ -20,7 +20,7 @@ from receptor.netceptor.effects import (
     StreamWritable,
 )
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
-from receptor.netceptor.messages import SERVICE_UNKNOWN, Unreachable
+from receptor.netceptor.messages import BLOCKED_BY_FIREWALL, SERVICE_UNKNOWN, Unreachable
 from receptor.netceptor.packets import Address, Datagram
 from receptor.netceptor.qh3_connection import belongs_to_a_connection, first_destination_id
 from receptor.netceptor.quic import (
@@ -306,9 +306,15 @@ class Streams:
                 stream.connection.probe(now)
                 self._touched[stream.number] = stream
 
-    def _unreachable(self, message: Unreachable, _reporter: str, now: float) -> None:
+    def _unreachable(self, message: Unreachable, reporter: str, now: float) -> None:
         stream = self._by_address.get((message.from_service, Address(message.to_node, message.to_service)))
-        if stream is None or message.problem != SERVICE_UNKNOWN:
+        if stream is None:
+            return
+        if message.problem == BLOCKED_BY_FIREWALL and stream.is_dialer and not stream.opened:
+            blocked = f"{message.problem} of {reporter}: {message.to_service} on {message.to_node}"
+            self._tell_closed(stream, blocked)
+            self._remove(stream)
+        if message.problem != SERVICE_UNKNOWN:
             return
         unknown = f"{message.problem}: {message.to_service} on {message.to_node}"
         self._tell_closed(stream, f"{message.to_node} was restarted" if stream.seems_restarted else unknown)

@@ -346,7 +346,9 @@ class MeshNode:
             case Duplicate(reason):
                 self._on_duplicate(reason)
             case DatagramArrived(datagram):
-                self._datagram_users[datagram.destination.service](datagram.source, datagram.payload)
+                user = self._datagram_users.get(datagram.destination.service)
+                if user is not None:  # Else the service was closed in the same round.
+                    user(datagram.source, datagram.payload)
 
     def _forget_session(self, number: int) -> _OpenSession | None:
         entry = self._sessions.pop(number, None)

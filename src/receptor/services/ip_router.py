@@ -9,11 +9,11 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from receptor.config.kinds import Network
-from receptor.errors import ConfigurationError, OperatingError, UnreachableError
+from receptor.config.service_actions import IpRouter
+from receptor.errors import OperatingError, UnreachableError
 from receptor.netceptor.messages import DATAGRAM_SERVICE, Advertisement
 from receptor.netceptor.packets import MESH_MTU, Address
 from receptor.node.datagrams import DatagramService
@@ -39,24 +39,10 @@ _ROUTE_TAG = re.compile(r"route.*")
 logger = logging.getLogger("receptor.services")
 
 
-@dataclass(frozen=True)
-class IpRouter:
-    """What the configuration says: the network's name, which is its service's, and the networks that are here."""
-
-    network: str
-    local_network: IPv4Network
-    """Of four addresses (/30): the second is the interface's, the third its peer's."""
-    interface: str = ""
-    routes: tuple[Network, ...] = ()
-
-
 class IpRouterPart:
     """An ``ip-router``."""
 
     def __init__(self, action: IpRouter, mesh: MeshNode) -> None:
-        """Raises ConfigurationError if the local network is of another size."""
-        if action.local_network.prefixlen != 30:
-            raise ConfigurationError(f"ip-router {action.network}: localnet must be a network of four addresses (/30)")
         self._action = action
         self._mesh = mesh
         self._name = f"ip-router {action.network}"

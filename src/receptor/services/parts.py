@@ -6,6 +6,7 @@ from typing import Protocol
 
 from receptor.config.service_actions import (
     CommandService,
+    IpRouter,
     Service,
     TcpClient,
     TcpServer,
@@ -17,6 +18,7 @@ from receptor.config.service_actions import (
 from receptor.node.mesh_node import MeshNode
 from receptor.services.command_service import CommandServicePart
 from receptor.services.inbound import TcpServerPart, UnixSocketServerPart
+from receptor.services.ip_router import IpRouterPart
 from receptor.services.outbound import tcp_client, unix_socket_client
 from receptor.services.udp_proxy import UdpClientPart, UdpServerPart
 from receptor.tls.profiles import TlsProfiles
@@ -52,4 +54,6 @@ def service_part(action: Service, mesh: MeshNode, tls: TlsProfiles) -> Part:
             return UdpClientPart(action, mesh)
         case CommandService():
             return CommandServicePart(action, mesh)
+        case IpRouter():
+            return IpRouterPart(action, mesh)
     raise AssertionError(f"no service: {action}")

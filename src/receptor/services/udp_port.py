@@ -39,10 +39,11 @@ class UdpPort:
         if self._socket.fileno() < 0:
             return
         try:
-            if to is None:
-                self._socket.send(data)
-            else:
-                self._socket.sendto(data, to)
+            try:
+                self._transmit(data, to)
+            except ConnectionRefusedError:  # That is of an earlier one, and this one is not sent yet.
+                self._watch_again()
+                self._transmit(data, to)
         except OSError as error:
             logger.debug("a datagram could not be sent: %s", error)
 
@@ -51,6 +52,17 @@ class UdpPort:
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
             self._socket.close()
+
+    def _transmit(self, data: bytes, to: UdpAddress | None) -> None:
+        if to is None:
+            self._socket.send(data)
+        else:
+            self._socket.sendto(data, to)
+
+    def _watch_again(self) -> None:
+        """After an error: uvloop no longer watches a socket that had one."""
+        self._loop.remove_reader(self._socket)
+        self._loop.add_reader(self._socket, self._readable)
 
     def _readable(self) -> None:
         for _ in range(AT_A_TIME):
@@ -61,6 +73,7 @@ class UdpPort:
             except OSError as error:
                 # The peer's machine says that nobody listens there now, for a datagram of before.
                 logger.debug("a datagram did not arrive: %s", error)
+                self._watch_again()
                 continue
             self._received(sender, data)
             if self._socket.fileno() < 0:

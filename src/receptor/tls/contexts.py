@@ -21,8 +21,8 @@ def server_context(
     Raises ConfigurationError if OpenSSL does not take the certificate.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, pins, only_tls_13)
-    # Who comes again is checked again.
-    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    # Who comes again is checked again. OpenSSL alone could also keep TLS 1.2 from resuming what it knows (two hours).
+    context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     own.show_in(context)
     if authorities:
@@ -57,6 +57,8 @@ def _context(protocol: ssl._SSLMethod, pins: frozenset[bytes], only_tls_13: bool
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if only_tls_13 else ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS_OF_TLS_1_2)
+    # Who has been checked stays who it is.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     # An authority under another one may be the one to trust.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if pins:

@@ -56,7 +56,9 @@ def read_own_certificate(
         )
     if node_id is not None:
         _check_names(certificate_path, chain[0], node_id)
-    for oddity in (*_oddities_of_time(certificate_path, chain[0], now), *_oddities_of_key(key_path)):
+    for trouble in _troubles_with_time(certificate_path, chain[0], now):
+        logger.error("%s: %s", what, trouble)
+    for oddity in _oddities_of_key(key_path):
         logger.warning("%s: %s", what, oddity)
     return OwnCertificate(
         certificate_path,
@@ -76,12 +78,15 @@ def _check_names(path: Path, certificate: x509.Certificate, node_id: str) -> Non
         )
 
 
-def _oddities_of_time(path: Path, certificate: x509.Certificate, now: datetime) -> list[str]:
+def _troubles_with_time(path: Path, certificate: x509.Certificate, now: datetime) -> list[str]:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end:
         return [f"{path}: the certificate expired on {end:%Y-%m-%d at %H:%M} UTC, so others refuse it; renew it"]
     if now < begin:
-        return [f"{path}: the certificate is not valid before {begin:%Y-%m-%d at %H:%M} UTC; check this node's clock"]
+        return [
+            f"{path}: the certificate is not valid before {begin:%Y-%m-%d at %H:%M} UTC, so others "
+            "refuse it; check this node's clock"
+        ]
     return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from receptor.tls.authorities import Authorities, SystemAuthorities
 from receptor.tls.contexts import client_context, server_context
 from receptor.tls.own_certificate import OwnCertificate, read_own_certificate
 from receptor.tls.peer_check import CLIENT, SERVER, Clock, PeerRules, utc_now
+
+logger = logging.getLogger("receptor.tls")
 
 _Trusted: TypeAlias = Authorities | SystemAuthorities | None
 _Profile = TypeVar("_Profile")
@@ -74,9 +77,9 @@ class ServerProfile:
         """For streams of the mesh."""
         return self._contents.security
 
-    def take_over(self, other: ServerProfile) -> None:
-        """Stand for what the other stands for."""
-        self._contents = other._contents
+    def swap(self, other: ServerProfile) -> None:
+        """Stand for what the other stands for, and the other way round."""
+        self._contents, other._contents = other._contents, self._contents
 
 
 class ClientProfile:
@@ -93,9 +96,9 @@ class ClientProfile:
         """For streams of the mesh."""
         return self._contents.security
 
-    def take_over(self, other: ClientProfile) -> None:
-        """Stand for what the other stands for."""
-        self._contents = other._contents
+    def swap(self, other: ClientProfile) -> None:
+        """Stand for what the other stands for, and the other way round."""
+        self._contents, other._contents = other._contents, self._contents
 
 
 class TlsProfiles:
@@ -125,17 +128,15 @@ class TlsProfiles:
         """The tls-client of that name. Raises CommandError if there is none."""
         return _named(self._clients, "tls-client", name)
 
-    def replace(self, other: TlsProfiles) -> None:
-        """Let the profiles be the other's from now on; those of the same names stay the same objects.
+    def swap(self, other: TlsProfiles) -> None:
+        """Let the profiles stand for what the other's of the same names stand for, and the other way round.
 
-        Whoever holds a profile that is gone keeps it as it was. The other must not be used any more.
+        Both must have the same names.
         """
-        for name, server in other._servers.items():
-            self._servers.setdefault(name, server).take_over(server)
-        for name, client in other._clients.items():
-            self._clients.setdefault(name, client).take_over(client)
-        self._servers = {name: self._servers[name] for name in other._servers}
-        self._clients = {name: self._clients[name] for name in other._clients}
+        for name, server in self._servers.items():
+            server.swap(other._servers[name])
+        for name, client in self._clients.items():
+            client.swap(other._clients[name])
 
 
 def _trusted_for_clients(action: TlsServer, system: SystemAuthorities) -> _Trusted:
@@ -146,6 +147,11 @@ def _trusted_for_clients(action: TlsServer, system: SystemAuthorities) -> _Trust
     if action.client_cas:
         return Authorities(action.client_cas)
     if action.require_client_certificate:
+        logger.warning(
+            "tls-server '%s': every client is trusted for whom any authority of this system vouches, those of the web "
+            "included; name yours in 'clientcas'",
+            action.name,
+        )
         return system
     if action.pinned_client_certificates:
         raise ConfigurationError(
