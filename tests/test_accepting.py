@@ -4,15 +4,18 @@ import asyncio
 import os
 import resource
 import socket
+import ssl
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from backend_kinds import mutual_tls
+from certificates_bench import Authority
 from event_loops import EventLoop, ImpatientLoop
 from receptor_process import free_port
 
@@ -249,8 +252,63 @@ def test_who_does_not_speak_tls_is_dropped_at_once(run: EventLoop, caplog: pytes
             await port.honest()
 
     run(main())
-    (line,) = caplog.messages
-    assert line.startswith("test: the connection from 127.0.0.1 failed: [SSL")
+    assert caplog.messages == [
+        "test: the connection from 127.0.0.1 failed: it uses no TLS, but has to here; it needs a tls-client, or an"
+        " address that begins with wss"
+    ]
+
+
+def trusting(**limits: ssl.TLSVersion) -> ssl.SSLContext:
+    """A client that has no certificate and accepts any."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if limits:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    for name, version in limits.items():
+        setattr(context, name, version)
+    return context
+
+
+def too_old() -> ssl.SSLContext:
+    with warnings.catch_warnings(action="ignore"):
+        return trusting(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
+
+
+def with_a_strange_certificate(folder: Path) -> ssl.SSLContext:
+    strange = Authority("stranger").issue(node_ids=["foo"]).write(folder, "foo")
+    context = trusting()
+    context.load_cert_chain(strange.certificate, strange.key)
+    return context
+
+
+def try_to_come_in(address: tuple[str, int], context: ssl.SSLContext) -> None:
+    """As a blocking client, which tells the other end what it does not like."""
+    plain = socket.create_connection(address, timeout=10)
+    client = context.wrap_socket(plain, do_handshake_on_connect=False, server_hostname=address[0])
+    with client, suppress(OSError):
+        client.do_handshake()
+        client.recv(1)
+
+
+def test_each_reason_is_told_in_words_and_once_in_a_minute(
+    run: EventLoop, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    clients = [trusting(), too_old(), ssl.create_default_context(), with_a_strange_certificate(tmp_path)]
+
+    async def main() -> None:
+        async with secured() as port:
+            for context in [*clients, *clients]:
+                await asyncio.to_thread(try_to_come_in, port.address, context)
+            await port.honest()
+
+    run(main())
+    assert [line.removeprefix("test: the connection from 127.0.0.1 failed: ") for line in caplog.messages] == [
+        "it showed no certificate, but needs one here; its tls-client has to name it",
+        "it has no version of TLS in common with us; TLS 1.2 and 1.3 are common",
+        "it does not accept our certificate; its log says why",
+        "its certificate is not accepted: unable to get local issuer certificate; check it, and the tls-server",
+    ]
 
 
 def test_who_does_not_speak_at_all_is_dropped_in_time(
@@ -263,7 +321,7 @@ def test_who_does_not_speak_at_all_is_dropped_in_time(
             await end_of(await port.silent())
 
     run(main())
-    assert "failed: SSL handshake is taking longer than" in caplog.text
+    assert "failed: its TLS handshake did not end in 0.05 s; check whether it uses TLS" in caplog.text
 
 
 def test_the_silent_do_not_lock_out_the_honest_nor_use_up_descriptors(run: EventLoop) -> None:

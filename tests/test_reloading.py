@@ -125,10 +125,14 @@ def test_other_changes_are_refused_as_a_whole_and_named(short_folder: Path) -> N
     with node(short_folder, "hub", listener(port), CAT) as hub:
         nap: Action = {"work-command": {"worktype": "nap", "command": "sleep"}}
         hub.configure(listener(port), listener(other), CAT, nap, firewallrules=[{"action": "drop", "fromnode": "x"}])
-        assert reload(hub) == "only a restart can take over what was changed of node, work-command ERRORCODE 3"
+        assert reload(hub) == (
+            "only a restart can take over what was changed of node, work-command; nothing was changed ERRORCODE 3"
+        )
         assert not accepts(other)
         hub.configure(listener(port))
-        assert reload(hub) == "only a restart can take over what was changed of work-command ERRORCODE 3"
+        assert reload(hub) == (
+            "only a restart can take over what was changed of work-command; nothing was changed ERRORCODE 3"
+        )
 
 
 def test_a_listener_that_can_t_be_had_leaves_all_as_it_was(short_folder: Path) -> None:

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 BACKLOG = 512
 HANDSHAKE_TIMEOUT = 10.0
@@ -27,7 +28,26 @@ PAUSE = 1.0
 """Seconds without accepting after the system had nothing left for a connection."""
 
 QUIET = 60.0
-"""Seconds between two lines in the log about that; likewise about connections that failed: anybody can make some."""
+"""Seconds between two lines in the log about that; likewise about connections that failed for one reason: anybody can
+make some.
+"""
+
+_TLS_PROBLEMS = {
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it showed no certificate, but needs one here; its tls-client has to name it",
+    **dict.fromkeys(
+        ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"),
+        "it uses no TLS, but has to here; it needs a tls-client, or an address that begins with wss",
+    ),
+    **dict.fromkeys(
+        ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"),
+        "it has no version of TLS in common with us; TLS 1.2 and 1.3 are common",
+    ),
+    **dict.fromkeys(
+        ("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_CERTIFICATE_UNKNOWN"),
+        "it does not accept our certificate; its log says why",
+    ),
+}
+"""What OpenSSL's most common reasons mean."""
 
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -74,8 +94,8 @@ class Acceptor:
         self._protocol = protocol
         self._tls = tls
         self._told_at = float("-inf")
-        self._failure_told_at = float("-inf")
-        self._failures_untold = 0
+        self._failures: dict[str, _Failures] = {}
+        """By their kinds, of which there are only as many as OpenSSL and the system have."""
         self._end_of_pause: asyncio.TimerHandle | None = None
         self._connecting: dict[asyncio.Task[None], None] = {}
         """In the order in which they were accepted."""
@@ -131,22 +151,21 @@ class Acceptor:
                 )
         except asyncio.CancelledError:
             connection.close()
-            self._tell_failure(caller, ConnectionAbortedError("its handshake took too long while others waited"))
+            self._tell_failure(caller, "crowd", "its handshake took too long while others waited")
             raise
         except OSError as error:
             connection.close()
-            self._tell_failure(caller, error)
+            self._tell_failure(caller, *_kind_and_reason(error))
 
-    def _tell_failure(self, caller: object, error: OSError) -> None:
+    def _tell_failure(self, caller: object, kind: str, reason: str) -> None:
         now = self._loop.time()
-        if now < self._failure_told_at + QUIET:
-            self._failures_untold += 1
+        failures = self._failures.setdefault(kind, _Failures())
+        if now < failures.told_at + QUIET:
+            failures.untold += 1
             return
-        reason = error.strerror or str(error) or "it was closed by the other end"
-        others = f" ({self._failures_untold} others since the last line)" if self._failures_untold else ""
+        others = f" ({failures.untold} others like it since the last line)" if failures.untold else ""
         logger.warning("%s: the connection from %s failed: %s%s", self._name, _text_of(caller), reason, others)
-        self._failure_told_at = now
-        self._failures_untold = 0
+        self._failures[kind] = _Failures(told_at=now)
 
     def _complain(self, error: OSError) -> None:
         now = self._loop.time()
@@ -157,6 +176,27 @@ class Acceptor:
                 self._name,
                 error.strerror,
             )
+
+
+@dataclass(slots=True)
+class _Failures:
+    """When the log was last told of one kind, and how many there were since."""
+
+    told_at: float = float("-inf")
+    untold: int = 0
+
+
+def _kind_and_reason(error: OSError) -> tuple[str, str]:
+    """What sort of failure it is, and what went wrong in words."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            reason = error.verify_message.rstrip(".")
+            return "certificate", f"its certificate is not accepted: {reason}; check it, and the tls-server"
+        case ssl.SSLError():
+            return error.reason or "TLS", _TLS_PROBLEMS.get(error.reason, error.strerror or str(error))
+        case ConnectionAbortedError() if error.errno is None:
+            return "time", f"its TLS handshake did not end in {HANDSHAKE_TIMEOUT:g} s; check whether it uses TLS"
+    return type(error).__name__, error.strerror or str(error) or "it was closed by the other end"
 
 
 def _text_of(caller: object) -> str:

@@ -62,4 +62,4 @@ class Reloading:
 
 
 def _refusal(reason: str, code: int) -> ReloadAnswer:
-    return ReloadAnswer(success=False, error=f"{reason} ERRORCODE {code}")
+    return ReloadAnswer(success=False, error=f"{reason}; nothing was changed ERRORCODE {code}")

@@ -71,6 +71,16 @@ def test_what_is_in_certificates_is_shown(capsys: pytest.CaptureFixture[str]) ->
         assert text in said
 
 
+def test_a_bad_file_keeps_no_other_from_being_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty.crt").touch()
+    with pytest.raises(ConfigurationError) as told:
+        run_certs(["show", "nosuch.crt", str(RECORDED / "ca.crt"), "empty.crt", str(RECORDED / "foo.crt")])
+    assert [line.split(":")[0] for line in str(told.value).splitlines()] == ["nosuch.crt", "empty.crt"]
+    said = capsys.readouterr().out
+    assert "ca.crt:\n" in said
+    assert "foo.crt:\n" in said
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["ca", "--help"], ["node", "--help"], ["show", "--help"]])
 def test_help_begins_with_what_it_is_for_and_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     run_certs(words)

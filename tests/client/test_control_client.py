@@ -110,11 +110,27 @@ def test_another_nodes_control_service(node: FakeNode) -> None:
     assert node.commands[0] == {"command": "connect", "node": "bar", "service": "control", "tls": "mytls"}
 
 
-def test_a_service_that_can_not_be_reached(node: FakeNode) -> None:
-    node.plays(answering("ERROR: no route to node"))
-    complaint = "fake can't connect to the service echo of bar: no route to node"
-    with client_of(node) as client, pytest.raises(CommandError, match=complaint):
+STATUS = "; 'receptorctl status' shows the routes and services that it knows"
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("no route to node", STATUS),
+        ("service unknown: echo on bar", STATUS),
+        (
+            "insecure connection to secure service: it wants TLS, so name a tls-client",
+            "; --tls-client takes the name of one that this node has",
+        ),
+        ("the far end's certificate is not accepted: it has expired", ""),
+        ("there is no tls-client 'mytls' on this node", ""),
+    ],
+)
+def test_a_service_that_can_not_be_reached(node: FakeNode, reason: str, advice: str) -> None:
+    node.plays(answering(f"ERROR: {reason}"))
+    with client_of(node) as client, pytest.raises(CommandError) as told:
         client.bridge("bar", "echo")
+    assert str(told.value) == f"fake can't connect to the service echo of bar: {reason}{advice}"
 
 
 def test_submit_with_every_choice(node: FakeNode) -> None:

@@ -77,6 +77,7 @@ def test_exit_codes_of_reload(node: FakeNode, ctl: Receptorctl, answer: object, 
         assert ran.output == b"Reload successful\n"
     else:
         assert ran.errors.startswith("ERROR: ")
+        assert "ERRORCODE" not in ran.errors
 
 
 def test_version(node: FakeNode, ctl: Receptorctl) -> None:

@@ -23,6 +23,8 @@ from receptor.services import command_service, login_session
 from receptor.services.command_service import CommandServicePart
 from receptor.workceptor.orphans import Orphans
 
+WARNED = ("receptor.services", logging.WARNING)
+
 HAS_PROC = Path("/proc/self/stat").exists()
 pytestmark = pytest.mark.skipif(not HAS_PROC, reason="looks at processes as Linux shows them")
 
@@ -274,7 +276,10 @@ def test_a_program_that_is_not_there_breaks_the_stream_and_is_named_in_the_log(
                 await read_all(stream)
 
     run(main())
-    assert "command-service shell: /no/such/program can't be started: No such file or directory" in caplog.messages
+    assert [message for name, level, message in caplog.record_tuples if (name, level) == WARNED] == [
+        "command-service shell: /no/such/program can't be started: No such file or directory; check the command"
+    ]
+    assert "command-service shell offers /no/such/program to the mesh" in caplog.messages
 
 
 def test_one_command_too_many_is_refused(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:

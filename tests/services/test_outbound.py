@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from receptor.config.service_actions import Service, TcpClient, UnixSocketClient
 from receptor.errors import OperatingError
 from receptor.netceptor.messages import STREAM_SERVICE
 from receptor.services import outbound
+
+WARNED = ("receptor.services", logging.WARNING)
 
 
 def test_what_is_advertised(run: EventLoop, short_folder: Path) -> None:
@@ -45,7 +48,7 @@ def test_a_server_that_is_not_there_breaks_the_stream_and_is_told_once(
     run: EventLoop, short_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "receptor.services")
-    actions: list[Service] = [
+    actions: list[TcpClient | UnixSocketClient] = [
         TcpClient(service="web", address=Address("127.0.0.1", free_port())),
         UnixSocketClient(service="web", filename=short_folder / "nosuch.sock"),
     ]
@@ -60,10 +63,32 @@ def test_a_server_that_is_not_there_breaks_the_stream_and_is_told_once(
                             await stream.read()
 
     run(main())
-    refused, missing = [message for message in caplog.messages if "for want of a connection" in message]
-    assert refused.startswith("the service web (TCP Proxy, 127.0.0.1:")
-    assert "refused" in refused or "Connect call failed" in refused
-    assert "No such file" in missing
+    goals = [str(action.address if isinstance(action, TcpClient) else action.filename) for action in actions]
+    assert [message for message in caplog.messages if "offers" in message] == [
+        f"tcp-client web offers {goals[0]} to the mesh",
+        f"unix-socket-client web offers {goals[1]} to the mesh",
+    ]
+    refused, missing = [message for name, level, message in caplog.record_tuples if (name, level) == WARNED]
+    assert refused.startswith(f"tcp-client web can't connect to {goals[0]} for a stream of foo")
+    assert refused.endswith(": Connection refused; check what is there")
+    assert missing.startswith(f"unix-socket-client web can't connect to {goals[1]} for a stream of foo")
+    assert missing.endswith(": No such file or directory; check what is there")
+
+
+def test_no_number_is_shown_of_what_goes_wrong_at_several_addresses(
+    run: EventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    action = TcpClient(service="web", address=Address("localhost", free_port()))
+
+    async def main() -> None:
+        async with row("foo", "bar") as (foo, bar), started(action, bar):
+            with pytest.raises(ConnectionError):
+                await (await foo.dial("bar", "web")).read()
+
+    run(main())
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "receptor.services"]
+    assert re.search("Connection refused|Connect call failed", told)
+    assert "Errno" not in told
 
 
 def test_a_server_that_does_not_answer_is_given_up(

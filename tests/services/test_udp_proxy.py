@@ -108,6 +108,36 @@ def test_a_client_keeps_its_way_through(run: EventLoop, server: socket.socket) -
     run(main())
 
 
+class Told(logging.Handler):
+    """Sets an event at the first warning."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.event = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.event.set()
+
+
+def test_an_address_that_can_not_be_had_is_told_of(run: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "receptor.services")
+    for_privileged_sockets = SocketAddress("255.255.255.255", 53)
+
+    async def main() -> None:
+        told = Told()
+        logging.getLogger("receptor.services").addHandler(told)
+        async with row("foo", "bar") as (foo, bar), started(UdpClient("dns", for_privileged_sockets), bar):
+            foo.open_datagrams(lambda source, _: None, "asker").send(Address("bar", "dns"), b"question")
+            await told.event.wait()
+        logging.getLogger("receptor.services").removeHandler(told)
+
+    run(main())
+    assert caplog.messages == [
+        "udp-client dns offers 255.255.255.255:53 to the mesh",
+        "udp-client dns can't connect to 255.255.255.255:53 for foo:asker: Permission denied; check the address",
+    ]
+
+
 def test_what_is_larger_than_the_mesh_takes_is_dropped_with_one_line(
     run: EventLoop, server: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:

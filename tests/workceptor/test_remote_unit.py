@@ -318,7 +318,7 @@ class TestOutOfReach:
         async def story(here: Here) -> None:
             here.other.is_reachable = False
             assert await here.submit() == "Job Submitted"
-            assert here.outcome == (State.PENDING, "Starting Worker")
+            assert here.outcome == (State.PENDING, "the work waits for a way to bar: no route to bar")
             await here.other.dialled(5)
             assert here.other.dialled_at == [0.0, 1.0, 2.5, 4.75, 8.125]
             here.other.is_reachable = True

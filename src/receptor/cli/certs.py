@@ -14,6 +14,7 @@ import click
 
 from receptor.config import kinds
 from receptor.config.certificate_actions import COMMON_NAME, DNS_NAME, IP_ADDRESS
+from receptor.config.problems import Problems
 from receptor.errors import ConfigurationError, OperatingError
 
 if TYPE_CHECKING:
@@ -168,13 +169,18 @@ def show(files: tuple[Path, ...]) -> None:
       receptor certs show certs/foo.crt
       receptor certs show foo.req
 
+    A file that can't be shown keeps no other from it; the exit status is 1 then.
+
     The SHA-256 fingerprint is what 'pinnedservercert' and 'pinnedclientcert' take.
     """
+    problems = Problems()
     for path in files:
-        for facts in _facts(path):
-            _say(f"{path}:")
-            for label, value in facts:
-                _say(f"  {label:{_LABEL_WIDTH}} {value}")
+        with problems.noted():
+            for facts in _facts(path):
+                _say(f"{path}:")
+                for label, value in facts:
+                    _say(f"  {label:{_LABEL_WIDTH}} {value}")
+    problems.raise_if_any()
 
 
 def _facts(path: Path) -> list[list[Fact]]:

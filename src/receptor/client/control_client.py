@@ -47,6 +47,7 @@ TRACEROUTE_SECONDS = 330.0
 """A node asks up to 30 hops, 10 seconds each."""
 
 _CREATED = re.compile(r"Work unit created with ID (\S+)\. Send stdin data and EOF\.")
+_WANTS_TLS = "insecure connection to secure service"
 _UNKNOWN_UNIT = "unknown work unit "
 _UNKNOWN_WORK_TYPE = "unknown work type "
 
@@ -143,9 +144,9 @@ class ControlClient:
         connection.send(_line({"command": "connect", "node": node, "service": service, "tls": tls_client}))
         answer = connection.read_line(f"the connection to {service} of {node}", REMOTE_SECONDS)
         if not answer.startswith("Connecting"):
+            reason = str(_refusal(answer))
             raise CommandError(
-                f"{connection.node_id} can't connect to the service {service} of {node}: {_refusal(answer)}; "
-                "'receptorctl status' shows the routes and services that it knows"
+                f"{connection.node_id} can't connect to the service {service} of {node}: {reason}{_advice(reason)}"
             )
         self._connection = None
         return connection
@@ -311,6 +312,15 @@ def _parse(answer: str) -> JsonObject:
     if not isinstance(parsed, dict):
         raise PeerError(f"the node's answer {answer[:60]!r} is not a JSON object; is its version compatible?")
     return parsed
+
+
+def _advice(reason: str) -> str:
+    """What to do about a service that can't be reached, where the reason does not say that itself."""
+    if _WANTS_TLS in reason:
+        return "; --tls-client takes the name of one that this node has"
+    if any(word in reason for word in ("TLS", "tls-client", "certificate")):
+        return ""
+    return "; 'receptorctl status' shows the routes and services that it knows"
 
 
 def _refusal(answer: str) -> ReceptorError:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from receptor.ctl.settings import Settings
 
 _EXIT_RELOAD_FAILED = 5
-_RELOAD_EXIT_CODES = {"ERRORCODE 3": 3, "ERRORCODE 4": 4}
+_RELOAD_EXIT_CODES = {" ERRORCODE 3": 3, " ERRORCODE 4": 4}
+"""By what the node's error text ends in, for programs."""
 
 
 @click.command(short_help="Show the node, its links and what it knows of the mesh.")
@@ -94,10 +95,11 @@ def reload(settings: Settings) -> int:
     if reply.success:
         terminal.say("Reload successful")
         return 0
-    terminal.fail(reply.error)
     for code, exit_code in _RELOAD_EXIT_CODES.items():
-        if code in reply.error:
+        if reply.error.endswith(code):
+            terminal.fail(reply.error.removesuffix(code))
             return exit_code
+    terminal.fail(reply.error)
     return _EXIT_RELOAD_FAILED
 
 

@@ -10,10 +10,14 @@ MINUTE = 60.0
 
 
 class Seldom:
-    """Tells one thing in a minute at level info; how many were held back is told with the next one."""
+    """Tells one thing in a minute; how many were held back is told with the next one."""
 
-    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic, level: int = logging.INFO
+    ) -> None:
+        """``level``: as the standard library has it."""
         self._logger = logger
+        self._level = level
         self._clock = clock
         self._next_at = float("-inf")
         self._held_back = 0
@@ -27,4 +31,4 @@ class Seldom:
         self._next_at = now + MINUTE
         more = f" ({self._held_back} more like this before)" if self._held_back else ""
         self._held_back = 0
-        self._logger.info("%s%s", text, more)
+        self._logger.log(self._level, "%s%s", text, more)

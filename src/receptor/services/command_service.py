@@ -31,11 +31,12 @@ class CommandServicePart:
         self._service = MeshService(mesh, action.service, {"type": "Command Service"}, self._serve, action.tls)
         self._running = 0
         self._ending: set[asyncio.Task[None]] = set()
-        self._failed = Seldom(logger)
+        self._failed = Seldom(logger, level=logging.WARNING)
 
     async def start(self) -> None:
         """Listen and advertise. Raises OperatingError if the service is taken."""
         await self._service.start()
+        logger.info("%s offers %s to the mesh", self._name, self._argv[0])
 
     async def stop(self) -> None:
         """Accept no more, and end the commands; returns when they are gone."""
@@ -53,7 +54,7 @@ class CommandServicePart:
         try:
             terminal = Terminal(await asyncio.shield(starting))
         except OSError as error:
-            self._failed.say(f"{self._name}: {self._argv[0]} can't be started: {error.strerror}")
+            self._failed.say(f"{self._name}: {self._argv[0]} can't be started: {error.strerror}; check the command")
             self._end(_abandoned(starting), stream)
             raise ConnectionAbortedError("the command can't be started") from None
         except asyncio.CancelledError:

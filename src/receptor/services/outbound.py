@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ CONNECT_TIMEOUT = 30.0
 
 logger = logging.getLogger("receptor.services")
 
+_NUMBERS = re.compile(r"\[Errno -?[0-9]+\] ")
 
 Connect = Callable[[HangUps], Awaitable[ByteStream]]
 
@@ -32,28 +35,37 @@ Connect = Callable[[HangUps], Awaitable[ByteStream]]
 def tcp_client(action: TcpClient, mesh: MeshNode, tls: ClientProfile | None) -> OutboundPart:
     """A ``tcp-client``."""
     tags = {"type": "TCP Proxy", "address": str(action.address)}
-    return OutboundPart(mesh, action.service, tags, action.tls_server, partial(_tcp_stream, action.address, tls))
+    return OutboundPart(mesh, action, tags, action.tls_server, partial(_tcp_stream, action.address, tls))
 
 
 def unix_socket_client(action: UnixSocketClient, mesh: MeshNode) -> OutboundPart:
     """A ``unix-socket-client``."""
     tags = {"type": "Unix Proxy", "filename": str(action.filename)}
-    return OutboundPart(mesh, action.service, tags, action.tls, partial(_unix_stream, action.filename))
+    return OutboundPart(mesh, action, tags, action.tls, partial(_unix_stream, action.filename))
 
 
 class OutboundPart:
     """Joins the streams to a service each to a connection of its own."""
 
-    def __init__(self, mesh: MeshNode, service: str, tags: dict[str, str], tls_server: str, connect: Connect) -> None:
-        self._name = f"the service {service} ({', '.join(tags.values())})"
-        self._service = MeshService(mesh, service, tags, self._serve, tls_server)
+    def __init__(
+        self,
+        mesh: MeshNode,
+        action: TcpClient | UnixSocketClient,
+        tags: dict[str, str],
+        tls_server: str,
+        connect: Connect,
+    ) -> None:
+        self._name = f"{action.about.name} {action.service}"
+        self._goal = action.address if isinstance(action, TcpClient) else action.filename
+        self._service = MeshService(mesh, action.service, tags, self._serve, tls_server)
         self._connect = connect
         self._hang_ups = HangUps()
-        self._failed = Seldom(logger)
+        self._failed = Seldom(logger, level=logging.WARNING)
 
     async def start(self) -> None:
         """Listen and advertise. Raises OperatingError if the service is taken."""
         await self._service.start()
+        logger.info("%s offers %s to the mesh", self._name, self._goal)
 
     async def stop(self) -> None:
         """Accept no more, and end the connections."""
@@ -66,10 +78,21 @@ class OutboundPart:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 near = await self._connect(self._hang_ups)
         except (OSError, ConfigurationError) as error:
-            problem = str(error) or "no answer in time"
-            self._failed.say(f"{self._name}: ended a stream of {stream.origin}, for want of a connection: {problem}")
+            problem = _problem(error)
+            self._failed.say(
+                f"{self._name} can't connect to {self._goal} for a stream of {stream.origin}: {problem}; check what is"
+                " there"
+            )
             raise ConnectionAbortedError(problem) from None
         await bridge(stream, near)
+
+
+def _problem(error: OSError | ConfigurationError) -> str:
+    """What is wrong, in words; event loops put numbers and addresses into it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        # Those that are not the system's own, below zero, come from a name that can't be looked up.
+        return os.strerror(error.errno) if error.errno > 0 else error.strerror or str(error)
+    return _NUMBERS.sub("", str(error)) or "no answer in time"
 
 
 async def _tcp_stream(address: Address, tls: ClientProfile | None, hang_ups: HangUps) -> ByteStream:

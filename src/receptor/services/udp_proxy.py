@@ -64,7 +64,7 @@ class UdpServerPart:
                 f"udp-server can't listen on {host}:{port}: {error.strerror or error};"
                 " choose another port or bindaddr, or stop what uses it"
             ) from None
-        logger.info("udp-server %s:%d leads to %s", host, self.port, self._to)
+        logger.info("udp-server %s:%d leads to %s on %s", host, self.port, self._to.service, self._to.node)
 
     @property
     def port(self) -> int:
@@ -100,7 +100,7 @@ class UdpClientPart:
         self._datagrams: DatagramService | None = None
         self._senders: Flows[Address, _Sender] = Flows(_Sender.close)
         self._to_mesh = _ToMesh(f"udp-client {action.service}")
-        self._failed = Seldom(logger)
+        self._failed = Seldom(logger, level=logging.WARNING)
 
     async def start(self) -> None:
         """Take datagrams, and advertise that. Raises OperatingError if the service is taken."""
@@ -113,6 +113,7 @@ class UdpClientPart:
             ) from None
         tags = {"type": "UDP Proxy", "address": str(action.address)}
         self._mesh.advertise(action.service, tags, connection_type=DATAGRAM_SERVICE)
+        logger.info("udp-client %s offers %s to the mesh", action.service, action.address)
 
     async def stop(self) -> None:
         """Withdraw the service, and forget all senders."""
@@ -135,8 +136,10 @@ class UdpClientPart:
         try:
             opened = await connected(*address)
         except OSError as error:
-            problem = error.strerror or error
-            self._failed.say(f"udp-client {self._action.service}: no socket to {address}: {problem}")
+            self._failed.say(
+                f"udp-client {self._action.service} can't connect to {address} for {source}:"
+                f" {error.strerror or error}; check the address"
+            )
             self._senders.forget(source)
         else:
             sender.opened(UdpPort(opened, lambda _, data: self._from_server(source, data)))

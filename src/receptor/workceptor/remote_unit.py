@@ -250,7 +250,10 @@ class RemoteWorkUnit(Unit):
                 self.logic.postponed(f"the work can't be sent: {error}")
             self._failed(talk, str(error))
         except (UnreachableError, ConnectionError, TimeoutError, PeerError) as error:
-            self._failed(talk, str(error) or "no answer in time")
+            problem = str(error) or "no answer in time"
+            if talk is Talk.SUBMIT:
+                self.logic.postponed(f"the work waits for a way to {node}: {problem}")
+            self._failed(talk, problem)
         except Exception as error:  # The boundary of a conversation: a defect of ours must not leave a unit for ever.
             logger.exception("a defect of this program, please report it", extra={"unit": self.unit_id})
             self._failed(talk, f"{type(error).__name__}: {error}")
