@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS, Node
+from receptor.config.actions import ACTIONS, Node
 from receptor.config.backend_actions import TcpListener
 from receptor.config.keys import Action, Key, keys_of
 
@@ -52,10 +52,6 @@ def test_every_action_is_described_and_has_one_main_key_at_most(action: type[Act
 )
 def test_defaults_are_shown_as_people_write_them(action: str, key: str, default: str) -> None:
     assert key_of(ACTIONS[action], key).default == default
-
-
-def test_what_is_supported_is_not_said_to_be_missing() -> None:
-    assert not NOT_YET_ACTIONS & set(ACTIONS)
 
 
 def test_actions_are_plain_values() -> None:

@@ -104,7 +104,6 @@ def test_questions(words: list[str], asked: object) -> None:
         (["--tcp-listner", "1"], "--tcp-listner: there is no action 'tcp-listner'; did you mean 'tcp-listener'?"),
         (["--tcp-listener", "prot=1"], "--tcp-listener: tcp-listener has no key 'prot'; did you mean 'port'?"),
         (["--tcp-listener", "1", "2"], "--tcp-listener: tcp-listener has 'port' twice"),
-        (["--work-kubernetes"], "--work-kubernetes: 'work-kubernetes' is not supported by this version yet"),
         (["--node", "\udcff"], "command line: '\\udcff' is not UTF-8 text"),
     ],
 )

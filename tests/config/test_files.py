@@ -131,12 +131,12 @@ def test_an_error_names_file_and_line(file: Path) -> None:
 
 
 def test_all_errors_are_told_at_once(file: Path) -> None:
-    content = "- node: localhost\n- tcp-listener:\n    port: many\n    path: x\n- work-kubernetes: 3\n- work-command:\n"
+    content = "- node: localhost\n- tcp-listener:\n    port: many\n    path: x\n- work-kubernets: 3\n- work-command:\n"
     assert problems_of(file, content) == [
         "c.yml:1: id must be a name other than 'localhost', without '/' and white space, not 'localhost'",
         "c.yml:3: port must be a whole number from 0 to 65535, not 'many'",
         "c.yml:4: tcp-listener has no key 'path'; its keys: port, bindaddr, cost, nodecost, allowedpeers, tls",
-        "c.yml:5: 'work-kubernetes' is not supported by this version yet",
+        "c.yml:5: there is no action 'work-kubernets'; did you mean 'work-kubernetes'?",
         "c.yml:6: work-command needs 'worktype' and 'command'",
     ]
 

@@ -161,7 +161,6 @@ def test_each_action_has_the_line_where_it_begins(file: Path) -> None:
             "version: 2\nxyz: 1\n",
             "c.yml:2: a configuration that is a map has no key 'xyz'; 'receptor --help' lists the actions",
         ),
-        ("version: 2\nwork-kubernetes:\n  - a: b\n", "c.yml:2: 'work-kubernetes' is not supported by this version yet"),
         (
             "version: 2\nwork-commands:\n  - worktype: a\n    comand: b\n",
             "c.yml:4: work-command has no key 'comand'; did you mean 'command'?",

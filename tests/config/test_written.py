@@ -49,20 +49,6 @@ def test_an_unknown_key_is_told_with_the_nearest_name() -> None:
     assert problems_of(action("log-level", ("xyz", "1"))) == ["c.yml:2: log-level has no key 'xyz'; its keys: level"]
 
 
-@pytest.mark.parametrize(
-    ("written", "problem"),
-    [
-        (
-            action("work-kubernetes", ("worktype", "x")),
-            "c.yml:1: 'work-kubernetes' is not supported by this version yet",
-        ),
-        (action("Work-Kubernetes"), "c.yml:1: 'Work-Kubernetes' is not supported by this version yet"),
-    ],
-)
-def test_what_only_other_versions_know_is_told_so(written: WrittenAction, problem: str) -> None:
-    assert problems_of(written) == [problem]
-
-
 def test_missing_keys_are_told() -> None:
     assert problems_of(action("work-command")) == ["c.yml:1: work-command needs 'worktype' and 'command'"]
     assert problems_of(action("tcp-listener", ("bindaddr", "::"))) == ["c.yml:1: tcp-listener needs 'port'"]

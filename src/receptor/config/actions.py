@@ -13,6 +13,7 @@ from receptor.config.backend_actions import TcpListener, TcpPeer, UdpListener, U
 from receptor.config.certificate_actions import CertInit, CertMakeReq, CertSignReq
 from receptor.config.keys import About, Action, written
 from receptor.config.kinds import Address
+from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.config.protection import AccessRule, Audit, Limits
 from receptor.config.service_actions import (
     CommandService,
@@ -235,6 +236,7 @@ GROUPS: dict[str, tuple[type[Action], ...]] = {
     "Links with other nodes": (TcpListener, TcpPeer, UdpListener, UdpPeer, WsListener, WsPeer),
     "TLS": (TlsServer, TlsClient),
     "Control and work": (ControlService, WorkCommand, WorkSigning, WorkVerification),
+    "Work in pods": (WorkKubernetes,),
     "Services": (
         TcpServer,
         TcpClient,
@@ -251,6 +253,3 @@ GROUPS: dict[str, tuple[type[Action], ...]] = {
 """All actions, under headings."""
 
 ACTIONS: dict[str, type[Action]] = {action.about.name: action for group in GROUPS.values() for action in group}
-
-# Known from other versions of Receptor: no wrong neighbour is proposed for them.
-NOT_YET_ACTIONS = frozenset({"work-kubernetes"})

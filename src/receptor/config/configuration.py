@@ -22,6 +22,7 @@ from receptor.config.backend_actions import Listener, Peer, TcpListener, TcpPeer
 from receptor.config.certificate_actions import CertificateAction
 from receptor.config.keys import Action
 from receptor.config.kinds import Address, Right
+from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.config.problems import Problems, meant
 from receptor.config.protection import AccessRule, Audit, Limits
 from receptor.config.service_actions import (
@@ -63,7 +64,7 @@ class Configuration:
     tls_servers: tuple[TlsServer, ...]
     tls_clients: tuple[TlsClient, ...]
     control_services: tuple[ControlService, ...]
-    work_commands: tuple[WorkCommand, ...]
+    work_commands: tuple[WorkCommand | WorkKubernetes, ...]
     work_signing: WorkSigning | None
     work_verification: WorkVerification | None
     access_rules: tuple[AccessRule, ...]
@@ -113,7 +114,7 @@ def configuration_of(written: Iterable[WrittenAction], source: str, host_name: s
         tls_servers=given.all(TlsServer),
         tls_clients=given.all(TlsClient),
         control_services=given.all(ControlService),
-        work_commands=given.all(WorkCommand),
+        work_commands=(*given.all(WorkCommand), *given.all(WorkKubernetes)),
         work_signing=given.one(WorkSigning),
         work_verification=given.one(WorkVerification),
         access_rules=given.all(AccessRule),
@@ -257,12 +258,21 @@ def _tls_names(action: Action) -> Iterator[tuple[str, str]]:
 
 
 def _check_work_types(given: _Given) -> Iterator[str]:
-    return _repeated("the work type", ((place, one.work_type) for place, one in given.placed(WorkCommand)))
+    return _repeated("the work type", ((place, one.work_type) for place, one in _work_types(given)))
+
+
+def _work_types(given: _Given) -> Iterator[tuple[str, WorkCommand | WorkKubernetes]]:
+    yield from given.placed(WorkCommand)
+    yield from given.placed(WorkKubernetes)
+
+
+def _check_kubernetes(given: _Given) -> Iterator[str]:
+    return (f"{place}: {mistake}" for place, one in given.placed(WorkKubernetes) for mistake in one.mistakes())
 
 
 def _check_signatures(given: _Given) -> Iterator[str]:
     if given.one(WorkVerification) is None:
-        for place, one in given.placed(WorkCommand):
+        for place, one in _work_types(given):
             if one.verify_signature:
                 yield (
                     f"{place}: work type {one.work_type!r} has 'verifysignature', but there is no key to verify with; "
@@ -310,6 +320,7 @@ _CHECKS = (
     _check_addresses,
     _check_tls_names,
     _check_work_types,
+    _check_kubernetes,
     _check_signatures,
     _check_access_rules,
     _check_key_files,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS
+from receptor.config.actions import ACTIONS
 from receptor.config.keys import About
 from receptor.config.list_form import FORM
 from receptor.config.problems import Problems, meant
@@ -67,8 +67,6 @@ def _about(name: str, where: str) -> About:
     """What action a key is for; raises ConfigurationError if there is none."""
     if name in _ABOUT:
         return _ABOUT[name]
-    if name in NOT_YET_ACTIONS or name.removesuffix("s") in NOT_YET_ACTIONS:
-        raise ConfigurationError(f"{where}: {name!r} is not supported by this version yet")
     if name in ACTIONS:
         hint = f"write {ACTIONS[name].about.map_key!r}, with a list"
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from receptor.config.actions import ACTIONS, NOT_YET_ACTIONS
+from receptor.config.actions import ACTIONS
 from receptor.config.keys import Action, Key, keys_of
 from receptor.config.kind import Written
 from receptor.config.problems import Problems, meant
@@ -37,8 +37,6 @@ class WrittenAction:
 def find_action(name: str, place: str) -> type[Action]:
     """The class of the action of that name, in any letter case; raises ConfigurationError if there is none."""
     action = ACTIONS.get(name.lower())
-    if action is None and name.lower() in NOT_YET_ACTIONS:
-        raise ConfigurationError(f"{place}: {name!r} is not supported by this version yet")
     if action is None:
         hint = meant(name.lower(), ACTIONS, "'receptor --help' lists the actions")
         raise ConfigurationError(f"{place}: there is no action {name!r}; {hint}")

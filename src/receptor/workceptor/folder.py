@@ -25,6 +25,7 @@ import msgspec
 
 from receptor.errors import OperatingError
 from receptor.identifiers import is_unit_id
+from receptor.workceptor.pods.log import LogPosition
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.status import LARGEST_STATUS
 
@@ -45,7 +46,7 @@ _ADVICE = {
     errno.ENOENT: "it was removed from outside; leave the data folder to the node",
 }
 
-_Record = TypeVar("_Record", StartRecord, ExitRecord, Submission)
+_Record = TypeVar("_Record", StartRecord, ExitRecord, Submission, LogPosition)
 
 logger = logging.getLogger("receptor.workceptor")
 
@@ -86,6 +87,7 @@ class UnitFolder:
         self.exit_file = path / "exit"
         self.submission_file = path / "submission"
         self.order_file = path / "order"
+        self.log_file = path / "log"
 
     @property
     def unit_id(self) -> str:
@@ -133,6 +135,11 @@ class UnitFolder:
                 return self.stdout_file.stat().st_size
             except FileNotFoundError:
                 return 0
+
+    def payload_size(self) -> int:
+        """Bytes of the payload so far."""
+        with operating_errors(self.stdin_file):
+            return self.stdin_file.stat().st_size
 
     def open_stdin_for_writing(self) -> BinaryIO:
         """The payload's file, empty; write to it with ``write_through``."""
@@ -211,6 +218,15 @@ class UnitFolder:
         """Note what is to become of the unit."""
         with operating_errors(self.order_file):
             self._replace(self.order_file, order.encode())
+
+    def read_log_position(self) -> LogPosition:
+        """How far the log of the unit's pod has been read. Raises OperatingError if the record is damaged."""
+        return _decode_record(self.log_file, _read(self.log_file, _LARGEST_RECORD), LogPosition) or LogPosition()
+
+    def write_log_position(self, position: LogPosition) -> None:
+        """Note how far the log has been read; all before it must have been written."""
+        with operating_errors(self.log_file):
+            self._replace(self.log_file, msgspec.json.encode(position))
 
     def remove(self) -> None:
         """Make the unit no unit any more, half-made or whole; it is no error if it is gone.

@@ -96,7 +96,24 @@ class RemoteExtra(
     expiration: str = NO_EXPIRATION
 
 
-Extra = CommandExtra | RemoteExtra | None
+class PodExtra(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What the status says of a unit that runs in a pod.
+
+    ``kube_config`` and ``kube_pod`` are what its submitter gave, and secret. ``pod_name`` is on disk before the pod
+    is made. ``pod_pending_timeout`` (ours) is a Go duration, empty if the pod may wait for ever.
+    """
+
+    image: str = ""
+    command: str = ""
+    params: str = ""
+    kube_namespace: str
+    kube_config: str = ""
+    kube_pod: str = ""
+    pod_name: str = ""
+    pod_pending_timeout: str = ""
+
+
+Extra = CommandExtra | RemoteExtra | PodExtra | None
 
 
 class Status(
@@ -159,6 +176,10 @@ class Report(msgspec.Struct, frozen=True):
 class _Additions(msgspec.Struct, frozen=True, rename={"process": "Process", "idempotency_key": "IdempotencyKey"}):
     process: ProcessAnswer | None = None
     idempotency_key: str = ""
+
+
+class _ExtraKind(msgspec.Struct, frozen=True, rename="pascal"):
+    kube_namespace: str | None = None
 
 
 class _WrittenStatus(
@@ -250,10 +271,15 @@ def _checked_size(size: int) -> int:
 def _decode_extra(raw: msgspec.Raw, work_type: str) -> Extra:
     if work_type == REMOTE_WORK_TYPE:
         return msgspec.json.decode(raw, type=RemoteExtra | None)
+    kind = msgspec.json.decode(raw, type=_ExtraKind | None)
+    if kind is not None and kind.kube_namespace is not None:
+        return msgspec.json.decode(raw, type=PodExtra)
     return msgspec.json.decode(raw, type=CommandExtra | None)
 
 
 def _without_secrets(extra: Extra) -> Extra:
+    if isinstance(extra, PodExtra):
+        return msgspec.structs.replace(extra, kube_config="", kube_pod="")
     if not isinstance(extra, RemoteExtra):
         return extra
     shown = {name: value for name, value in extra.remote_params.items() if not is_secret(name)}

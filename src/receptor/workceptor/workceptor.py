@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Protocol
 
 from receptor.config.actions import WorkCommand
+from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, LimitReached, UnknownUnit, UnknownWorkType
 from receptor.identifiers import random_name
 from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import Durability, UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
+from receptor.workceptor.pods.definition import first_pod_status
+from receptor.workceptor.pods.unit import PodWorkUnit
 from receptor.workceptor.processes import GRACE
 from receptor.workceptor.records import LOCAL, ExitRecord, Submission
 from receptor.workceptor.remote_unit import Dialer, RemoteWorkUnit
 from receptor.workceptor.runner_client import NeverStarted, RunnerClient, Running, Vanished
-from receptor.workceptor.status import RemoteExtra, Status, encode_status
+from receptor.workceptor.status import PodExtra, RemoteExtra, Status, encode_status
 from receptor.workceptor.stored import StoredUnit, load_units
 from receptor.workceptor.tokens import Signer
 from receptor.workceptor.unit import Unit
@@ -50,7 +53,7 @@ class Workceptor:
         self,
         mesh: Mesh,
         data_folder: Path,
-        work_commands: tuple[WorkCommand, ...],
+        work_commands: tuple[WorkCommand | WorkKubernetes, ...],
         signer: Signer | None,
         limits: WorkLimits = DEFAULT_LIMITS,
         durability: Durability = Durability.PROCESS,
@@ -113,7 +116,7 @@ class Workceptor:
     async def _make(self, work: Work, submission: Submission) -> Unit:
         self._check_limits(submission.submitter)
         if isinstance(work, CommandWork):
-            status = first_command_status(work, self._work_command(work.work_type))
+            status = await _first_status(work, self._work_command(work.work_type))
         else:
             if work.tls_client:
                 self._mesh.check_tls_client(work.tls_client)
@@ -147,19 +150,22 @@ class Workceptor:
                 " wait until some have"
             )
 
-    def _work_command(self, work_type: str) -> WorkCommand:
+    def _work_command(self, work_type: str) -> WorkCommand | WorkKubernetes:
         try:
             return self.work_commands[work_type]
         except KeyError:
             raise UnknownWorkType(work_type) from None
 
-    def _unit(self, stored: StoredUnit) -> CommandUnit | RemoteWorkUnit:
+    def _unit(self, stored: StoredUnit) -> CommandUnit | RemoteWorkUnit | PodWorkUnit:
         base = (stored.folder, stored.status, self._disk, self, stored.submission)
-        unit: CommandUnit | RemoteWorkUnit
+        unit: CommandUnit | RemoteWorkUnit | PodWorkUnit
+        command = self.work_commands.get(stored.status.work_type)
         if isinstance(stored.status.extra, RemoteExtra):
             unit = RemoteWorkUnit(*base, self._mesh, self._signer, stored.stdout_size)
+        elif isinstance(stored.status.extra, PodExtra):
+            unit = PodWorkUnit(*base, command if isinstance(command, WorkKubernetes) else None, stored.stdout_size)
         else:
-            command = self.work_commands.get(stored.status.work_type)
+            command = command if isinstance(command, WorkCommand) else None
             program, grace = (command.command, command.grace) if command else ("", GRACE)
             unit = CommandUnit(*base, self._runner, program, grace)
         unit.end = stored.end
@@ -195,16 +201,24 @@ class Workceptor:
         stored = await loop.run_in_executor(self._disk, load_units, self._folder, self._durability)
         commands: list[tuple[CommandUnit, StoredUnit]] = []
         remotes: list[RemoteWorkUnit] = []
+        pods: list[tuple[PodWorkUnit, StoredUnit]] = []
         for one in stored:
             unit = self._unit(one)
             self._add(unit)
             if isinstance(unit, RemoteWorkUnit):
                 remotes.append(unit)
+            elif isinstance(unit, PodWorkUnit):
+                pods.append((unit, one))
             else:
                 commands.append((unit, one))
         await self._adopt_commands(commands)
         for remote in remotes:
             await _resume(remote)
+        for pod, stored_pod in pods:
+            if pod.has_payload or stored_pod.order is not None:
+                await pod.resume(stored_pod.order)
+            else:
+                await pod.payload_is_cut_off(_NODE_ENDED)
 
     async def _adopt_commands(self, commands: list[tuple[CommandUnit, StoredUnit]]) -> None:
         """Find out what became of the commands that ran, or were to run, when the daemon ended."""
@@ -261,6 +275,12 @@ class Workceptor:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _first_status(work: CommandWork, action: WorkCommand | WorkKubernetes) -> Status:
+    if isinstance(action, WorkKubernetes):
+        return await asyncio.to_thread(first_pod_status, work.work_type, work.parameters, action)
+    return first_command_status(work, action)
 
 
 async def _start_late(unit: CommandUnit) -> None:

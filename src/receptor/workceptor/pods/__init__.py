@@ -1,0 +1,1 @@
+"""Units of work that run in the pods of a Kubernetes cluster."""
