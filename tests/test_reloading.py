@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+import asyncio
+import re
 import signal
 import socket
 import ssl
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 from certificates_bench import Authority, Written
 from commands import eventually
-from receptor_process import Action, NodeProcess, free_port, node
+from event_loops import EventLoop
+from receptor_process import Action, NodeProcess, free_port, node, started_node
+
+from receptor.config.files import load_file
+from receptor.errors import ConfigurationError, OperatingError
+from receptor.linking import Linking
+from receptor.reloading import Reloading
+from receptor.tls.profiles import TlsProfiles
 
 CAT: Action = {"work-command": {"worktype": "cat", "command": "cat"}}
 LOCAL_ONLY: Action = {"local-only": {}}
@@ -222,3 +232,91 @@ def test_many_reloads_at_once_end_in_what_the_file_says(short_folder: Path) -> N
         assert time.monotonic() - begun < 10
         assert accepts(other)
         assert not accepts(port)
+
+
+def test_a_hang_up_signal_while_the_node_starts_does_not_end_it(short_folder: Path) -> None:
+    with started_node(short_folder, "hub", listener(free_port())) as hub:
+        eventually(lambda: handles(hub.process.pid, signal.SIGHUP), 10)
+        while not hub.socket.exists():
+            assert hub.process.poll() is None
+            hub.process.send_signal(signal.SIGHUP)
+            time.sleep(0.01)
+        hub.wait_until_ready()
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert caught is not None
+    return bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+def test_a_node_that_ends_takes_over_nothing_more(short_folder: Path) -> None:
+    port, other = free_port(), free_port()
+    with node(short_folder, "hub", listener(port)) as hub:
+        hub.configure(listener(other))
+        hub.process.send_signal(signal.SIGTERM)
+        hub.process.send_signal(signal.SIGHUP)
+        assert hub.process.wait(10) == 0
+        log = hub.log.read_text()
+        assert "Traceback" not in log
+        assert "the configuration was reloaded" not in log.partition("ending on SIGTERM")[2]
+
+
+# In one process
+
+
+class Changes:
+    """Stands for the backends, as far as a reload uses them."""
+
+    def __init__(self, problem: BaseException | None = None) -> None:
+        self.problem = problem
+        self.may_go_on = asyncio.Event()
+        self.times = 0
+
+    async def change(self, _wanted: object) -> None:
+        await self.may_go_on.wait()
+        self.times += 1
+        if self.problem is not None:
+            raise self.problem
+
+
+def reloading_of(changes: Changes, folder: Path) -> tuple[Reloading, TlsProfiles]:
+    file = folder / "hub.yml"
+    file.write_text("- node: hub\n- local-only\n")
+    running = load_file(file)
+    tls = TlsProfiles()
+    return Reloading(running, lambda: running, cast("Linking", changes), tls), tls
+
+
+@pytest.mark.parametrize("problem", [ConfigurationError("no"), OperatingError("no"), ValueError("no")])
+def test_whatever_goes_wrong_the_old_tls_files_are_back(run: EventLoop, tmp_path: Path, problem: Exception) -> None:
+    async def main() -> None:
+        changes = Changes(problem)
+        changes.may_go_on.set()
+        reloading, tls = reloading_of(changes, tmp_path)
+        before = tls.client("default").context()
+        answer = await reloading.reload()
+        assert not answer.success
+        assert answer.error.endswith("; nothing was changed ERRORCODE 4")
+        assert tls.client("default").context() is before
+
+    run(main())
+
+
+def test_a_reload_goes_on_when_who_asked_for_it_has_left_and_a_stop_waits_for_it(
+    run: EventLoop, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        changes = Changes()
+        reloading, _ = reloading_of(changes, tmp_path)
+        asking = asyncio.create_task(reloading.reload())
+        await asyncio.sleep(0)
+        asking.cancel()
+        stopping = asyncio.create_task(reloading.stop())
+        changes.may_go_on.set()
+        await stopping
+        assert changes.times == 1
+        assert "the node is ending" in (await reloading.reload()).error
+        assert changes.times == 1
+
+    run(main())

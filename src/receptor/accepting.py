@@ -97,15 +97,19 @@ class Acceptor:
         self._failures: dict[str, _Failures] = {}
         """By their kinds, of which there are only as many as OpenSSL and the system have."""
         self._end_of_pause: asyncio.TimerHandle | None = None
+        self._has_stopped = False
         self._connecting: dict[asyncio.Task[None], None] = {}
         """In the order in which they were accepted."""
         self._watch()
 
     async def stop(self) -> None:
-        """Accept no more, and close the listening sockets.
+        """Accept no more, and close the listening sockets. Does nothing when called again.
 
         What was accepted has its transport afterwards, but whose handshake takes longer than STOP_TIME is dropped.
         """
+        if self._has_stopped:
+            return
+        self._has_stopped = True
         self._unwatch()
         if self._end_of_pause is not None:
             self._end_of_pause.cancel()

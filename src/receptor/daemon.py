@@ -16,7 +16,6 @@ import receptor
 from receptor.config.actions import ControlService as ControlServiceAction
 from receptor.config.configuration import Configuration
 from receptor.control.access import AccessPolicy
-from receptor.control.answers import ReloadAnswer
 from receptor.control.dispatch import Dispatcher
 from receptor.control.listeners import TcpControlListener, UnixListener
 from receptor.control.mesh_commands import MeshCommands
@@ -54,7 +53,6 @@ class Daemon:
         """``reread`` reads the configuration anew, for a reload."""
         self._configuration = configuration
         self._reread = reread
-        self._reloads: set[asyncio.Task[ReloadAnswer]] = set()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -68,7 +66,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, logger.info, "the node is starting: SIGHUP reloads nothing yet")
         async with AsyncExitStack() as parts:
             reloading = await self._start(parts)
-            loop.add_signal_handler(signal.SIGHUP, self._reload, reloading)
+            loop.add_signal_handler(signal.SIGHUP, reloading.begin)
             logger.info("node %s is ready (version %s)", self._configuration.node.id, receptor.__version__)
             await self._ended
 
@@ -102,6 +100,7 @@ class Daemon:
             self._serve_mesh(service, mesh, control)
         parts.push_async_callback(linking.stop)
         await linking.change([*self._configuration.listeners, *self._configuration.peers])
+        parts.push_async_callback(reloading.stop)
         for action in self._configuration.services:
             await _start_part(service_part(action, mesh, tls), parts)
         for service in self._configuration.control_services:
@@ -134,11 +133,6 @@ class Daemon:
     def _duplicate(self, reason: str) -> None:
         if not self._ended.done():
             self._ended.set_exception(OperatingError(reason))
-
-    def _reload(self, reloading: Reloading) -> None:
-        reload = asyncio.create_task(reloading.reload(), name="reload")
-        self._reloads.add(reload)
-        reload.add_done_callback(self._reloads.discard)
 
     def _end(self, reason: str) -> None:
         logger.info("%s", reason)

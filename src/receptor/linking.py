@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from receptor.backends.udp import UdpDialer, UdpListener
 from receptor.backends.websocket import WebSocketDialer, WebSocketListener
 from receptor.config import backend_actions as actions
 from receptor.config.configuration import DEFAULT_TLS_CLIENT
+from receptor.errors import OperatingError
 from receptor.netceptor.links import LinkTerms
 from receptor.node.backend_sessions import BackendSessions
 from receptor.node.mesh_node import MeshNode
 from receptor.tls.profiles import TlsProfiles
+
+logger = logging.getLogger("receptor.node")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +43,8 @@ class Linking:
     async def change(self, wanted: Sequence[actions.Listener | actions.Peer]) -> None:
         """Have just these backends. One that is wanted as it is goes on with all its links; the links of others end.
 
-        Raises OperatingError if a listener can't be had; then everything is as it was. To be called by one at a time.
+        Raises OperatingError if a listener can't be had; then everything is as it was, but for a listener whose port
+        somebody else has taken in that moment. To be called by one at a time, and not to be cancelled.
         """
         kept, added = _compared(self._running, wanted)
         removed = [one for one in self._running if one not in kept]
@@ -49,8 +54,8 @@ class Linking:
             # First the listeners: only they can fail. One that is changed may need the port of what it was before.
             for one in removed:
                 if isinstance(one.action, actions.Listener):
+                    undo.push_async_callback(self._restart, one)
                     await one.backend.stop()
-                    undo.push_async_callback(one.backend.start)
             for one in listeners:
                 undo.push_async_callback(one.backend.stop)
                 await one.backend.start()
@@ -63,6 +68,13 @@ class Linking:
         for one in started:
             if one not in listeners:
                 await one.backend.start()
+
+    async def _restart(self, one: _Running) -> None:
+        try:
+            await one.backend.start()
+        except OperatingError as error:
+            self._running.remove(one)
+            logger.error("a listener of before is lost: %s", error)
 
     async def stop(self) -> None:
         """Make no more links. Those that are there go on."""

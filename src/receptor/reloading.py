@@ -31,14 +31,34 @@ class Reloading:
         self._linking = linking
         self._tls = tls
         self._one_at_a_time = asyncio.Lock()
+        self._under_way: set[asyncio.Task[ReloadAnswer]] = set()
+        self._has_stopped = False
 
     async def reload(self) -> ReloadAnswer:
-        """Take over the whole of what has changed, or nothing of it and say why."""
+        """Take over the whole of what has changed, or nothing of it and say why. Cancelling does not break it off."""
+        return await asyncio.shield(self.begin())
+
+    def begin(self) -> asyncio.Task[ReloadAnswer]:
+        """Do it without waiting for it; the log tells how it went."""
+        reload = asyncio.create_task(self._reload_in_turn(), name="reload")
+        self._under_way.add(reload)
+        reload.add_done_callback(self._under_way.discard)
+        return reload
+
+    async def stop(self) -> None:
+        """Begin no more; returns when none is under way."""
+        self._has_stopped = True
+        await asyncio.gather(*self._under_way)
+
+    async def _reload_in_turn(self) -> ReloadAnswer:
         async with self._one_at_a_time:
             try:
-                answer = await self._reload()
+                answer = _refusal("the node is ending", FAILED) if self._has_stopped else await self._reload()
             except (ConfigurationError, OperatingError) as error:
                 answer = _refusal(str(error), FAILED)
+            except Exception as error:  # The boundary of a reload: nobody may wait for it.
+                logger.exception("a defect of this program, please report it; the node goes on")
+                answer = _refusal(f"a defect of this program: {type(error).__name__}", FAILED)
         if answer.success:
             logger.info("the configuration was reloaded")
         else:
@@ -54,7 +74,7 @@ class Reloading:
         self._tls.swap(tls)  # First, so that no new backend has a moment with the old files.
         try:
             await self._linking.change([*wanted.listeners, *wanted.peers])
-        except OperatingError:
+        except BaseException:
             self._tls.swap(tls)
             raise
         self._running = wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,8 @@ def _say(text: str) -> None:
 
 
 def _run_node(configuration: Configuration, words: list[str]) -> None:
+    # Whoever asks for a reload this early does not want the node to end. A handler, as an ignored signal is inherited.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     import asyncio
 
     from receptor.daemon import Daemon
