@@ -22,7 +22,7 @@ def test_a_pinned_certificate_passes(pin: bytes) -> None:
     check_pins(ISSUED.der[0], {OTHER, pin})
 
 
-@pytest.mark.parametrize("pin", [OTHER, bytes(64), ISSUED.sha512[:32]])
+@pytest.mark.parametrize("pin", [OTHER, bytes(64), ISSUED.sha512[:32]], ids=["another", "nothing", "half"])
 def test_another_is_refused_with_what_to_pin(pin: bytes) -> None:
     with pytest.raises(PeerError, match=sha256(ISSUED.der[0]).hexdigest()[-2:]) as refused:
         check_pins(ISSUED.der[0], {pin})
