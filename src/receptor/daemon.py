@@ -69,6 +69,7 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, reloading.begin)
             logger.info("node %s is ready (version %s)", self._configuration.node.id, receptor.__version__)
             await self._ended
+            loop.add_signal_handler(signal.SIGHUP, logger.info, "the node is ending: SIGHUP reloads nothing")
 
     async def _start(self, parts: AsyncExitStack) -> Reloading:
         """Start everything. Clients come last, so that the control service greets only when all is ready."""
