@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -18,7 +19,7 @@ from receptor.errors import OperatingError
 from receptor.netceptor.messages import DATAGRAM_SERVICE
 from receptor.netceptor.packets import MESH_MTU, Address
 from receptor.node.mesh_node import MeshNode
-from receptor.services import flows
+from receptor.services import udp_proxy
 from receptor.services.udp_proxy import UdpServerPart
 
 
@@ -197,7 +198,7 @@ def test_a_server_that_is_not_there_yet_is_reached_later(run: EventLoop) -> None
 def test_what_a_flood_of_clients_can_take_is_limited(
     run: EventLoop, server: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flows, "MOST", 5)
+    monkeypatch.setattr(udp_proxy, "MOST_FLOWS", 5)
 
     async def main() -> None:
         async with joined(server) as (_, _, entry):
@@ -207,6 +208,36 @@ def test_what_a_flood_of_clients_can_take_is_limited(
                     client.sendto(b"%d" % number, entry)
                     assert (await receive(server))[0] == b"%d" % number
             assert open_descriptors() <= before + 5
+
+    run(main())
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[int]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = 120
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+    yield few
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_one_node_takes_neither_the_descriptors_nor_the_way_of_another(
+    run: EventLoop, server: socket.socket, few_descriptors: int
+) -> None:
+    async def main() -> None:
+        async with row("foo", "bar", "baz") as (foo, bar, baz), started(service_for(server), bar):
+            before = open_descriptors()
+            modest = baz.open_datagrams(lambda *_: None)
+            modest.send(Address("bar", "dns"), b"first")
+            _, way = await receive(server)
+            for number in range(few_descriptors):
+                greedy = foo.open_datagrams(lambda *_: None)
+                greedy.send(Address("bar", "dns"), b"%d" % number)
+                assert (await receive(server))[0] == b"%d" % number
+                greedy.close()
+            assert open_descriptors() <= before + few_descriptors // udp_proxy.SHARE_OF_DESCRIPTORS
+            modest.send(Address("bar", "dns"), b"again")
+            assert await receive(server) == (b"again", way)
 
     run(main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 
 from receptor.config.service_actions import UdpClient, UdpServer
 from receptor.errors import OperatingError, UnreachableError
@@ -15,6 +16,12 @@ from receptor.node.mesh_node import MeshNode
 from receptor.node.seldom import Seldom
 from receptor.services.flows import Flows
 from receptor.services.udp_port import UdpAddress, UdpPort, bound, connected
+
+MOST_FLOWS = 1_000
+"""Clients of a udp-server, and senders to a udp-client, that are remembered."""
+
+SHARE_OF_DESCRIPTORS = 8
+"""The sockets of a udp-client may take the file descriptors of this process divided by this."""
 
 MOST_EARLY = 32
 """Datagrams that may wait for their socket to be made; what comes first is kept."""
@@ -51,7 +58,9 @@ class UdpServerPart:
         node = mesh.node_id if is_localhost(action.remote_node) else action.remote_node
         self._to = Address(node, action.remote_service)
         self._port: UdpPort | None = None
-        self._clients: Flows[UdpAddress, DatagramService] = Flows(DatagramService.close)
+        self._clients: Flows[UdpAddress, DatagramService] = Flows(
+            DatagramService.close, lambda client: client[0], MOST_FLOWS
+        )
         self._to_mesh = _ToMesh(f"udp-server {action.bind_address}:{action.port}")
 
     async def start(self) -> None:
@@ -91,6 +100,13 @@ class UdpServerPart:
             self._port.send(data, client)
 
 
+def _most_sockets() -> int:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return MOST_FLOWS
+    return max(1, min(MOST_FLOWS, descriptors // SHARE_OF_DESCRIPTORS))
+
+
 class UdpClientPart:
     """A ``udp-client``: each sender in the mesh has a socket of its own, so that the server can tell them apart."""
 
@@ -98,7 +114,7 @@ class UdpClientPart:
         self._action = action
         self._mesh = mesh
         self._datagrams: DatagramService | None = None
-        self._senders: Flows[Address, _Sender] = Flows(_Sender.close)
+        self._senders: Flows[Address, _Sender] = Flows(_Sender.close, lambda source: source.node, _most_sockets())
         self._to_mesh = _ToMesh(f"udp-client {action.service}")
         self._failed = Seldom(logger, level=logging.WARNING)
 
