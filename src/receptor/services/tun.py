@@ -23,7 +23,6 @@ _HEADER = struct.Struct("=IHHII")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _MAIN_TABLE, _STATIC, _UNICAST, _ATTRIBUTE_DESTINATION, _ATTRIBUTE_INTERFACE = 254, 4, 1, 1, 4
 
-LONGEST_NAME = 15
 LARGEST = 65_535
 
 _Attribute: TypeAlias = tuple[int, bytes]
