@@ -257,15 +257,15 @@ def test_a_message_may_come_in_fragments_with_control_frames_between(run: EventL
             protocol = outsider.protocol
             protocol.send_binary(b"o", fin=False)
             protocol.send_ping(b"are you there")
-            protocol.send_continuation(b"", fin=False)
+            protocol.send_continuation(b"n", fin=False)
             protocol.send_pong(b"nobody asked")
-            protocol.send_continuation(b"ne", fin=True)
-            protocol.send_binary(b"", fin=False)
+            protocol.send_continuation(b"e", fin=True)
+            protocol.send_binary(b"two", fin=False)
             protocol.send_continuation(b"", fin=True)
             protocol.send_binary(b"x" * 40_000, fin=False)
             protocol.send_continuation(b"x" * 25_535, fin=True)
             await outsider.flush()
-            assert await kept.receive(3) == [b"one", b"", b"x" * LARGEST_MESSAGE]
+            assert await kept.receive(3) == [b"one", b"two", b"x" * LARGEST_MESSAGE]
             pong = await outsider.receive_frame()
             assert pong is not None
             assert (pong.opcode, bytes(pong.data)) == (Opcode.PONG, b"are you there")
@@ -288,6 +288,9 @@ def masked(frame: Frame) -> bytes:
             masked(Frame(Opcode.BINARY, b"x" * 40_000, fin=False)) + masked(Frame(Opcode.CONT, b"x" * 25_536)),
             1009,
         ),
+        (b"\x02\x80\0\0\0\0", 1008),
+        (b"\x02\x81\0\0\0\0x" + b"\0\x80\0\0\0\0", 1008),
+        (b"\x02\x81\0\0\0\0x" + b"\0\x81\0\0\0\0x" * 999 + b"\x80\x80\0\0\0\0", 1008),
         (b"\x82\x03one", 1002),
         (b"\xc2\x83\0\0\0\0one", 1002),
         (b"\x92\x83\0\0\0\0one", 1002),
@@ -300,6 +303,12 @@ def masked(frame: Frame) -> bytes:
         (b"\x88\x84\0\0\0\0\x03\xe8\xff\xff", 1007),
         (b"\x88\x82\0\0\0\0\x03\xe9", 1001),
         (b"\x88\x80\0\0\0\0", 1005),
+    ],
+    ids=[
+        *("text", "too large", "larger than any", "too large in pieces", "an empty piece"),
+        *("an empty piece later", "too many pieces", "not masked", "a reserved bit", "another reserved bit"),
+        *("a reserved opcode", "the end of nothing", "a ping in pieces", "a large ping", "a message in a message"),
+        *("a close too short", "a reason that is no text", "a close", "a close without a code"),
     ],
 )
 def test_what_is_no_packet_ends_the_session_but_what_came_before_counts(run: EventLoop, data: bytes, code: int) -> None:
@@ -314,6 +323,35 @@ def test_what_is_no_packet_ends_the_session_but_what_came_before_counts(run: Eve
             assert close.opcode is Opcode.CLOSE
             assert outsider.protocol.close_rcvd is not None
             assert outsider.protocol.close_rcvd.code == code
+
+    run(main())
+
+
+TINY = b"\x82\x80\0\0\0\0"
+
+
+def test_many_small_messages_at_once_do_not_keep_others_waiting(run: EventLoop) -> None:
+    async def main() -> None:
+        async with joined() as (outsider, kept):
+            session = kept.session
+            assert isinstance(session, websocket_session.WebSocketSession)
+            session.data_received(TINY * 20_000)
+            assert kept.packets.qsize() < 5000
+            await outsider.send(b"after")
+            assert await kept.receive(20_001) == [b""] * 20_000 + [b"after"]
+
+    run(main())
+
+
+def test_what_came_before_the_end_of_a_connection_counts(run: EventLoop) -> None:
+    async def main() -> None:
+        async with joined() as (_, kept):
+            session = kept.session
+            assert isinstance(session, websocket_session.WebSocketSession)
+            session.data_received(TINY * 20_000)
+            session.eof_received()
+            await kept.over.wait()
+            assert kept.packets.qsize() == 20_000
 
     run(main())
 
