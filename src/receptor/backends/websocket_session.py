@@ -24,6 +24,15 @@ MOST_UNREAD = 1024 * 1024
 WRITTEN_AT_ONCE = 64 * 1024
 """Bytes that are handed to a transport in one go."""
 
+READ_AT_ONCE = 16 * 1024
+"""Bytes that are taken apart in one go: 2,700 frames at most, in which nothing else has its turn."""
+
+FRAMES_AT_ONCE = 64
+"""Frames after which others have their turn. uvloop hands over megabytes at once, and frames may have six bytes."""
+
+MOST_FRAMES = 1000
+"""Frames that a message may have."""
+
 logger = logging.getLogger("receptor.backends")
 
 
@@ -37,7 +46,12 @@ class WebSocketSession(asyncio.Protocol, ABC):
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._is_over = False
+        self._unread = memoryview(b"")
+        self._is_reading_on = False
+        self._is_at_end = False
+        self._is_lost = False
         self._unfinished = bytearray()
+        self._unfinished_frames = 0
         self.number: int | None = None
         """What the owner calls it, once it is open."""
 
@@ -50,29 +64,50 @@ class WebSocketSession(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived; pass on the packets that are whole."""
-        self._protocol.receive_data(data)
-        if not self._is_over:
-            self._go_on()
-            return
-        self._protocol.events_received()
-        self._protocol.data_to_send()
-        if self._protocol.close_rcvd is not None:
-            self._hang_up()
+        self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
+        if not self._is_reading_on:
+            self._read()
 
     def eof_received(self) -> None:
         """The far end sends no more; the transport closes then."""
-        if not self._is_over:
-            self._protocol.receive_eof()
-            self._go_on()
+        self._is_at_end = True
+        if not self._is_reading_on:
+            self._read()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The connection is gone."""
         self.eof_received()
+        self._is_lost = True
         self._stop_clock()
 
-    def _go_on(self) -> None:
+    def _read(self) -> None:
+        """Look at some of what has come. If that is not all, the far end has to wait until it is."""
+        assert self._transport is not None
+        events: list[Event] = []
+        while self._unread and len(events) < FRAMES_AT_ONCE:
+            self._protocol.receive_data(bytes(self._unread[:READ_AT_ONCE]))
+            self._unread = self._unread[READ_AT_ONCE:]
+            events += self._protocol.events_received()
+        if self._is_at_end and not self._unread and not self._is_over:
+            self._protocol.receive_eof()
+            events += self._protocol.events_received()
+        self._go_on(events)
+        had_to_wait, self._is_reading_on = self._is_reading_on, bool(self._unread)
+        if self._is_reading_on:
+            asyncio.get_running_loop().call_soon(self._read)
+        if had_to_wait != self._is_reading_on and not self._transport.is_closing():  # uvloop's transports fail then
+            if self._is_reading_on:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _go_on(self, events: Sequence[Event]) -> None:
         """Look at what the library made of the bytes that have come."""
-        events = self._protocol.events_received()
+        if self._is_over:
+            self._protocol.data_to_send()
+            if self._protocol.close_rcvd is not None:
+                self._hang_up()
+            return
         if self.number is None:
             self._shake_hands(events)
             events = events[1:]
@@ -85,7 +120,7 @@ class WebSocketSession(asyncio.Protocol, ABC):
             self._end()
 
     def _packets(self, events: Iterable[Event]) -> list[bytes]:
-        """The messages that are whole now. A text ends the session."""
+        """The messages that are whole now. A text ends the session, and so does who cuts messages to pieces."""
         packets = []
         for frame in events:
             assert isinstance(frame, Frame)
@@ -96,9 +131,14 @@ class WebSocketSession(asyncio.Protocol, ABC):
                 packets.append(bytes(frame.data))
             elif frame.opcode in (Opcode.BINARY, Opcode.CONT):
                 self._unfinished += frame.data
+                self._unfinished_frames += 1
                 if frame.fin:
                     packets.append(bytes(self._unfinished))
                     self._unfinished.clear()
+                    self._unfinished_frames = 0
+                elif not frame.data or self._unfinished_frames >= MOST_FRAMES:
+                    self._protocol.fail(CloseCode.POLICY_VIOLATION, "a message is in too many pieces")
+                    break
         return packets
 
     def _answer(self) -> None:
@@ -174,6 +214,8 @@ class WebSocketSession(asyncio.Protocol, ABC):
 
     def _start_clock(self, seconds: float) -> None:
         self._stop_clock()
+        if self._is_lost:
+            return
         self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
 
     def _stop_clock(self) -> None:
