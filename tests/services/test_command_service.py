@@ -206,6 +206,32 @@ def test_what_does_not_care_is_killed_jobs_in_the_background_too(run: EventLoop)
 
 
 @pytest.mark.usefixtures("short_graces")
+def test_many_that_do_not_care_are_all_killed_whatever_they_start_meanwhile(
+    run: EventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks: list[None] = []
+    look_at_all = login_session._by_session
+
+    def counted() -> dict[int, list[login_session._Process]]:
+        looks.append(None)
+        return look_at_all()
+
+    monkeypatch.setattr(login_session, "_by_session", counted)
+
+    async def main() -> None:
+        async with offered(shell("trap '' HUP TERM; echo $$; while :; do sleep 1000; done")) as (foo, part):
+            streams = [await foo.dial("bar", "shell") for _ in range(30)]
+            leaders = {int(await until(stream, b"\n")) for stream in streams}
+            await part.stop()
+            found = look_at_all()
+            assert not [one for leader in leaders for one in found.get(leader, []) if not one.is_dead]
+
+    run(main())
+    assert WARNED not in [(name, level) for name, level, _ in caplog.record_tuples]
+    assert len(looks) < 60, "each alone would take ten"
+
+
+@pytest.mark.usefixtures("short_graces")
 def test_what_a_command_leaves_behind_neither_holds_the_stream_nor_lives_on(run: EventLoop) -> None:
     async def main() -> None:
         async with running(shell("trap '' HUP; sleep 1000 & echo $!")) as stream:

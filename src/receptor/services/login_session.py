@@ -8,7 +8,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 HANG_UP_GRACE = 2.0
@@ -23,6 +25,9 @@ KILL_PATIENCE = 5.0
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 
+_STILL_NEWS = 0.05
+"""Seconds for which it may be believed of a session what was seen before."""
+
 logger = logging.getLogger("receptor.services")
 
 
@@ -35,6 +40,27 @@ class _Process:
     start_time: int
     is_dead: bool
     """A zombie, which waits for being reaped."""
+
+
+class _Processes:
+    """All of this machine. Going through them takes a while, so those that ask at the same time share one look."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_session: dict[int, list[_Process]] = {}
+        self._seen_at = float("-inf")
+
+    def of(self, session: int, since: float) -> Sequence[_Process]:
+        """Those of a session, at that monotonic time or later. Blocks. Raises OSError if /proc can't be read."""
+        with self._lock:
+            if self._seen_at < since:
+                now = time.monotonic()
+                self._by_session = _by_session()
+                self._seen_at = now
+            return self._by_session.get(session, ())
+
+
+_processes = _Processes()
 
 
 class LoginSession:
@@ -56,33 +82,38 @@ class LoginSession:
         for number, patience in steps:
             deadline = time.monotonic() + patience
             # The kernel has sent SIGHUP only to the leader and to the job in the foreground.
-            members = await asyncio.to_thread(self._signal, number)
+            members = await self._see(number)
             while members and (left := deadline - time.monotonic()) > 0:
                 await asyncio.sleep(min(pause, left))
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
-                members = await asyncio.to_thread(self._members)
+                # A shell that is killed after the command it has waited for may have started the next one meanwhile.
+                members = await self._see(number if number == signal.SIGKILL else None)
             if not members:
                 return
         pids = " ".join(str(pid) for pid in sorted(members))
         logger.warning("processes %s of a command-service can't be killed: look at them", pids)
 
-    def _signal(self, number: signal.Signals) -> set[int]:
-        members = self._members()
-        for pid in members:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+    async def _see(self, number: signal.Signals | None) -> set[int]:
+        """Who lives in it, each of which gets a signal if there is one. What may get one is looked at anew."""
+        since = time.monotonic() - (_STILL_NEWS if number is None else 0)
+        return await asyncio.to_thread(self._look, since, number)
+
+    def _look(self, since: float, number: signal.Signals | None) -> set[int]:
+        members = self._members(since)
+        if number is not None:
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
         return members
 
-    def _members(self) -> set[int]:
-        """Who lives in it. What is a dead child of this process is reaped on the way."""
+    def _members(self, since: float) -> set[int]:
+        """Who lives in it, at that monotonic time or later. A dead child of this process is reaped on the way."""
         if sys.platform != "linux":
             return self._leader_alone()
         try:
-            pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-            processes = [process for pid in pids if (process := _look_at(pid))]
+            ours = _processes.of(self._leader, since)
         except OSError:
             return self._leader_alone()  # No descriptor is left to look with.
-        ours = [process for process in processes if process.session == self._leader]
         if any(process.pid == self._leader and process.start_time != self._start_time for process in ours):
             return set()  # Numbers are used again only after everything that they stood for has gone.
         for process in ours:
@@ -96,6 +127,14 @@ class LoginSession:
         except ChildProcessError:
             is_dead = True
         return set() if is_dead else {self._leader}
+
+
+def _by_session() -> dict[int, list[_Process]]:
+    found: dict[int, list[_Process]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (process := _look_at(int(name))):
+            found.setdefault(process.session, []).append(process)
+    return found
 
 
 def _look_at(pid: int) -> _Process | None:
