@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -19,7 +20,7 @@ from receptor.config.service_actions import CommandService
 from receptor.errors import ConfigurationError, OperatingError
 from receptor.node.byte_stream import ByteStream
 from receptor.node.mesh_node import MeshNode
-from receptor.services import command_service, login_session
+from receptor.services import command_service, login_session, terminal
 from receptor.services.command_service import CommandServicePart
 from receptor.workceptor.orphans import Orphans
 
@@ -306,6 +307,17 @@ def test_a_program_that_is_not_there_breaks_the_stream_and_is_named_in_the_log(
         "command-service shell: /no/such/program can't be started: No such file or directory; check the command"
     ]
     assert "command-service shell offers /no/such/program to the mesh" in caplog.messages
+
+
+def test_a_command_whose_session_can_t_be_told_is_not_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_descriptors(leader: int) -> login_session.LoginSession:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(terminal, "LoginSession", without_descriptors)
+    before = open_descriptors()
+    with pytest.raises(OSError, match="Too many open files"):
+        terminal.start(["sleep", "1000"])
+    assert open_descriptors() == before  # And no_children_left looks for the command.
 
 
 def test_one_command_too_many_is_refused(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,12 +62,23 @@ def start(argv: Sequence[str]) -> Started:
             argv[0], list(argv), {"TERM": TERM, **os.environ},
             file_actions=[*_closing_inherited(), opened, *copies], setsid=True, setsigmask=[], setsigdef=_CATCHABLE,
         )  # fmt: skip
+        return Started(pid, _session_of(pid), name, master)
     except BaseException:
         os.close(master)
         raise
     finally:
         os.close(slave)
-    return Started(pid, LoginSession(pid), name, master)
+
+
+def _session_of(leader: int) -> LoginSession:
+    """Its session. If that can't be told, nobody could end it later, so that it is killed at once; raises OSError."""
+    try:
+        return LoginSession(leader)
+    except OSError:
+        os.killpg(leader, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):  # Who reaps for the whole process may have been faster.
+            os.waitid(os.P_PID, leader, os.WEXITED)
+        raise
 
 
 def _closing_inherited() -> list[tuple[int, int]]:
