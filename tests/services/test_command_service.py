@@ -127,8 +127,19 @@ def test_its_output_arrives_to_the_last_byte(run: EventLoop) -> None:
 
     async def main() -> None:
         async with running("seq 1 200000") as stream:
-            await asyncio.sleep(0.1)
             assert await read_all(stream) == expected
+
+    run(main())
+
+
+def test_its_output_arrives_after_its_end(run: EventLoop) -> None:
+    expected = b"".join(b"%d\r\n" % number for number in range(1, 501))
+
+    async def main() -> None:
+        async with running(shell("echo $$; exec seq 1 500")) as stream:
+            output = await until(stream, b"\r\n")
+            await has_gone(int(output.split()[0]))
+            assert (output + await read_all(stream)).partition(b"\r\n")[2] == expected
 
     run(main())
 

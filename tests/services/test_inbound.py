@@ -5,11 +5,12 @@ import logging
 import resource
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from event_loops import EventLoop
-from proxies import breaks, proxied, receive, send, started
+from proxies import breaks, proxied, receive, receive_all, send, send_whole, started
 from running_mesh import row
 
 from receptor import accepting
@@ -82,6 +83,17 @@ def few_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+class Told(logging.Handler):
+    """Sets an event at the first error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.event = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.event.set()
+
+
 @pytest.mark.usefixtures("few_descriptors")
 def test_without_descriptors_it_waits_and_goes_on(
     run: EventLoop, short_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -89,21 +101,21 @@ def test_without_descriptors_it_waits_and_goes_on(
     monkeypatch.setattr(accepting, "PAUSE", 0.02)
 
     async def main() -> None:
+        told = Told()
         async with proxied(socket.AF_INET, short_folder) as proxies:
-            clients: list[socket.socket] = []
-            try:
-                while True:
-                    clients.append(await proxies.client())
-            except OSError:
-                pass
-            await asyncio.sleep(0.1)
-            for client in clients:
-                client.close()
-            proxies.server.close()
-            await asyncio.sleep(0.1)
-            client = await proxies.client()
-            await breaks(client)
-            client.close()
+            with socket.socket() as client:
+                client.setblocking(False)
+                with ExitStack() as all_others:
+                    with suppress(OSError):
+                        while True:
+                            all_others.enter_context(socket.socket())
+                    logging.getLogger("receptor.node").addHandler(told)
+                    await asyncio.get_running_loop().sock_connect(client, proxies.entry_address)
+                    await told.event.wait()
+                    logging.getLogger("receptor.node").removeHandler(told)
+                with await proxies.accepted() as server:
+                    await send_whole(client, b"patient")
+                    assert await receive_all(server) == b"patient"
 
     run(main())
 

@@ -58,18 +58,12 @@ def test_the_server_may_end_first(run: EventLoop, family: socket.AddressFamily, 
 def test_a_slow_reader_gets_everything_after_both_ends(
     run: EventLoop, family: socket.AddressFamily, short_folder: Path
 ) -> None:
-    data = os.urandom(3_000_000)
-
     async def main() -> None:
-        async with proxied(family, short_folder) as proxies:
-            client, server = await proxies.client(), await proxies.accepted()
+        async with proxied(family, short_folder) as proxies, proxies.connected() as (client, server):
             client.shutdown(socket.SHUT_WR)
-            sending = asyncio.create_task(send_whole(server, data))
-            await asyncio.sleep(0.1)
-            assert await receive_all(client) == data
-            await sending
-            client.close()
-            server.close()
+            sent = await fill(server)
+            server.shutdown(socket.SHUT_WR)
+            assert len(await receive_all(client)) == sent
 
     run(main())
 
