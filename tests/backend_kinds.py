@@ -146,6 +146,7 @@ class BackendKind(ABC):
     largest_packet: int
     loses_packets = False
     """When more is sent than the far end reads; others queue it."""
+    many_sessions = 200
 
     def owner(self, *, makes_links: bool = True, refuses: bool = False) -> FakeOwner:
         """A mesh for the backend."""
@@ -288,6 +289,7 @@ GREETING = encode_routing_update(
 class Udp(BackendKind):
     largest_packet = 65_507
     loses_packets = True
+    many_sessions = udp.MOST_SESSIONS
 
     def owner(self, *, makes_links: bool = True, refuses: bool = False) -> FakeOwner:
         return FakeOwner(makes_links=makes_links, refuses=refuses, says_first=[GREETING])

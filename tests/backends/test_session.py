@@ -12,6 +12,8 @@ from backend_kinds import KINDS, Address, BackendKind, FakeOwner, Kept
 from event_loops import EventLoop
 from websocket_kind import WebSocket
 
+from receptor.backends import udp
+
 ALL_KINDS = KINDS | {"ws": WebSocket(secure=False), "wss": WebSocket(secure=True)}
 
 
@@ -227,10 +229,12 @@ def test_a_reader_that_never_reads_does_not_keep_a_closed_session_open(
     run(main())
 
 
-def test_many_sessions(run: EventLoop, kind: BackendKind) -> None:
+def test_many_sessions(run: EventLoop, monkeypatch: pytest.MonkeyPatch, kind: BackendKind) -> None:
+    monkeypatch.setattr(udp, "SESSIONS_AT_ONCE", kind.many_sessions)
+
     async def main() -> None:
         async with listening(kind) as (hub, address):
-            outsiders = [await kind.outsider(address) for _ in range(200)]
+            outsiders = [await kind.outsider(address) for _ in range(kind.many_sessions)]
             for number, outsider in enumerate(outsiders):
                 await outsider.send(b"I am %d" % number)
             for _ in outsiders:
@@ -240,7 +244,7 @@ def test_many_sessions(run: EventLoop, kind: BackendKind) -> None:
             for number, outsider in enumerate(outsiders):
                 assert await outsider.receive() == b"you say: I am %d" % number
                 outsider.leave()
-            assert len({kept.peer for kept in hub.sessions}) == 200
+            assert len({kept.peer for kept in hub.sessions}) == kind.many_sessions
 
     run(main())
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,6 +94,53 @@ def test_who_is_refused_leaves_nothing_behind(run: EventLoop) -> None:
     run(main())
 
 
+def test_who_invents_senders_gets_few_sessions_and_a_neighbour_gets_one_later(
+    run: EventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(udp, "SESSIONS_AT_ONCE", 3)
+    monkeypatch.setattr(udp, "SESSIONS_PER_SECOND", 20.0)
+
+    async def main() -> None:
+        async with listening() as (owner, address), stranger(address) as outsider:
+            port = outsider.socket.getsockname()[1]
+            for number in range(1, 40):
+                async with stranger(address) as invented:
+                    await invented.send(GREETING)
+                if number == 3:
+                    for _ in range(3):
+                        await owner.next_session()
+            while not any(kept.peer.endswith(f":{port}") for kept in owner.sessions):
+                await outsider.send(GREETING)
+                await asyncio.sleep(0.01)
+            assert len(owner.sessions) < 40
+
+    run(main())
+    (line,) = [line for line in caplog.messages if "refuses" in line]
+    assert re.match(r"udp-listener 127\.0\.0\.1:[0-9]+ refuses new sessions: it has [0-9]+, and may have 100 and", line)
+
+
+def test_a_listener_has_so_many_sessions_and_no_more_until_one_ends(
+    run: EventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udp, "MOST_SESSIONS", 2)
+
+    async def main() -> None:
+        async with listening() as (owner, address), stranger(address) as third:
+            first, second = await KIND.outsider(address), await KIND.outsider(address)
+            await third.send(GREETING)
+            await first.send(b"heard")
+            kept = await owner.next_session()
+            assert await kept.receive(1) == [b"heard"]
+            assert len(owner.sessions) == 2
+            first.leave()
+            await kept.over.wait()
+            await third.begin()
+            assert len(owner.sessions) == 3
+            second.vanish()
+
+    run(main())
+
+
 def test_what_was_under_way_when_a_session_was_closed_begins_no_other(
     run: EventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +175,34 @@ def test_a_dialer_hears_nobody_but_its_peer(run: EventLoop) -> None:
             hub.drop_all()
             await dialled.over.wait()
             await dialer.stop()
+
+    run(main())
+
+
+def test_a_session_that_outlives_its_listener_hears_nobody_else_from_the_first_moment(
+    run: EventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BusySocket(socket.socket):
+        """One at whose port something arrives before it is connected."""
+
+        def connect(self, address: object) -> None:
+            assert isinstance(address, tuple)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as intruder:
+                intruder.sendto(b"false", self.getsockname())
+            super().connect(address)
+
+    async def main() -> None:
+        owner = KIND.owner()
+        listener = UdpListener(owner, "127.0.0.1", 0)
+        await listener.start()
+        outsider = await KIND.outsider(("127.0.0.1", listener.port))
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", BusySocket)
+            await listener.stop()
+        await outsider.send(b"true")
+        assert await (await owner.next_session()).receive(1) == [b"true"]
+        outsider.vanish()
+        owner.drop_all()
 
     run(main())
 

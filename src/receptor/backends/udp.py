@@ -15,7 +15,7 @@ from typing import cast
 
 from receptor.backends.dialling import CONNECT_TIMEOUT, Dialer
 from receptor.backends.session import SessionOwner
-from receptor.backends.udp_socket import SocketAddress, UdpSocket, text_of
+from receptor.backends.udp_socket import QUIET, SocketAddress, UdpSocket, text_of
 from receptor.errors import OperatingError, PeerError
 from receptor.netceptor.messages import decode_routing_update
 from receptor.netceptor.packets import REJECT_PACKET, ROUTING_UPDATE
@@ -25,6 +25,13 @@ LINGER = 2.0
 
 MOST_LINGERING = 1000
 """Addresses that are kept for this; more have ended only where somebody invents them."""
+
+MOST_SESSIONS = 100
+"""Sessions that a listener has at the same time. An invented address gets some traffic until it is given up."""
+
+SESSIONS_PER_SECOND = 5.0
+SESSIONS_AT_ONCE = 20
+"""Sessions that a listener begins at once if none began for a while; who is refused sends again each second."""
 
 logger = logging.getLogger("receptor.backends")
 
@@ -102,18 +109,51 @@ class UdpSession:
             self._socket.send(self.address, REJECT_PACKET)
         self._on_end()
 
-    def _receive_own(self, _: UdpSocket, _address: SocketAddress, packets: list[bytes]) -> None:
-        self.receive(packets)
+    def _receive_own(self, _: UdpSocket, address: SocketAddress, packets: list[bytes]) -> None:
+        if address == self.address:  # Others may have got in before the socket was connected.
+            self.receive(packets)
 
     def _refused(self, _: UdpSocket, _address: SocketAddress) -> None:
         self.was_refused = True
         self.break_off()
 
 
+class _Admission:
+    """How many sessions a listener may begin."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._name = name
+        self._left = float(SESSIONS_AT_ONCE)
+        self._counted_at = self._loop.time()
+        self._told_at = float("-inf")
+
+    def admits(self, open_sessions: int) -> bool:
+        """Whether one more may begin now, which counts then. The log tells of who is refused, once in QUIET."""
+        now = self._loop.time()
+        self._left = min(SESSIONS_AT_ONCE, self._left + (now - self._counted_at) * SESSIONS_PER_SECOND)
+        self._counted_at = now
+        if open_sessions < MOST_SESSIONS and self._left >= 1:
+            self._left -= 1
+            return True
+        if now >= self._told_at + QUIET:
+            self._told_at = now
+            logger.warning(
+                "%s refuses new sessions: it has %d, and may have %d and begin %g a second; if fewer nodes link here,"
+                " somebody invents them: let only neighbours reach the port",
+                self._name,
+                open_sessions,
+                MOST_SESSIONS,
+                SESSIONS_PER_SECOND,
+            )
+        return False
+
+
 class UdpListener:
     """Lets neighbours begin sessions by sending to a port.
 
-    Whoever sends may lie about where from, so that only a routing update, with which each link begins, makes a session.
+    Whoever sends may lie about where from, so that only a routing update, with which each link begins, makes a session,
+    and not too many of them.
     """
 
     def __init__(self, owner: SessionOwner, address: str, port: int) -> None:
@@ -121,6 +161,7 @@ class UdpListener:
         self._address = address
         self._port = port
         self._sockets: list[UdpSocket] = []
+        self._admission: _Admission | None = None
         self._sessions: dict[tuple[UdpSocket, SocketAddress], UdpSession] = {}
         self._over: set[tuple[UdpSocket, SocketAddress]] = set()
         """Whose sessions have ended lately."""
@@ -135,6 +176,7 @@ class UdpListener:
                 f"udp-listener can't listen on {self._address}:{self._port}: {error.strerror or error};"
                 " choose another port or bindaddr, or stop what uses it"
             ) from None
+        self._admission = self._admission or _Admission(name)
         self._sockets = [UdpSocket(name, one, self._receive, self._unreachable) for one in sockets]
         logger.info("listening for neighbours on UDP %s:%d", self._address, self.port)
 
@@ -168,6 +210,9 @@ class UdpListener:
             return
         beginning = next((index for index, packet in enumerate(packets) if _begins_session(packet)), None)
         if beginning is None or (shared, address) in self._over or shared not in self._sockets:
+            return
+        assert self._admission is not None
+        if not self._admission.admits(len(self._sessions)):
             return
         session = UdpSession(self._owner, address)
         session.use(shared, lambda: self._forget(shared, address))
@@ -223,7 +268,8 @@ class UdpDialer(Dialer):
         except OSError:
             connected.close()
             raise
-        session = UdpSession(self._owner, address)
+        # Not what was dialled: 0.0.0.0 answers as 127.0.0.1.
+        session = UdpSession(self._owner, connected.getpeername())
         session.use_own(self._name, connected)
         session.open()
         return session
