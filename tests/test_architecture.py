@@ -39,7 +39,7 @@ NEVER_USES = {
     "receptor.certificates": [
         *("netceptor", "backends", "node", "tls", "workceptor", "control", "config", "daemon", "cli", "client", "ctl"),
     ],
-    "receptor.services": ["backends", "control", "daemon", "cli", "client", "ctl"],
+    "receptor.services": ["control", "daemon", "cli", "client", "ctl"],
     "receptor.tls": ["backends", "node", "control", "services", "daemon", "cli", "client", "ctl"],
     "receptor.workceptor": ["control", "daemon", "cli", "client", "ctl"],
     "receptor.control": ["daemon", "cli", "client", "ctl"],
