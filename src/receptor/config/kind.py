@@ -6,6 +6,7 @@ what YAML takes them for; nor does the command line need rules of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -22,6 +23,8 @@ ANY_SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 """What YAML may take a text for that is written without quotes."""
 
 _LONGEST_SHOWN = 60
+_USER_IN_URL = re.compile("//.*@", re.DOTALL)
+"""There may be a password in it, or what should be one."""
 
 
 def any_case(texts: Iterable[str]) -> str:
@@ -131,6 +134,7 @@ def _texts(written: Written, entries: Collection[str | WrittenMap | None]) -> li
 
 def _shown(written: Written) -> str:
     if isinstance(written, str):
+        written = _USER_IN_URL.sub("//...@", written)
         return repr(written if len(written) <= _LONGEST_SHOWN else f"{written[:_LONGEST_SHOWN]}...")
     if written is None:
         return "nothing"

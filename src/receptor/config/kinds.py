@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from receptor.config.kind import ANY_SCALAR, Kind, Schema, any_case, named, one_of
 from receptor.durations import format_duration, parse_duration
@@ -32,6 +33,7 @@ _HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]:\s]*))
 _OCTAL = re.compile(r"0o?([0-7]+)")
 _SIZE = re.compile(r"([1-9][0-9]{0,18}) ?([kmgt]i)?b?", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS = ("connection", "host", "upgrade")
 _FIREWALL_KEYS = {
     "fromnode": "from_node",
     "tonode": "to_node",
@@ -128,7 +130,14 @@ def _port(text: str) -> int:
 
 
 def _host(text: str) -> str:
-    return _name(text.removeprefix("[").removesuffix("]"))
+    return _dialled(_name(text.removeprefix("[").removesuffix("]")))
+
+
+def _dialled(host: str) -> str:
+    """A host that can be looked up: no empty part, none of more than 63 bytes. UnicodeError is a ValueError."""
+    _require(is_unmistakable(host))
+    host.encode("idna")
+    return host
 
 
 def _address(text: str) -> Address:
@@ -146,7 +155,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
     parts = _HOST_AND_PORT.fullmatch(text)
     if parts is None:
         raise ValueError
-    return parts["ipv6"] or parts["host"], _port(parts["port"])
+    return _dialled(parts["ipv6"] or parts["host"]), _port(parts["port"])
 
 
 def _cost(text: str) -> float:
@@ -210,14 +219,19 @@ def _url_path(text: str) -> str:
 
 def _ws_url(text: str) -> str:
     parts = urlsplit(text)
-    _require(parts.scheme in ("ws", "wss") and bool(parts.hostname) and not parts.fragment and is_unmistakable(text))
+    _require(parts.scheme in ("ws", "wss") and not parts.fragment and is_unmistakable(text))
     _require(parts.port is None or parts.port > 0)
-    return text
+    _dialled(_name(parts.hostname or ""))
+    _require((parts.username is None) == (parts.password is None))
+    for secret in (parts.username, parts.password):
+        unquote(secret or "", errors="strict")
+    return parts.scheme + text[len(parts.scheme) :]
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     _require(bool(colon) and _HEADER_NAME.fullmatch(name) is not None and value.isprintable() and value.isascii())
+    _require(name.lower() not in _OWN_HEADERS and not name.lower().startswith("sec-websocket-"))
     return name, value.strip()
 
 
@@ -248,6 +262,11 @@ def _permissions(text: str) -> int:
     mode = int(octal[1], 8) if octal else int(text)
     _require(mode <= 0o777)
     return mode
+
+
+def _command(text: str) -> str:
+    _require(bool(shlex.split(text)) and "\0" not in text)
+    return text
 
 
 def _duration(text: str) -> float:
@@ -301,6 +320,7 @@ IDLE_TIMEOUT = Kind(
     format_duration,
     schema=_DURATION_SCHEMA,
 )
+COMMAND = Kind("a program and its arguments, with each quote closed", _command, schema=_SOME_TEXT)
 PERMISSIONS = Kind(
     "an octal mode with a leading 0, from 0000 to 0777",
     _permissions,
@@ -355,7 +375,12 @@ LISTED_NETWORKS = Kind(
 INTERFACE = Kind("the name of an interface, of at most 15 bytes", _interface)
 URL_PATH = Kind("the path of a URL, such as /mesh", _url_path, schema=_text(r"^/[^?#\s]*$"))
 WS_URL = Kind("a URL such as ws://host:port/path or wss://host/path", _ws_url, schema=_text(r"^[wW][sS][sS]?://\S+$"))
-HEADER = Kind("a header such as 'Name: value'", _header, ": ".join, schema=_text("^[^:]+:"))
+HEADER = Kind(
+    "a header such as 'Name: value', but none that a WebSocket itself needs",
+    _header,
+    ": ".join,
+    schema=_text("^[^:]+:"),
+)
 FINGERPRINTS = Kind(
     "a list of SHA-256 or SHA-512 fingerprints of certificates, in hexadecimal digits",
     _fingerprint,

@@ -140,7 +140,7 @@ class CommandService(Service):
 
     service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
     command: str = field(
-        metadata=written("command", kinds.NAME, "The program and its arguments, split into words as a shell does.")
+        metadata=written("command", kinds.COMMAND, "The program and its arguments, split into words as a shell does.")
     )
     tls: str = field(default="", metadata=written("tls", kinds.TEXT, "The tls-server for the mesh.", default="no TLS"))
 
