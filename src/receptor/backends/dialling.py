@@ -37,12 +37,21 @@ class Dialer(ABC):
     async def start(self) -> None:
         """Begin to dial."""
         self._task = asyncio.create_task(self._run(), name=f"dial {self._name}")
+        self._task.add_done_callback(self._report_defect)
 
     async def stop(self) -> None:
         """Dial no more. A session that is open goes on."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    def _report_defect(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error(
+                "%s is dialled no more: a defect of this program, please report it; restart the node to dial again",
+                self._name,
+                exc_info=error,
+            )
 
     async def _run(self) -> None:
         delay = FIRST_REDIAL_DELAY
