@@ -33,7 +33,7 @@ _HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]:\s]*))
 _OCTAL = re.compile(r"0o?([0-7]+)")
 _SIZE = re.compile(r"([1-9][0-9]{0,18}) ?([kmgt]i)?b?", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OWN_HEADERS = ("connection", "host", "upgrade")
+_OWN_HEADERS = ("connection", "upgrade")
 _FIREWALL_KEYS = {
     "fromnode": "from_node",
     "tonode": "to_node",
