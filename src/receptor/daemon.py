@@ -29,7 +29,6 @@ from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT
 from receptor.netceptor.messages import STREAM_SERVICE, TLS_STREAM_SERVICE, WorkCommand
 from receptor.node.mesh_node import MeshNode
 from receptor.reloading import Reloading
-from receptor.services.parts import service_part
 from receptor.tls.profiles import TlsProfiles
 from receptor.workceptor.folder import Durability
 from receptor.workceptor.signing import load_signing_key, load_verification_key
@@ -102,8 +101,11 @@ class Daemon:
         parts.push_async_callback(linking.stop)
         await linking.change([*self._configuration.listeners, *self._configuration.peers])
         parts.push_async_callback(reloading.stop)
-        for action in self._configuration.services:
-            await _start_part(service_part(action, mesh, tls), parts)
+        if self._configuration.services:
+            from receptor.services.parts import service_part  # only who has one pays for its import
+
+            for action in self._configuration.services:
+                await _start_part(service_part(action, mesh, tls), parts)
         for service in self._configuration.control_services:
             for listener in _client_listeners(service, control, tls):
                 await _start_part(listener, parts)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from receptor.backends.session import Backend
 from receptor.backends.tcp import TcpDialer, TcpListener
 from receptor.backends.udp import UdpDialer, UdpListener
-from receptor.backends.websocket import WebSocketDialer, WebSocketListener
 from receptor.config import backend_actions as actions
 from receptor.config.configuration import DEFAULT_TLS_CLIENT
 from receptor.errors import OperatingError
@@ -95,6 +94,8 @@ class Linking:
             case actions.UdpListener():
                 return UdpListener(sessions, action.bind_address, action.port)
             case actions.WsListener():
+                from receptor.backends.websocket import WebSocketListener  # only who has one pays for its import
+
                 tls = self._tls.server(action.tls) if action.tls else None
                 return WebSocketListener(sessions, action.bind_address, action.port, action.path, tls)
         raise AssertionError(f"no backend: {action}")
@@ -107,6 +108,8 @@ class Linking:
             case actions.UdpPeer():
                 return UdpDialer(sessions, action.address.host, action.address.port, action.redial)
             case actions.WsPeer():
+                from receptor.backends.websocket import WebSocketDialer
+
                 named = action.tls or (DEFAULT_TLS_CLIENT if action.address.startswith("wss:") else "")
                 tls = self._tls.client(named) if named else None
                 return WebSocketDialer(sessions, action.address, action.redial, action.extra_header, tls)
