@@ -68,7 +68,9 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, reloading.begin)
             logger.info("node %s is ready (version %s)", self._configuration.node.id, receptor.__version__)
             await self._ended
-            loop.add_signal_handler(signal.SIGHUP, logger.info, "the node is ending: SIGHUP reloads nothing")
+            # Nothing is reloaded any more. A closed loop would leave the signal to kill.
+            loop.remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     async def _start(self, parts: AsyncExitStack) -> Reloading:
         """Start everything. Clients come last, so that the control service greets only when all is ready."""
