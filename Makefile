@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the Python that .venv is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz chaos lint format lock clean setup
+.PHONY: help demo test fuzz chaos lint format lock clean setup growth
 
 bin := .venv/bin
 
@@ -11,6 +11,7 @@ help:
 	@echo 'make test     run the tests and the style and type checks'
 	@echo 'make fuzz     look for inputs that break what must hold: SECONDS=60 TARGET=frames SEED=1, each if wanted'
 	@echo 'make chaos    kill, stop and cut all that units of work lean on: SECONDS=180 UNITS=300 SEED=7, each if wanted'
+	@echo 'make growth   measure what each more node of a mesh costs: NODES="10 100" SHAPES="star chain", each if wanted'
 	@echo 'make lint     run only the style and type checks'
 	@echo 'make format   put the source into the one style'
 	@echo 'make lock     choose versions of the packages anew, as pyproject.toml allows (needs uv)'
@@ -31,6 +32,9 @@ fuzz: setup
 chaos: setup
 	@$(bin)/python -m tools.chaos \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(UNITS),--units $(UNITS)) $(if $(SEED),--seed $(SEED))
+
+growth: setup
+	@PYTHONPATH=tests $(bin)/python -m bench.growth $(if $(NODES),--nodes $(NODES)) $(if $(SHAPES),--shapes $(SHAPES))
 
 lint: setup
 	@$(bin)/ruff check

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
-from receptor.netceptor.effects import Disconnect, Duplicate, Effect, Send
+from receptor.netceptor.effects import Disconnect, Duplicate, Effect, RoutesChanged, Send
 from receptor.netceptor.firewall import OPEN, Firewall
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
@@ -60,6 +60,10 @@ class Simulation:
         self.nodes: dict[str, Netceptor] = {}
         self.told: dict[str, list[Effect]] = {}
         self.cables: dict[tuple[str, int], Cable] = {}
+        self.sent_packets = 0
+        self.sent_bytes = 0
+        self.routes_changed_at = 0.0
+        """When any node last changed its table of next hops."""
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._wake_at: dict[str, float] = {}
         self._count = 0
@@ -146,6 +150,8 @@ class Simulation:
                     if cable is not None:
                         self._at(self.now + cable.latency, lambda cable=cable: self.unplug(cable))  # type: ignore[misc]
                 case _:
+                    if isinstance(effect, RoutesChanged):
+                        self.routes_changed_at = self.now
                     if self._keeps is None or isinstance(effect, self._keeps):
                         self.told[node_id].append(effect)
                     if isinstance(effect, Duplicate):
@@ -169,6 +175,8 @@ class Simulation:
         self._at(when, wake)
 
     def _carry(self, node_id: str, session: int, packet: bytes) -> None:
+        self.sent_packets += 1
+        self.sent_bytes += len(packet)
         cable = self.cables.get((node_id, session))
         if cable is None or cable.cut or self.rng.random() < cable.loss:
             return
