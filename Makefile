@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the Python that .venv is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz chaos lint format lock clean setup growth
+.PHONY: help demo test fuzz chaos bench profile lint format lock clean setup growth
 
 bin := .venv/bin
 
@@ -12,6 +12,8 @@ help:
 	@echo 'make fuzz     look for inputs that break what must hold: SECONDS=60 TARGET=frames SEED=1, each if wanted'
 	@echo 'make chaos    kill, stop and cut all that units of work lean on: SECONDS=180 UNITS=300 SEED=7, each if wanted'
 	@echo 'make growth   measure what each more node of a mesh costs: NODES="10 100" SHAPES="star chain", each if wanted'
+	@echo 'make bench    measure what users feel: FIGURE=local-true REPEATS=5 AGAINST=/path/to/receptor, each if wanted'
+	@echo 'make profile  flame graphs of the nodes while a figure is measured: FIGURE=local-true REPEATS=5'
 	@echo 'make lint     run only the style and type checks'
 	@echo 'make format   put the source into the one style'
 	@echo 'make lock     choose versions of the packages anew, as pyproject.toml allows (needs uv)'
@@ -35,6 +37,16 @@ chaos: setup
 
 growth: setup
 	@PYTHONPATH=tests $(bin)/python -m bench.growth $(if $(NODES),--nodes $(NODES)) $(if $(SHAPES),--shapes $(SHAPES))
+
+# What is measured, and how to read it: docs/benchmarks.md.
+bench: setup
+	@$(bin)/python -m bench $(if $(AGAINST),--against '$(AGAINST)') $(bench_options)
+
+profile: setup
+	@$(if $(FIGURE),,echo 'make profile needs FIGURE=...; python -m bench --help names them' >&2; exit 2)
+	@$(bin)/python -m bench --profile $(bench_options)
+
+bench_options = $(if $(REPEATS),--repeats $(REPEATS)) $(if $(FIGURE),--figure $(FIGURE))
 
 lint: setup
 	@$(bin)/ruff check
