@@ -6,9 +6,8 @@ that certificates which serve existing meshes serve here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,9 +24,8 @@ from cryptography.x509.verification import (
 from receptor.certificates.node_names import extensions_of, node_ids
 from receptor.errors import PeerError
 from receptor.tls.authorities import Authorities, SystemAuthorities
+from receptor.tls.clock import Clock, utc_now
 from receptor.tls.pins import check_pins
-
-Clock = Callable[[], datetime]
 
 MOST_CERTIFICATES = 10
 """In one chain."""
@@ -47,11 +45,6 @@ _MALFORMED = (
     x509.UnsupportedGeneralNameType,
 )
 _LONGEST_SHOWN = 200
-
-
-def utc_now() -> datetime:
-    """The system's clock."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
