@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from commands import eventually, is_alive
 from played_keeper import PlayedKeeper
@@ -182,6 +183,15 @@ class TestEnds:
             await it.unit.command_ended(record)
             assert it.outcome == expected
             assert it.unit.shown.stdout_size == 5
+
+        play(story)
+
+    def test_the_size_of_the_output_that_the_runner_noted_counts(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            await it.unit.command_ended(msgspec.structs.replace(end(0), stdout_size=7))
+            assert it.outcome == (State.SUCCEEDED, "exit status 0")
+            assert it.unit.shown.stdout_size == 7
 
         play(story)
 
@@ -497,6 +507,17 @@ class TestWhatCanNotBeKilled:
 
 
 class TestTheEndOfTheDaemon:
+    def test_between_the_end_of_the_payload_and_the_start(self, play: Play) -> None:
+        """Nobody was promised anything yet, but the payload is whole."""
+
+        async def story(it: Played) -> None:
+            await it.unit.receive_payload(parts(b"whole"))
+            assert it.unit.has_payload
+            await it.unit.close()
+            assert it.outcome == (State.PENDING, "Starting Worker")
+
+        play(story)
+
     def test_leaves_no_task(self, play: Play) -> None:
         async def story(it: Played) -> None:
             await it.run()

@@ -195,7 +195,7 @@ class TestMaking:
         async def story(node: Node) -> None:
             async with node.up() as workceptor:
                 unit = await workceptor.make_unit(command_work("cat", {}))
-                assert decode_status(unit.folder.read_status()).detail == "Unit Created"
+                assert decode_status(unit.folder.read_status()).detail == "Waiting for Input Data"
 
         play(story)
 

@@ -65,6 +65,10 @@ class CommandUnit(Unit):
             return self.shown
         return msgspec.structs.replace(self.shown, stdout_size=await self.stdout_size())
 
+    def is_to_be_saved(self, status: Status) -> bool:
+        # Until the command runs nobody was promised anything, and whether it was begun is for the runner to note.
+        return status.state is not State.PENDING
+
     async def start(self) -> str:
         if self.ended.is_set():
             raise CommandError(f"unit {self.unit_id} was cancelled before its payload was complete")
@@ -107,7 +111,7 @@ class CommandUnit(Unit):
     async def command_ended(self, record: ExitRecord) -> None:
         """The command has ended: settle the final status."""
         self.end = record
-        await self._settle(State.SUCCEEDED if record.succeeded else State.FAILED, record.detail)
+        await self._settle(State.SUCCEEDED if record.succeeded else State.FAILED, record.detail, record.stdout_size)
 
     async def vanished(self, reason: str) -> None:
         """The command is gone and nobody knows how it ended."""
@@ -194,13 +198,14 @@ class CommandUnit(Unit):
             return error
         return None
 
-    async def _settle(self, state: State, detail: str) -> None:
-        """The command has ended, or will never begin: write the final status, once."""
+    async def _settle(self, state: State, detail: str, size: int | None = None) -> None:
+        """The command has ended, or will never begin: write the final status, once; ``size`` of the output if known."""
         self.ended.set()
         try:
             if self.folder.survives_power:
                 await asyncio.to_thread(self.folder.settle_output)
-            size = await self.stdout_size()
+            if size is None:
+                size = await self.stdout_size()
         except OperatingError as error:
             logger.error("%s", error, extra={"unit": self.unit_id})
             size = self.status.stdout_size

@@ -67,6 +67,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     system_seconds: float
     peak_memory: int
     """Bytes of the largest process among these; never less than the few MiB of the runner that made it."""
+    stdout_size: int | None = None
+    """Bytes of output at that time, where the runner has noted it."""
 
     def __post_init__(self) -> None:
         if (self.exit_code is None) == (self.signal is None):

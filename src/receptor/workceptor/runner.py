@@ -321,6 +321,7 @@ class Runner:
             command = self.commands.pop(pid, None)
             if command:
                 fields = exit_fields(os.waitstatus_to_exitcode(wait_status), command.started, ended, usage)
+                fields["stdout_size"] = output_size(command.folder)
                 self.save(command, fields)
                 self.send(type="ended", unit=command.unit, exit=fields)
 
@@ -356,6 +357,14 @@ class Runner:
 def exit_code_of(child: os.waitid_result) -> int:
     """The exit code of an ended process, or the negative number of the signal that killed it."""
     return child.si_status if child.si_code == os.CLD_EXITED else -child.si_status
+
+
+def output_size(folder: str) -> int | None:
+    """Bytes of a unit's output; None if that can't be found out."""
+    try:
+        return os.stat(os.path.join(folder, "stdout")).st_size
+    except OSError:
+        return None
 
 
 def append_end(folder: str, fields: ExitFields) -> None:

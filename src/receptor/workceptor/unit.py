@@ -200,6 +200,8 @@ class Unit(ABC):
 
     async def close(self) -> None:
         """The daemon ends: be done with the unit here, so that it can be taken up again from the disk."""
+        if self.status != self.shown:
+            self._begin_to_save()
         await self.saved()
         self._save_no_more()
 
@@ -208,17 +210,18 @@ class Unit(ABC):
     async def update(
         self, state: State | None = None, detail: str | None = None, stdout_size: int | None = None
     ) -> None:
-        """Change the status where given, if the state may follow, and save it."""
+        """Change the status where given, if the state may follow, and save it unless it is so on disk."""
         state = self.status.state if state is None else state
-        if may_follow(self.status.state, state):
-            await self.save(
-                msgspec.structs.replace(
-                    self.status,
-                    state=state,
-                    detail=self.status.detail if detail is None else detail,
-                    stdout_size=self.status.stdout_size if stdout_size is None else stdout_size,
-                )
-            )
+        if not may_follow(self.status.state, state):
+            return
+        status = msgspec.structs.replace(
+            self.status,
+            state=state,
+            detail=self.status.detail if detail is None else detail,
+            stdout_size=self.status.stdout_size if stdout_size is None else stdout_size,
+        )
+        if status != self.shown or self._saving is not None or self.save_problem is not None:
+            await self.save(status)
 
     async def save(self, status: Status) -> None:
         """Make this the status, and return when it (or a newer one) is on disk and those who wait are told.
@@ -233,7 +236,12 @@ class Unit(ABC):
         self.status = status
         if has_ended:
             self._keeper.unit_ended(self)
-        await asyncio.shield(self._begin_to_save())
+        if self.is_to_be_saved(status):
+            await asyncio.shield(self._begin_to_save())
+
+    def is_to_be_saved(self, status: Status) -> bool:
+        """Whether to save that status now; if not, it is saved with the next one, or when the daemon ends."""
+        return True
 
     async def saved(self) -> None:
         """Wait until all that was to be saved is on disk, or was refused there."""

@@ -22,7 +22,7 @@ from receptor.workceptor.status import (
     Status,
     is_secret,
 )
-from receptor.workceptor.unit import CREATED
+from receptor.workceptor.unit import WAITING_FOR_PAYLOAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def first_command_status(work: CommandWork, command: WorkCommand) -> Status:
     if params and not command.allow_runtime_params:
         raise CommandError(f"extra params provided but not allowed: work type {work.work_type} takes none")
     extra = CommandExtra(params=f"{command.params} {params}".strip())
-    return Status(state=State.PENDING, detail=CREATED, stdout_size=0, work_type=work.work_type, extra=extra)
+    return Status(state=State.PENDING, detail=WAITING_FOR_PAYLOAD, stdout_size=0, work_type=work.work_type, extra=extra)
 
 
 def first_remote_status(work: RemoteWork, *, can_sign: bool) -> Status:
@@ -76,7 +76,9 @@ def first_remote_status(work: RemoteWork, *, can_sign: bool) -> Status:
         tls_client=work.tls_client,
         expiration=_expiration(work.ttl),
     )
-    return Status(state=State.PENDING, detail=CREATED, stdout_size=0, work_type=REMOTE_WORK_TYPE, extra=extra)
+    return Status(
+        state=State.PENDING, detail=WAITING_FOR_PAYLOAD, stdout_size=0, work_type=REMOTE_WORK_TYPE, extra=extra
+    )
 
 
 def _expiration(ttl: str) -> str:

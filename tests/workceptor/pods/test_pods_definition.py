@@ -37,7 +37,7 @@ def made(action: WorkKubernetes, **parameters: str) -> PodToMake:
 
 def test_the_configured_container() -> None:
     status = first_pod_status("Pods_1", {}, CLOSED)
-    assert (status.state, status.detail, status.work_type) == (State.PENDING, "Unit Created", "Pods_1")
+    assert (status.state, status.detail, status.work_type) == (State.PENDING, "Waiting for Input Data", "Pods_1")
     pod = json.loads(made(CLOSED).named("pods-1-x", "ours"))
     assert pod == {
         "apiVersion": "v1",

@@ -15,7 +15,7 @@ from receptor.durations import parse_duration
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.pods.pod import WORKER
 from receptor.workceptor.status import PodExtra, State, Status
-from receptor.workceptor.unit import CREATED
+from receptor.workceptor.unit import WAITING_FOR_PAYLOAD
 
 Definition = dict[str, object]
 """A pod as its author wrote it. Most of it is for the cluster to understand."""
@@ -49,7 +49,7 @@ def first_pod_status(work_type: str, parameters: Mapping[str, str], action: Work
         pod_pending_timeout=given.get("pod_pending_timeout", ""),
     )
     pod_to_make(extra, work_type, has_payload=True)
-    return Status(state=State.PENDING, detail=CREATED, stdout_size=0, work_type=work_type, extra=extra)
+    return Status(state=State.PENDING, detail=WAITING_FOR_PAYLOAD, stdout_size=0, work_type=work_type, extra=extra)
 
 
 def _allowed(parameters: Mapping[str, str], action: WorkKubernetes) -> dict[str, str]:
