@@ -6,13 +6,13 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from msgspec.structs import replace
 
 from receptor.certificates.node_names import node_ids
 from receptor.certificates.reading import is_authority, read_certificates, read_private_key

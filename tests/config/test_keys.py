@@ -1,21 +1,20 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Annotated
 
 from receptor.config import kinds
 from receptor.config.keys import About, Action, keys_of, written
 
 
-@dataclass(frozen=True, slots=True)
-class Shop(Action):
+class Shop(Action, frozen=True):
     """An action that has one key of each sort."""
 
     about = About("shop", "Sells.", "- shop: 1")
 
-    port: int = field(metadata=written("port", kinds.PORT, "The door.", main=True))
-    opening_mode: int = field(default=0o600, metadata=written("mode", kinds.PERMISSIONS, "Who may enter."))
-    owner: str | None = field(default=None, metadata=written("owner", kinds.NAME, "Who sells.", default="nobody"))
-    guards: frozenset[str] = field(default_factory=frozenset, metadata=written("guards", kinds.NODE_IDS, "Who looks."))
+    port: Annotated[int, written("port", kinds.PORT, "The door.", main=True)]
+    opening_mode: Annotated[int, written("mode", kinds.PERMISSIONS, "Who may enter.")] = 0o600
+    owner: Annotated[str | None, written("owner", kinds.NAME, "Who sells.", default="nobody")] = None
+    guards: Annotated[frozenset[str], written("guards", kinds.NODE_IDS, "Who looks.")] = frozenset()
 
 
 def test_keys_know_how_they_are_written_and_what_they_are_otherwise() -> None:

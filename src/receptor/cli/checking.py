@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields
 
 from receptor.config.actions import LocalOnly, Trace
 from receptor.config.command_line import MakeCertificates, RunNode
@@ -75,8 +74,8 @@ def _actions(configuration: Configuration) -> Iterator[Action]:
         yield LocalOnly()
     if configuration.trace:
         yield Trace()
-    for one in fields(configuration):
-        value = getattr(configuration, one.name)
+    for one in configuration.__struct_fields__:
+        value = getattr(configuration, one)
         if isinstance(value, tuple):
             yield from value
 

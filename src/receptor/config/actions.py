@@ -5,8 +5,8 @@ This is the only list: reading, error messages, ``--help`` and the documentation
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from receptor.config import kinds
 from receptor.config.backend_actions import TcpListener, TcpPeer, UdpListener, UdpPeer, WsListener, WsPeer
@@ -29,78 +29,63 @@ from receptor.config.tls_actions import TlsClient, TlsServer
 from receptor.netceptor.firewall import FirewallRule
 
 
-@dataclass(frozen=True, slots=True)
-class Node(Action):
+class Node(Action, frozen=True):
     """This node; an empty ``id`` stands for the host name only until the whole configuration is made."""
 
     about = About("node", "Names this node and says where it keeps its data.", "- node:\n    id: foo", once=True)
 
-    id: str = field(
-        default="",
-        metadata=written(
+    id: Annotated[
+        str,
+        written(
             "id",
             kinds.NODE_ID,
             "The node's name, which no other node of the mesh may have.",
             main=True,
             default="this machine's host name",
         ),
-    )
-    data_dir: Path = field(
-        default=Path("/tmp/receptor"),
-        metadata=written("datadir", kinds.PATH, "Folder for the units of work."),
-    )
-    max_idle_connection_timeout: float | None = field(
-        default=None,
-        metadata=written(
+    ] = ""
+    data_dir: Annotated[Path, written("datadir", kinds.PATH, "Folder for the units of work.")] = Path("/tmp/receptor")
+    max_idle_connection_timeout: Annotated[
+        float | None,
+        written(
             "maxidleconnectiontimeout",
             kinds.IDLE_TIMEOUT,
             "How long a link may be silent before it is closed.",
             default=format(kinds.SHORTEST_IDLE_TIMEOUT, ".0f") + "s",
         ),
-    )
-    firewall_rules: tuple[FirewallRule, ...] = field(
-        default=(),
-        metadata=written(
+    ] = None
+    firewall_rules: Annotated[
+        tuple[FirewallRule, ...],
+        written(
             "firewallrules",
             kinds.FIREWALL_RULES,
             "Which data packets pass; the first rule that fits decides.",
             default="none",
         ),
-    )
-    durability: str = field(
-        default="process",
-        metadata=written(
-            "durability", kinds.DURABILITY, "What acknowledged work outlives: dead processes, or power cuts too."
-        ),
-    )
+    ] = ()
+    durability: Annotated[
+        str,
+        written("durability", kinds.DURABILITY, "What acknowledged work outlives: dead processes, or power cuts too."),
+    ] = "process"
 
 
-@dataclass(frozen=True, slots=True)
-class LocalOnly(Action):
+class LocalOnly(Action, frozen=True):
     """A node on its own."""
 
     about = About("local-only", "Lets the node run on its own, without any other node.", "- local-only", once=True)
 
-    local: bool = field(
-        default=True,
-        metadata=written("local", kinds.BOOLEAN, "Whether it may.", main=True),
-    )
+    local: Annotated[bool, written("local", kinds.BOOLEAN, "Whether it may.", main=True)] = True
 
 
-@dataclass(frozen=True, slots=True)
-class LogLevel(Action):
+class LogLevel(Action, frozen=True):
     """How much is logged: one of ``kinds.LOG_LEVELS``."""
 
     about = About("log-level", "Says how much the node logs.", "- log-level: info", once=True)
 
-    level: str = field(
-        default="error",
-        metadata=written("level", kinds.LOG_LEVEL, "The least severe messages to log.", main=True),
-    )
+    level: Annotated[str, written("level", kinds.LOG_LEVEL, "The least severe messages to log.", main=True)] = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Trace(Action):
+class Trace(Action, frozen=True):
     """A line in the log for each data packet."""
 
     about = About(
@@ -110,14 +95,10 @@ class Trace(Action):
         once=True,
     )
 
-    enabled: bool = field(
-        default=True,
-        metadata=written("enabled", kinds.BOOLEAN, "Whether to do so.", main=True),
-    )
+    enabled: Annotated[bool, written("enabled", kinds.BOOLEAN, "Whether to do so.", main=True)] = True
 
 
-@dataclass(frozen=True, slots=True)
-class ControlService(Action):
+class ControlService(Action, frozen=True):
     """A service that takes commands; an empty ``service`` keeps it off the mesh."""
 
     about = About(
@@ -126,36 +107,25 @@ class ControlService(Action):
         "- control-service:\n    service: control\n    filename: /tmp/foo.sock",
     )
 
-    service: str = field(
-        default="control",
-        metadata=written("service", kinds.SERVICE, "Its name on the mesh; other nodes send work to 'control'."),
+    service: Annotated[
+        str, written("service", kinds.SERVICE, "Its name on the mesh; other nodes send work to 'control'.")
+    ] = "control"
+    filename: Annotated[
+        Path | None,
+        written("filename", kinds.PATH, "Unix socket for the clients of this machine.", default="no socket"),
+    ] = None
+    permissions: Annotated[int, written("permissions", kinds.PERMISSIONS, "Who may use that socket.")] = 0o600
+    tcp_listen: Annotated[
+        Address | None,
+        written("tcplisten", kinds.LISTEN_ADDRESS, "TCP address for clients; anybody may connect.", default="no TCP"),
+    ] = None
+    tls: Annotated[str, written("tls", kinds.TEXT, "The tls-server for its service on the mesh.", default="no TLS")] = (
+        ""
     )
-    filename: Path | None = field(
-        default=None,
-        metadata=written("filename", kinds.PATH, "Unix socket for the clients of this machine.", default="no socket"),
-    )
-    permissions: int = field(
-        default=0o600,
-        metadata=written("permissions", kinds.PERMISSIONS, "Who may use that socket."),
-    )
-    tcp_listen: Address | None = field(
-        default=None,
-        metadata=written(
-            "tcplisten", kinds.LISTEN_ADDRESS, "TCP address for clients; anybody may connect.", default="no TCP"
-        ),
-    )
-    tls: str = field(
-        default="",
-        metadata=written("tls", kinds.TEXT, "The tls-server for its service on the mesh.", default="no TLS"),
-    )
-    tcp_tls: str = field(
-        default="",
-        metadata=written("tcptls", kinds.TEXT, "The tls-server for the TCP address.", default="no TLS"),
-    )
+    tcp_tls: Annotated[str, written("tcptls", kinds.TEXT, "The tls-server for the TCP address.", default="no TLS")] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkCommand(Action):
+class WorkCommand(Action, frozen=True):
     """A work type that runs a command; ``grace`` in seconds."""
 
     about = About(
@@ -165,32 +135,21 @@ class WorkCommand(Action):
         '    params: "-c \\"for i in {1..5}; do echo $i; sleep 1; done\\""',
     )
 
-    work_type: str = field(
-        metadata=written("worktype", kinds.WORK_TYPE, "The name under which work is submitted."),
-    )
-    command: str = field(
-        metadata=written("command", kinds.NAME, "The program to run."),
-    )
-    params: str = field(
-        default="",
-        metadata=written("params", kinds.TEXT, "Its arguments, split into words as a shell does."),
-    )
-    allow_runtime_params: bool = field(
-        default=False,
-        metadata=written("allowruntimeparams", kinds.BOOLEAN, "Whether a submitter may add arguments after these."),
-    )
-    verify_signature: bool = field(
-        default=False,
-        metadata=written("verifysignature", kinds.BOOLEAN, "Whether work from other nodes or over TCP must be signed."),
-    )
-    grace: float = field(
-        default=10.0,
-        metadata=written("grace", kinds.DURATION, "Time that a cancelled unit has between SIGINT and SIGTERM."),
-    )
+    work_type: Annotated[str, written("worktype", kinds.WORK_TYPE, "The name under which work is submitted.")]
+    command: Annotated[str, written("command", kinds.NAME, "The program to run.")]
+    params: Annotated[str, written("params", kinds.TEXT, "Its arguments, split into words as a shell does.")] = ""
+    allow_runtime_params: Annotated[
+        bool, written("allowruntimeparams", kinds.BOOLEAN, "Whether a submitter may add arguments after these.")
+    ] = False
+    verify_signature: Annotated[
+        bool, written("verifysignature", kinds.BOOLEAN, "Whether work from other nodes or over TCP must be signed.")
+    ] = False
+    grace: Annotated[
+        float, written("grace", kinds.DURATION, "Time that a cancelled unit has between SIGINT and SIGTERM.")
+    ] = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class WorkSigning(Action):
+class WorkSigning(Action, frozen=True):
     """The key that signs work for other nodes; ``token_expiration`` in seconds."""
 
     about = About(
@@ -200,17 +159,15 @@ class WorkSigning(Action):
         once=True,
     )
 
-    private_key: Path = field(
-        metadata=written("privatekey", kinds.PATH, "RSA private key, a PEM file (PKCS#1 or PKCS#8).", main=True),
-    )
-    token_expiration: float = field(
-        default=300.0,
-        metadata=written("tokenexpiration", kinds.DURATION, "How long a signature is valid."),
+    private_key: Annotated[
+        Path, written("privatekey", kinds.PATH, "RSA private key, a PEM file (PKCS#1 or PKCS#8).", main=True)
+    ]
+    token_expiration: Annotated[float, written("tokenexpiration", kinds.DURATION, "How long a signature is valid.")] = (
+        300.0
     )
 
 
-@dataclass(frozen=True, slots=True)
-class WorkVerification(Action):
+class WorkVerification(Action, frozen=True):
     """The key that signatures of work from other nodes are checked with."""
 
     about = About(
@@ -220,15 +177,10 @@ class WorkVerification(Action):
         once=True,
     )
 
-    public_key: Path = field(
-        metadata=written("publickey", kinds.PATH, "RSA public key, a PEM file (PKIX).", main=True),
-    )
-    accept_unbound: bool = field(
-        default=True,
-        metadata=written(
-            "acceptunbound", kinds.BOOLEAN, "Whether a signature may fit any command, as older nodes' do."
-        ),
-    )
+    public_key: Annotated[Path, written("publickey", kinds.PATH, "RSA public key, a PEM file (PKIX).", main=True)]
+    accept_unbound: Annotated[
+        bool, written("acceptunbound", kinds.BOOLEAN, "Whether a signature may fit any command, as older nodes' do.")
+    ] = True
 
 
 GROUPS: dict[str, tuple[type[Action], ...]] = {

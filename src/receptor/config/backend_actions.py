@@ -3,59 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Annotated
 
 from receptor.config import kinds
 from receptor.config.keys import About, Action, written
 from receptor.config.kinds import Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener(Action):
+class Listener(Action, frozen=True, kw_only=True):
     """A backend that accepts links. ``allowed_peers`` None admits every node."""
 
-    port: int = field(
-        metadata=written("port", kinds.PORT, "Port to listen on; 0 takes any free one.", main=True),
-    )
-    bind_address: str = field(
-        default="0.0.0.0",
-        metadata=written("bindaddr", kinds.HOST, "Address of this machine to listen on."),
-    )
-    cost: float = field(
-        default=1.0,
-        metadata=written("cost", kinds.COST, "Cost of a link; routes are those that cost least."),
-    )
-    node_cost: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({}),
-        metadata=written("nodecost", kinds.NODE_COSTS, "Cost of a link with these nodes, instead of 'cost'."),
-    )
-    allowed_peers: frozenset[str] | None = field(
-        default=None,
-        metadata=written("allowedpeers", kinds.NODE_IDS, "The only nodes that may link.", default="every node"),
-    )
+    port: Annotated[int, written("port", kinds.PORT, "Port to listen on; 0 takes any free one.", main=True)]
+    bind_address: Annotated[str, written("bindaddr", kinds.HOST, "Address of this machine to listen on.")] = "0.0.0.0"
+    cost: Annotated[float, written("cost", kinds.COST, "Cost of a link; routes are those that cost least.")] = 1.0
+    node_cost: Annotated[
+        Mapping[str, float],
+        written("nodecost", kinds.NODE_COSTS, "Cost of a link with these nodes, instead of 'cost'."),
+    ] = MappingProxyType({})
+    allowed_peers: Annotated[
+        frozenset[str] | None,
+        written("allowedpeers", kinds.NODE_IDS, "The only nodes that may link.", default="every node"),
+    ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer(Action):
+class Peer(Action, frozen=True, kw_only=True):
     """A backend that dials. ``allowed_peers`` None accepts whichever node answers."""
 
-    redial: bool = field(
-        default=True,
-        metadata=written("redial", kinds.BOOLEAN, "Whether to dial again when the link is lost or can't be made."),
-    )
-    cost: float = field(
-        default=1.0,
-        metadata=written("cost", kinds.COST, "Cost of the link; routes are those that cost least."),
-    )
-    allowed_peers: frozenset[str] | None = field(
-        default=None,
-        metadata=written("allowedpeers", kinds.NODE_IDS, "The only nodes that may answer.", default="every node"),
-    )
+    redial: Annotated[
+        bool, written("redial", kinds.BOOLEAN, "Whether to dial again when the link is lost or can't be made.")
+    ] = True
+    cost: Annotated[float, written("cost", kinds.COST, "Cost of the link; routes are those that cost least.")] = 1.0
+    allowed_peers: Annotated[
+        frozenset[str] | None,
+        written("allowedpeers", kinds.NODE_IDS, "The only nodes that may answer.", default="every node"),
+    ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcpListener(Listener):
+class TcpListener(Listener, frozen=True, kw_only=True):
     """Links over TCP; ``tls`` names a tls-server, or is empty."""
 
     about = About(
@@ -65,14 +50,10 @@ class TcpListener(Listener):
         "    allowedpeers: [bar, baz]\n    nodecost: {baz: 2.5}",
     )
 
-    tls: str = field(
-        default="",
-        metadata=written("tls", kinds.TEXT, "The tls-server that secures the links.", default="no TLS"),
-    )
+    tls: Annotated[str, written("tls", kinds.TEXT, "The tls-server that secures the links.", default="no TLS")] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcpPeer(Peer):
+class TcpPeer(Peer, frozen=True, kw_only=True):
     """A link over TCP; ``tls`` names a tls-client, or is empty."""
 
     about = About(
@@ -81,17 +62,11 @@ class TcpPeer(Peer):
         "- tcp-peer:\n    address: foo.example.com:2222\n    cost: 2.0",
     )
 
-    address: Address = field(
-        metadata=written("address", kinds.ADDRESS, "Where the other node listens.", main=True),
-    )
-    tls: str = field(
-        default="",
-        metadata=written("tls", kinds.TEXT, "The tls-client that secures the link.", default="no TLS"),
-    )
+    address: Annotated[Address, written("address", kinds.ADDRESS, "Where the other node listens.", main=True)]
+    tls: Annotated[str, written("tls", kinds.TEXT, "The tls-client that secures the link.", default="no TLS")] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UdpListener(Listener):
+class UdpListener(Listener, frozen=True, kw_only=True):
     """Links over UDP."""
 
     about = About(
@@ -101,8 +76,7 @@ class UdpListener(Listener):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UdpPeer(Peer):
+class UdpPeer(Peer, frozen=True, kw_only=True):
     """A link over UDP."""
 
     about = About(
@@ -111,13 +85,10 @@ class UdpPeer(Peer):
         "- udp-peer:\n    address: foo.example.com:2222\n    cost: 2.0",
     )
 
-    address: Address = field(
-        metadata=written("address", kinds.ADDRESS, "Where the other node listens.", main=True),
-    )
+    address: Annotated[Address, written("address", kinds.ADDRESS, "Where the other node listens.", main=True)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WsListener(Listener):
+class WsListener(Listener, frozen=True, kw_only=True):
     """Links over WebSocket; ``tls`` names a tls-server, or is empty."""
 
     about = About(
@@ -126,18 +97,11 @@ class WsListener(Listener):
         "- ws-listener:\n    port: 8080\n    path: /mesh",
     )
 
-    path: str = field(
-        default="/",
-        metadata=written("path", kinds.URL_PATH, "Path of the URL that links are accepted on."),
-    )
-    tls: str = field(
-        default="",
-        metadata=written("tls", kinds.TEXT, "The tls-server that secures the links.", default="no TLS"),
-    )
+    path: Annotated[str, written("path", kinds.URL_PATH, "Path of the URL that links are accepted on.")] = "/"
+    tls: Annotated[str, written("tls", kinds.TEXT, "The tls-server that secures the links.", default="no TLS")] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WsPeer(Peer):
+class WsPeer(Peer, frozen=True, kw_only=True):
     """A link over WebSocket; ``tls`` names a tls-client, or is empty: then a ``wss`` address is checked by the
     authorities that the system trusts."""
 
@@ -147,14 +111,11 @@ class WsPeer(Peer):
         "- ws-peer:\n    address: wss://foo.example.com:8080/mesh\n    extraheader: 'X-Origin: bar'",
     )
 
-    address: str = field(
-        metadata=written("address", kinds.WS_URL, "URL of the other node's listener.", main=True),
-    )
-    extra_header: tuple[str, str] | None = field(
-        default=None,
-        metadata=written("extraheader", kinds.HEADER, "HTTP header to send when dialling.", default="none"),
-    )
-    tls: str = field(
-        default="",
-        metadata=written("tls", kinds.TEXT, "The tls-client that secures the link.", default="what the system trusts"),
-    )
+    address: Annotated[str, written("address", kinds.WS_URL, "URL of the other node's listener.", main=True)]
+    extra_header: Annotated[
+        tuple[str, str] | None,
+        written("extraheader", kinds.HEADER, "HTTP header to send when dialling.", default="none"),
+    ] = None
+    tls: Annotated[
+        str, written("tls", kinds.TEXT, "The tls-client that secures the link.", default="what the system trusts")
+    ] = ""

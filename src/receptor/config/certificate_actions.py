@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 from receptor.certificates import LONGEST_COMMON_NAME, SMALLEST_KEY
 from receptor.config import kinds
@@ -78,8 +77,7 @@ IP_ADDRESSES = Kind("a list of IP addresses such as 192.0.2.1", _ip_address, man
 NODE_IDS = Kind("a list of node ids: names other than 'localhost'", kinds.NODE_ID.read, many="list")
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateAction(Action):
+class CertificateAction(Action, frozen=True):
     """The base of the actions that make certificates."""
 
     def mistakes(self) -> Iterator[str]:
@@ -87,8 +85,7 @@ class CertificateAction(Action):
         yield from ()
 
 
-@dataclass(frozen=True, slots=True)
-class CertInit(CertificateAction):
+class CertInit(CertificateAction, frozen=True):
     """A new authority."""
 
     about = About(
@@ -98,26 +95,16 @@ class CertInit(CertificateAction):
         once=True,
     )
 
-    common_name: str = field(
-        metadata=written("commonname", COMMON_NAME, "The authority's name."),
-    )
-    bits: int = field(
-        metadata=written("bits", BITS, "The length of its RSA key."),
-    )
-    out_cert: Path = field(
-        metadata=written("outcert", kinds.PATH, "New file for its certificate."),
-    )
-    out_key: Path = field(
-        metadata=written("outkey", kinds.PATH, "New file for its private key."),
-    )
-    not_before: datetime | None = field(
-        default=None,
-        metadata=written("notbefore", DATE, "When the certificate begins to be valid.", default="an hour ago"),
-    )
-    not_after: datetime | None = field(
-        default=None,
-        metadata=written("notafter", DATE, "When the certificate expires.", default="in 3650 days"),
-    )
+    common_name: Annotated[str, written("commonname", COMMON_NAME, "The authority's name.")]
+    bits: Annotated[int, written("bits", BITS, "The length of its RSA key.")]
+    out_cert: Annotated[Path, written("outcert", kinds.PATH, "New file for its certificate.")]
+    out_key: Annotated[Path, written("outkey", kinds.PATH, "New file for its private key.")]
+    not_before: Annotated[
+        datetime | None, written("notbefore", DATE, "When the certificate begins to be valid.", default="an hour ago")
+    ] = None
+    not_after: Annotated[
+        datetime | None, written("notafter", DATE, "When the certificate expires.", default="in 3650 days")
+    ] = None
 
     def mistakes(self) -> Iterator[str]:
         """Two files that are one, an end before the begin."""
@@ -126,8 +113,7 @@ class CertInit(CertificateAction):
         yield from _wrong_order("cert-init", self.not_before, self.not_after)
 
 
-@dataclass(frozen=True, slots=True)
-class CertMakeReq(CertificateAction):
+class CertMakeReq(CertificateAction, frozen=True):
     """A request for a certificate; ``bits`` None where ``in_key`` names the key."""
 
     about = About(
@@ -137,36 +123,24 @@ class CertMakeReq(CertificateAction):
         "    bits: 2048\n    outreq: foo.req\n    outkey: foo.key",
     )
 
-    common_name: str = field(
-        metadata=written("commonname", COMMON_NAME, "The name of whom the certificate is for."),
+    common_name: Annotated[str, written("commonname", COMMON_NAME, "The name of whom the certificate is for.")]
+    out_req: Annotated[Path, written("outreq", kinds.PATH, "File for the request; an older one is replaced.")]
+    node_ids: Annotated[frozenset[str], written("nodeid", NODE_IDS, "Ids of the node.")] = frozenset()
+    dns_names: Annotated[
+        frozenset[str], written("dnsname", DNS_NAMES, "Names of its machine, under which others dial it.")
+    ] = frozenset()
+    ip_addresses: Annotated[
+        frozenset[IpAddress], written("ipaddress", IP_ADDRESSES, "Addresses of its machine, likewise.")
+    ] = frozenset()
+    bits: Annotated[int | None, written("bits", BITS, "The length of a new RSA key.", default=str(_DEFAULT_BITS))] = (
+        None
     )
-    out_req: Path = field(
-        metadata=written("outreq", kinds.PATH, "File for the request; an older one is replaced."),
-    )
-    node_ids: frozenset[str] = field(
-        default_factory=frozenset,
-        metadata=written("nodeid", NODE_IDS, "Ids of the node."),
-    )
-    dns_names: frozenset[str] = field(
-        default_factory=frozenset,
-        metadata=written("dnsname", DNS_NAMES, "Names of its machine, under which others dial it."),
-    )
-    ip_addresses: frozenset[IpAddress] = field(
-        default_factory=frozenset,
-        metadata=written("ipaddress", IP_ADDRESSES, "Addresses of its machine, likewise."),
-    )
-    bits: int | None = field(
-        default=None,
-        metadata=written("bits", BITS, "The length of a new RSA key.", default=str(_DEFAULT_BITS)),
-    )
-    in_key: Path | None = field(
-        default=None,
-        metadata=written("inkey", kinds.PATH, "The node's private key, if it has one.", default="a new key"),
-    )
-    out_key: Path | None = field(
-        default=None,
-        metadata=written("outkey", kinds.PATH, "New file for a new private key; needed without 'inkey'."),
-    )
+    in_key: Annotated[
+        Path | None, written("inkey", kinds.PATH, "The node's private key, if it has one.", default="a new key")
+    ] = None
+    out_key: Annotated[
+        Path | None, written("outkey", kinds.PATH, "New file for a new private key; needed without 'inkey'.")
+    ] = None
 
     @property
     def new_bits(self) -> int:
@@ -185,8 +159,7 @@ class CertMakeReq(CertificateAction):
             yield "cert-makereq needs two files: 'outreq' is the same as that of the key"
 
 
-@dataclass(frozen=True, slots=True)
-class CertSignReq(CertificateAction):
+class CertSignReq(CertificateAction, frozen=True):
     """An authority's answer to a request."""
 
     about = About(
@@ -196,34 +169,21 @@ class CertSignReq(CertificateAction):
         "    verify: true",
     )
 
-    request: Path = field(
-        metadata=written("req", kinds.PATH, "The request."),
-    )
-    ca_cert: Path = field(
-        metadata=written("cacert", kinds.PATH, "The authority's certificate."),
-    )
-    ca_key: Path = field(
-        metadata=written("cakey", kinds.PATH, "The authority's private key."),
-    )
-    out_cert: Path = field(
-        metadata=written("outcert", kinds.PATH, "File for the certificate; an older one is replaced."),
-    )
-    not_before: datetime | None = field(
-        default=None,
-        metadata=written("notbefore", DATE, "When the certificate begins to be valid.", default="an hour ago"),
-    )
-    not_after: datetime | None = field(
-        default=None,
-        metadata=written(
-            "notafter", DATE, "When the certificate expires.", default="in 365 days, or with the authority"
-        ),
-    )
-    verified: bool = field(
-        default=False,
-        metadata=written(
-            "verify", kinds.BOOLEAN, "Whether you know the names in the request to be right; else you are asked."
-        ),
-    )
+    request: Annotated[Path, written("req", kinds.PATH, "The request.")]
+    ca_cert: Annotated[Path, written("cacert", kinds.PATH, "The authority's certificate.")]
+    ca_key: Annotated[Path, written("cakey", kinds.PATH, "The authority's private key.")]
+    out_cert: Annotated[Path, written("outcert", kinds.PATH, "File for the certificate; an older one is replaced.")]
+    not_before: Annotated[
+        datetime | None, written("notbefore", DATE, "When the certificate begins to be valid.", default="an hour ago")
+    ] = None
+    not_after: Annotated[
+        datetime | None,
+        written("notafter", DATE, "When the certificate expires.", default="in 365 days, or with the authority"),
+    ] = None
+    verified: Annotated[
+        bool,
+        written("verify", kinds.BOOLEAN, "Whether you know the names in the request to be right; else you are asked."),
+    ] = False
 
     def mistakes(self) -> Iterator[str]:
         """A file that would be overwritten although it is needed, an end before the begin."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import msgspec
 
 from receptor.config.configuration import Configuration
 from receptor.config.keys import Action
@@ -12,16 +12,16 @@ def changes_that_need_a_restart(running: Configuration, wanted: Configuration) -
     """The names of the actions that were changed, added or removed; not of backends, which a node takes over."""
     running, wanted = _without_backends(running), _without_backends(wanted)
     names: list[str] = []
-    for field in fields(Configuration):
-        old, new = _actions(getattr(running, field.name)), _actions(getattr(wanted, field.name))
+    for field in Configuration.__struct_fields__:
+        old, new = _actions(getattr(running, field)), _actions(getattr(wanted, field))
         if old != new:
             changed = [action for action in (*old, *new) if (action in old) != (action in new)]
-            names += dict.fromkeys(_name(action, field.name) for action in changed or old)
+            names += dict.fromkeys(_name(action, field) for action in changed or old)
     return list(dict.fromkeys(names))
 
 
 def _without_backends(configuration: Configuration) -> Configuration:
-    return replace(configuration, listeners=(), peers=(), local_only=False)
+    return msgspec.structs.replace(configuration, listeners=(), peers=(), local_only=False)
 
 
 def _actions(value: object) -> tuple[object, ...]:

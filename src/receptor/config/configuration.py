@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from receptor.config.actions import (
     ACTIONS,
@@ -48,8 +49,7 @@ DEFAULT_TLS_CLIENT = "default"
 """A tls-client that every node has: it trusts whom the system trusts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True):
     """What a node is to do; whatever is in here has been checked.
 
     ``log_level`` is one of ``kinds.LOG_LEVELS``.
@@ -73,8 +73,7 @@ class Configuration:
     services: tuple[Service, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(msgspec.Struct, frozen=True):
     """All actions with their places; ``source`` is the place of what concerns no single one."""
 
     actions: tuple[tuple[str, Action], ...]
@@ -105,7 +104,7 @@ def configuration_of(written: Iterable[WrittenAction], source: str, host_name: s
     problems.raise_if_any()
     node = given.one(Node) or Node()
     return Configuration(
-        node=node if node.id else replace(node, id=host_name),
+        node=node if node.id else msgspec.structs.replace(node, id=host_name),
         log_level=(given.one(LogLevel) or LogLevel()).level,
         local_only=(given.one(LocalOnly) or LocalOnly(local=False)).local,
         trace=(given.one(Trace) or Trace(enabled=False)).enabled,

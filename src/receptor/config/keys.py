@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
-from typing import ClassVar
+from functools import cache
+from typing import ClassVar, cast
+
+import msgspec
 
 from receptor.config.kind import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True):
     """What people are told of an action: its name as written, what it does, an example in YAML.
 
     ``once``: a configuration may hold it only once.
@@ -26,12 +27,11 @@ class About:
         return self.name if self.once or self.name.endswith("s") else f"{self.name}s"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """A key of an action: ``name`` as written (in lower case), ``attribute`` as the class calls it.
 
     A bare scalar in place of keys is the value of the action's ``main`` key. ``default`` is as people would
-    write or say it, empty if there is none to speak of.
+    write or say it, empty if there is none to speak of; ``value`` is what it stands for, None if there is none.
     """
 
     attribute: str
@@ -41,28 +41,41 @@ class Key:
     main: bool
     required: bool
     default: str
+    value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """The base of all actions."""
+class Action(msgspec.Struct, frozen=True):
+    """The base of all actions: structs whose fields are annotated with what is ``written`` for them."""
 
     about: ClassVar[About]
 
 
-def written(name: str, kind: Kind, help: str, *, main: bool = False, default: str = "") -> dict[str, object]:
-    """Metadata of a field: its key as written. ``default`` puts the field's default in words where needed."""
-    return {"name": name, "kind": kind, "help": help, "main": main, "default": default}
+class _Words(msgspec.Struct, frozen=True):
+    name: str
+    kind: Kind
+    help: str
+    main: bool
+    default: str
 
 
+def written(name: str, kind: Kind, help: str, *, main: bool = False, default: str = "") -> _Words:
+    """Annotates a field: its key as written. ``default`` puts the field's default in words where needed."""
+    return _Words(name, kind, help, main, default)
+
+
+@cache
 def keys_of(action: type[Action]) -> tuple[Key, ...]:
-    """The action's keys: the main one, then those that it needs, then the rest, as its class has them."""
-    keys = []
-    for one in fields(action):
-        words = dict(one.metadata)
-        kind: Kind = words["kind"]
-        if one.default not in (MISSING, None):
-            words["default"] = words["default"] or kind.write(one.default)
-        required = one.default is MISSING and one.default_factory is MISSING
-        keys.append(Key(attribute=one.name, required=required, **words))
-    return tuple(sorted(keys, key=lambda key: (not key.main, not key.required)))
+    """The action's keys: the main one, then those that it needs, then the rest, as its class has them.
+
+    Annotations are evaluated here and not when their modules are imported: who uses three actions pays for three.
+    """
+    return tuple(sorted(map(_key, msgspec.structs.fields(action)), key=lambda key: (not key.main, not key.required)))
+
+
+def _key(field: msgspec.structs.FieldInfo) -> Key:
+    words = cast("_Words", field.type.__metadata__[0])
+    value = None if field.required else field.default
+    default = words.default
+    if not (default or value is None or words.kind.many):
+        default = words.kind.write(value)
+    return Key(field.name, words.name, words.kind, words.help, words.main, field.required, default, value)

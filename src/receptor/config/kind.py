@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
+
+import msgspec
 
 WrittenMap: TypeAlias = dict[str, str | None]
 Written: TypeAlias = str | list[str | WrittenMap | None] | WrittenMap | None
@@ -50,8 +51,7 @@ def named(values: Mapping[str, Schema], required: Sequence[str] = ()) -> Schema:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True, eq=False):
     """A kind of value.
 
     ``expects`` ends the sentence "the value must be ...". ``read`` makes the value of one text and raises
@@ -64,7 +64,7 @@ class Kind:
     read: Callable[..., object]
     write: Callable[..., str] = str
     many: Literal["", "list", "map", "maps"] = ""
-    schema: Schema = field(default_factory=lambda: ANY_SCALAR, compare=False, kw_only=True)
+    schema: Schema = msgspec.field(default_factory=lambda: ANY_SCALAR)
 
     def value(self, written: Written) -> object:
         """The value; for ``many`` a frozenset of values or a read-only mapping to them; a tuple for ``maps``.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 from receptor.config import kinds
 from receptor.config.keys import About, Action, written
@@ -24,8 +24,7 @@ def _one_of(choices: tuple[str, ...]) -> Kind:
     return Kind(f"{', '.join(choices[:-1])} or {choices[-1]}", read, schema=one_of(choices))
 
 
-@dataclass(frozen=True, slots=True)
-class WorkKubernetes(Action):
+class WorkKubernetes(Action, frozen=True):
     """A work type that runs in pods."""
 
     about = About(
@@ -35,67 +34,49 @@ class WorkKubernetes(Action):
         "    command: sort",
     )
 
-    work_type: str = field(
-        metadata=written("worktype", kinds.WORK_TYPE, "The name under which work is submitted."),
+    work_type: Annotated[str, written("worktype", kinds.WORK_TYPE, "The name under which work is submitted.")]
+    auth_method: Annotated[str, written("authmethod", _one_of(_AUTH_METHODS), "Who this node is to the cluster.")] = (
+        "incluster"
     )
-    auth_method: str = field(
-        default="incluster",
-        metadata=written("authmethod", _one_of(_AUTH_METHODS), "Who this node is to the cluster."),
-    )
-    kubeconfig: Path | None = field(
-        default=None,
-        metadata=written("kubeconfig", kinds.PATH, "The file for 'authmethod: kubeconfig'.", default="as for kubectl"),
-    )
-    namespace: str = field(
-        default="",
-        metadata=written("namespace", kinds.TEXT, "Where pods are made.", default="what the authentication names"),
-    )
-    image: str = field(
-        default="",
-        metadata=written("image", kinds.TEXT, "The image of the pod's container."),
-    )
-    command: str = field(
-        default="",
-        metadata=written(
+    kubeconfig: Annotated[
+        Path | None,
+        written("kubeconfig", kinds.PATH, "The file for 'authmethod: kubeconfig'.", default="as for kubectl"),
+    ] = None
+    namespace: Annotated[
+        str, written("namespace", kinds.TEXT, "Where pods are made.", default="what the authentication names")
+    ] = ""
+    image: Annotated[str, written("image", kinds.TEXT, "The image of the pod's container.")] = ""
+    command: Annotated[
+        str,
+        written(
             "command", kinds.TEXT, "What the container runs, split as a shell does.", default="what the image says"
         ),
+    ] = ""
+    params: Annotated[str, written("params", kinds.TEXT, "Arguments of that command, split as a shell does.")] = ""
+    pod: Annotated[Path | None, written("pod", kinds.PATH, "YAML or JSON of a whole pod, instead of these three.")] = (
+        None
     )
-    params: str = field(
-        default="",
-        metadata=written("params", kinds.TEXT, "Arguments of that command, split as a shell does."),
-    )
-    pod: Path | None = field(
-        default=None,
-        metadata=written("pod", kinds.PATH, "YAML or JSON of a whole pod, instead of these three."),
-    )
-    allow_runtime_auth: bool = field(
-        default=False,
-        metadata=written("allowruntimeauth", kinds.BOOLEAN, "Whether submitters may name cluster and namespace."),
-    )
-    allow_runtime_command: bool = field(
-        default=False,
-        metadata=written("allowruntimecommand", kinds.BOOLEAN, "Whether submitters may name image and command."),
-    )
-    allow_runtime_params: bool = field(
-        default=False,
-        metadata=written("allowruntimeparams", kinds.BOOLEAN, "Whether they may add arguments, and limit the wait."),
-    )
-    allow_runtime_pod: bool = field(
-        default=False,
-        metadata=written("allowruntimepod", kinds.BOOLEAN, "Whether submitters may give a whole pod."),
-    )
-    delete_pod_on_restart: bool = field(
-        default=True,
-        metadata=written("deletepodonrestart", kinds.BOOLEAN, "Whether a restart gives up pods that don't run yet."),
-    )
-    stream_method: str = field(
-        default="logger",
-        metadata=written("streammethod", _one_of(_STREAM_METHODS), "How payload and output get to and from the pod."),
-    )
-    verify_signature: bool = field(
-        default=False,
-        metadata=written("verifysignature", kinds.BOOLEAN, "Whether work from other nodes or over TCP must be signed."),
-    )
+    allow_runtime_auth: Annotated[
+        bool, written("allowruntimeauth", kinds.BOOLEAN, "Whether submitters may name cluster and namespace.")
+    ] = False
+    allow_runtime_command: Annotated[
+        bool, written("allowruntimecommand", kinds.BOOLEAN, "Whether submitters may name image and command.")
+    ] = False
+    allow_runtime_params: Annotated[
+        bool, written("allowruntimeparams", kinds.BOOLEAN, "Whether they may add arguments, and limit the wait.")
+    ] = False
+    allow_runtime_pod: Annotated[
+        bool, written("allowruntimepod", kinds.BOOLEAN, "Whether submitters may give a whole pod.")
+    ] = False
+    delete_pod_on_restart: Annotated[
+        bool, written("deletepodonrestart", kinds.BOOLEAN, "Whether a restart gives up pods that don't run yet.")
+    ] = True
+    stream_method: Annotated[
+        str, written("streammethod", _one_of(_STREAM_METHODS), "How payload and output get to and from the pod.")
+    ] = "logger"
+    verify_signature: Annotated[
+        bool, written("verifysignature", kinds.BOOLEAN, "Whether work from other nodes or over TCP must be signed.")
+    ] = False
 
     def mistakes(self) -> Iterator[str]:
         """What is wrong with the keys taken together, and what this machine lacks for them."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from receptor.config import kinds
 from receptor.config.keys import About, Action, written
@@ -12,8 +12,7 @@ from receptor.netceptor.limits import MeshLimits
 from receptor.workceptor.limits import WorkLimits
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRule(Action):
+class AccessRule(Action, frozen=True):
     """What some nodes and TCP clients may do here. ``work_types`` None: every work type that runs on this node."""
 
     about = About(
@@ -23,34 +22,26 @@ class AccessRule(Action):
         "    worktypes: [count]",
     )
 
-    allow: frozenset[Right] = field(
-        metadata=written("allow", kinds.RIGHTS, "What they may do.", main=True),
-    )
-    nodes: frozenset[str] = field(
-        default_factory=frozenset,
-        metadata=written("nodes", kinds.NODE_PATTERNS, "The nodes that may."),
-    )
-    tcp_clients: frozenset[Network] = field(
-        default_factory=frozenset,
-        metadata=written("tcpclients", kinds.NETWORKS, "Where clients of 'tcplisten' may be."),
-    )
-    work_types: frozenset[str] | None = field(
-        default=None,
-        metadata=written(
+    allow: Annotated[frozenset[Right], written("allow", kinds.RIGHTS, "What they may do.", main=True)]
+    nodes: Annotated[frozenset[str], written("nodes", kinds.NODE_PATTERNS, "The nodes that may.")] = frozenset()
+    tcp_clients: Annotated[
+        frozenset[Network], written("tcpclients", kinds.NETWORKS, "Where clients of 'tcplisten' may be.")
+    ] = frozenset()
+    work_types: Annotated[
+        frozenset[str] | None,
+        written(
             "worktypes",
             kinds.WORK_TYPE_PATTERNS,
             "What they may submit; 'remote' is work for other nodes.",
             default="all but 'remote'",
         ),
-    )
-    any_units: bool = field(
-        default=False,
-        metadata=written("anyunits", kinds.BOOLEAN, "Whether they may do it to units of other submitters too."),
-    )
+    ] = None
+    any_units: Annotated[
+        bool, written("anyunits", kinds.BOOLEAN, "Whether they may do it to units of other submitters too.")
+    ] = False
 
 
-@dataclass(frozen=True, slots=True)
-class Audit(Action):
+class Audit(Action, frozen=True):
     """A file with a line for each command that changes something or is refused."""
 
     about = About(
@@ -60,17 +51,16 @@ class Audit(Action):
         once=True,
     )
 
-    file: Path = field(
-        metadata=written("file", kinds.PATH, "The file; lines are added, whatever the log level is.", main=True),
-    )
+    file: Annotated[
+        Path, written("file", kinds.PATH, "The file; lines are added, whatever the log level is.", main=True)
+    ]
 
 
 _WORK = WorkLimits()
 _MESH = MeshLimits()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits(Action):
+class Limits(Action, frozen=True):
     """How much of a node others may take, in numbers and bytes.
 
     Local clients and others are counted apart in ``clients``, so that no stranger locks out the operator. A node that
@@ -84,58 +74,39 @@ class Limits(Action):
         once=True,
     )
 
-    units: int = field(
-        default=_WORK.units,
-        metadata=written("units", kinds.COUNT, "Units of work on disk."),
+    units: Annotated[int, written("units", kinds.COUNT, "Units of work on disk.")] = _WORK.units
+    running: Annotated[int, written("running", kinds.COUNT, "Units of one submitter that have not ended.")] = (
+        _WORK.running
     )
-    running: int = field(
-        default=_WORK.running,
-        metadata=written("running", kinds.COUNT, "Units of one submitter that have not ended."),
+    payload: Annotated[int, written("payload", kinds.SIZE, "Bytes of a unit's payload.")] = _WORK.payload
+    clients: Annotated[
+        int, written("clients", kinds.COUNT, "Control sessions at once over mesh and TCP; as many local ones.")
+    ] = 20_000
+    control_line: Annotated[int, written("controlline", kinds.SIZE, "Bytes of a command and its parameters.")] = (
+        1024 * 1024
     )
-    payload: int = field(
-        default=_WORK.payload,
-        metadata=written("payload", kinds.SIZE, "Bytes of a unit's payload."),
-    )
-    clients: int = field(
-        default=20_000,
-        metadata=written("clients", kinds.COUNT, "Control sessions at once over mesh and TCP; as many local ones."),
-    )
-    control_line: int = field(
-        default=1024 * 1024,
-        metadata=written("controlline", kinds.SIZE, "Bytes of a command and its parameters."),
-    )
-    sessions: int = field(
-        default=_MESH.sessions,
-        metadata=written("sessions", kinds.COUNT, "Links with other nodes, those not set up yet included."),
-    )
-    unlinked_sessions: int = field(
-        default=_MESH.unlinked_sessions,
-        metadata=written("unlinkedsessions", kinds.COUNT, "Links that others have begun and not set up yet."),
-    )
-    link_backlog: int = field(
-        default=_MESH.link_backlog,
-        metadata=written("linkbacklog", kinds.SIZE, "Bytes waiting on a link above which it is given up."),
-    )
-    nodes: int = field(
-        default=_MESH.nodes,
-        metadata=written("nodes", kinds.COUNT, "Nodes of the mesh."),
-    )
-    edges: int = field(
-        default=_MESH.edges,
-        metadata=written("edges", kinds.COUNT, "Links of the whole mesh, each counted at both of its ends."),
-    )
-    dialled_streams: int = field(
-        default=_MESH.dialled_streams,
-        metadata=written("dialledstreams", kinds.COUNT, "Streams over the mesh that this node has begun."),
-    )
-    accepted_streams: int = field(
-        default=_MESH.accepted_streams,
-        metadata=written("acceptedstreams", kinds.COUNT, "Streams over the mesh that others have begun to us."),
-    )
-    unopened_streams: int = field(
-        default=_MESH.unopened_streams,
-        metadata=written("unopenedstreams", kinds.COUNT, "Those of them that are not set up yet."),
-    )
+    sessions: Annotated[
+        int, written("sessions", kinds.COUNT, "Links with other nodes, those not set up yet included.")
+    ] = _MESH.sessions
+    unlinked_sessions: Annotated[
+        int, written("unlinkedsessions", kinds.COUNT, "Links that others have begun and not set up yet.")
+    ] = _MESH.unlinked_sessions
+    link_backlog: Annotated[
+        int, written("linkbacklog", kinds.SIZE, "Bytes waiting on a link above which it is given up.")
+    ] = _MESH.link_backlog
+    nodes: Annotated[int, written("nodes", kinds.COUNT, "Nodes of the mesh.")] = _MESH.nodes
+    edges: Annotated[
+        int, written("edges", kinds.COUNT, "Links of the whole mesh, each counted at both of its ends.")
+    ] = _MESH.edges
+    dialled_streams: Annotated[
+        int, written("dialledstreams", kinds.COUNT, "Streams over the mesh that this node has begun.")
+    ] = _MESH.dialled_streams
+    accepted_streams: Annotated[
+        int, written("acceptedstreams", kinds.COUNT, "Streams over the mesh that others have begun to us.")
+    ] = _MESH.accepted_streams
+    unopened_streams: Annotated[
+        int, written("unopenedstreams", kinds.COUNT, "Those of them that are not set up yet.")
+    ] = _MESH.unopened_streams
 
     @property
     def work(self) -> WorkLimits:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, fields
 
 from receptor.config.actions import ACTIONS
 from receptor.config.keys import Action, Key, keys_of
@@ -69,7 +68,7 @@ def _in_map(name: str, action: type[Action]) -> Schema:
 def _action(action: type[Action]) -> Schema:
     """What may stand after the action's name: a map of its keys, a bare value, or nothing."""
     keys = keys_of(action)
-    shapes = [named({key.name: _key(action, key) for key in keys}, _required(action))]
+    shapes = [named({key.name: _key(key) for key in keys}, _required(action))]
     shapes += [value_schema(key.kind) for key in keys if key.main]
     if not _required(action):
         shapes.append({"type": "null"})
@@ -80,15 +79,14 @@ def _required(action: type[Action]) -> list[str]:
     return [key.name for key in keys_of(action) if key.required]
 
 
-def _key(action: type[Action], key: Key) -> Schema:
+def _key(key: Key) -> Schema:
     """The key's value; its default is in words too, where it can't be written."""
     otherwise = f" (default: {key.default})" if key.default else ""
     schema = {"description": f"{key.help} {key.kind.expects.capitalize()}{otherwise}.", **value_schema(key.kind)}
-    default = next(one.default for one in fields(action) if one.name == key.attribute)
-    if default in (MISSING, None, ""):
+    if key.value in (None, "") or key.kind.many:
         return schema
-    text = key.kind.write(default)
-    return {**schema, "default": default if isinstance(default, int | float) and str(default).lower() == text else text}
+    text, is_number = key.kind.write(key.value), isinstance(key.value, int | float)
+    return {**schema, "default": key.value if is_number and str(key.value).lower() == text else text}
 
 
 def value_schema(kind: Kind) -> Schema:

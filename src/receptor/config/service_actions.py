@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Annotated
 
 from receptor.config import kinds
 from receptor.config.keys import About, Action, written
@@ -15,13 +15,11 @@ _REMOTE_NODE_HELP = "The node that has the service."
 _REMOTE_SERVICE_HELP = "The service to connect to."
 
 
-@dataclass(frozen=True, slots=True)
-class Service(Action):
+class Service(Action, frozen=True):
     """The base of all that join something of this machine to the mesh."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpServer(Service):
+class TcpServer(Service, frozen=True):
     """A TCP port that leads to a service of the mesh."""
 
     about = About(
@@ -30,22 +28,17 @@ class TcpServer(Service):
         "- tcp-server:\n    port: 8443\n    bindaddr: 127.0.0.1\n    remotenode: foo\n    remoteservice: web",
     )
 
-    port: int = field(metadata=written("port", kinds.PORT, "Port to listen on; 0 takes any free one."))
-    remote_node: str = field(metadata=written("remotenode", kinds.NAME, _REMOTE_NODE_HELP))
-    remote_service: str = field(metadata=written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP))
-    bind_address: str = field(
-        default="0.0.0.0", metadata=written("bindaddr", kinds.HOST, "Address of this machine to listen on.")
-    )
-    tls_server: str = field(
-        default="", metadata=written("tlsserver", kinds.TEXT, "The tls-server for the TCP port.", default="no TLS")
-    )
-    tls_client: str = field(
-        default="", metadata=written("tlsclient", kinds.TEXT, "The tls-client for the mesh.", default="no TLS")
-    )
+    port: Annotated[int, written("port", kinds.PORT, "Port to listen on; 0 takes any free one.")]
+    remote_node: Annotated[str, written("remotenode", kinds.NAME, _REMOTE_NODE_HELP)]
+    remote_service: Annotated[str, written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP)]
+    bind_address: Annotated[str, written("bindaddr", kinds.HOST, "Address of this machine to listen on.")] = "0.0.0.0"
+    tls_server: Annotated[
+        str, written("tlsserver", kinds.TEXT, "The tls-server for the TCP port.", default="no TLS")
+    ] = ""
+    tls_client: Annotated[str, written("tlsclient", kinds.TEXT, "The tls-client for the mesh.", default="no TLS")] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpClient(Service):
+class TcpClient(Service, frozen=True):
     """A service of the mesh that leads to a TCP address."""
 
     about = About(
@@ -54,18 +47,15 @@ class TcpClient(Service):
         "- tcp-client:\n    service: web\n    address: localhost:443",
     )
 
-    service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
-    address: Address = field(metadata=written("address", kinds.ADDRESS, "Where to connect to."))
-    tls_server: str = field(
-        default="", metadata=written("tlsserver", kinds.TEXT, "The tls-server for the mesh.", default="no TLS")
-    )
-    tls_client: str = field(
-        default="", metadata=written("tlsclient", kinds.TEXT, "The tls-client for the address.", default="no TLS")
-    )
+    service: Annotated[str, written("service", kinds.SERVICE_NAME, _SERVICE_HELP)]
+    address: Annotated[Address, written("address", kinds.ADDRESS, "Where to connect to.")]
+    tls_server: Annotated[str, written("tlsserver", kinds.TEXT, "The tls-server for the mesh.", default="no TLS")] = ""
+    tls_client: Annotated[
+        str, written("tlsclient", kinds.TEXT, "The tls-client for the address.", default="no TLS")
+    ] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UdpServer(Service):
+class UdpServer(Service, frozen=True):
     """A UDP port that leads to a service of the mesh."""
 
     about = About(
@@ -74,16 +64,13 @@ class UdpServer(Service):
         "- udp-server:\n    port: 5353\n    bindaddr: 127.0.0.1\n    remotenode: foo\n    remoteservice: dns",
     )
 
-    port: int = field(metadata=written("port", kinds.PORT, "Port to listen on; 0 takes any free one."))
-    remote_node: str = field(metadata=written("remotenode", kinds.NAME, _REMOTE_NODE_HELP))
-    remote_service: str = field(metadata=written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP))
-    bind_address: str = field(
-        default="0.0.0.0", metadata=written("bindaddr", kinds.HOST, "Address of this machine to listen on.")
-    )
+    port: Annotated[int, written("port", kinds.PORT, "Port to listen on; 0 takes any free one.")]
+    remote_node: Annotated[str, written("remotenode", kinds.NAME, _REMOTE_NODE_HELP)]
+    remote_service: Annotated[str, written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP)]
+    bind_address: Annotated[str, written("bindaddr", kinds.HOST, "Address of this machine to listen on.")] = "0.0.0.0"
 
 
-@dataclass(frozen=True, slots=True)
-class UdpClient(Service):
+class UdpClient(Service, frozen=True):
     """A service of the mesh that leads to a UDP address."""
 
     about = About(
@@ -92,12 +79,11 @@ class UdpClient(Service):
         "- udp-client:\n    service: dns\n    address: 127.0.0.1:53",
     )
 
-    service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
-    address: Address = field(metadata=written("address", kinds.ADDRESS, "Where to send the datagrams."))
+    service: Annotated[str, written("service", kinds.SERVICE_NAME, _SERVICE_HELP)]
+    address: Annotated[Address, written("address", kinds.ADDRESS, "Where to send the datagrams.")]
 
 
-@dataclass(frozen=True, slots=True)
-class UnixSocketServer(Service):
+class UnixSocketServer(Service, frozen=True):
     """A Unix socket that leads to a service of the mesh."""
 
     about = About(
@@ -106,15 +92,14 @@ class UnixSocketServer(Service):
         "- unix-socket-server:\n    filename: /tmp/docker.sock\n    remotenode: foo\n    remoteservice: docker",
     )
 
-    filename: Path = field(metadata=written("filename", kinds.PATH, "The socket; one that is there is replaced."))
-    remote_node: str = field(metadata=written("remotenode", kinds.NAME, _REMOTE_NODE_HELP))
-    remote_service: str = field(metadata=written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP))
-    permissions: int = field(default=0o600, metadata=written("permissions", kinds.PERMISSIONS, "Who may use it."))
-    tls: str = field(default="", metadata=written("tls", kinds.TEXT, "The tls-client for the mesh.", default="no TLS"))
+    filename: Annotated[Path, written("filename", kinds.PATH, "The socket; one that is there is replaced.")]
+    remote_node: Annotated[str, written("remotenode", kinds.NAME, _REMOTE_NODE_HELP)]
+    remote_service: Annotated[str, written("remoteservice", kinds.SERVICE_NAME, _REMOTE_SERVICE_HELP)]
+    permissions: Annotated[int, written("permissions", kinds.PERMISSIONS, "Who may use it.")] = 0o600
+    tls: Annotated[str, written("tls", kinds.TEXT, "The tls-client for the mesh.", default="no TLS")] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UnixSocketClient(Service):
+class UnixSocketClient(Service, frozen=True):
     """A service of the mesh that leads to a Unix socket."""
 
     about = About(
@@ -123,13 +108,12 @@ class UnixSocketClient(Service):
         "- unix-socket-client:\n    service: docker\n    filename: /var/run/docker.sock",
     )
 
-    service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
-    filename: Path = field(metadata=written("filename", kinds.PATH, "The socket to connect to."))
-    tls: str = field(default="", metadata=written("tls", kinds.TEXT, "The tls-server for the mesh.", default="no TLS"))
+    service: Annotated[str, written("service", kinds.SERVICE_NAME, _SERVICE_HELP)]
+    filename: Annotated[Path, written("filename", kinds.PATH, "The socket to connect to.")]
+    tls: Annotated[str, written("tls", kinds.TEXT, "The tls-server for the mesh.", default="no TLS")] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandService(Service):
+class CommandService(Service, frozen=True):
     """A service of the mesh that runs a command on a terminal for each connection."""
 
     about = About(
@@ -138,15 +122,14 @@ class CommandService(Service):
         "- command-service:\n    service: shell\n    command: bash --norc -i",
     )
 
-    service: str = field(metadata=written("service", kinds.SERVICE_NAME, _SERVICE_HELP))
-    command: str = field(
-        metadata=written("command", kinds.COMMAND, "The program and its arguments, split into words as a shell does.")
-    )
-    tls: str = field(default="", metadata=written("tls", kinds.TEXT, "The tls-server for the mesh.", default="no TLS"))
+    service: Annotated[str, written("service", kinds.SERVICE_NAME, _SERVICE_HELP)]
+    command: Annotated[
+        str, written("command", kinds.COMMAND, "The program and its arguments, split into words as a shell does.")
+    ]
+    tls: Annotated[str, written("tls", kinds.TEXT, "The tls-server for the mesh.", default="no TLS")] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class IpRouter(Service):
+class IpRouter(Service, frozen=True):
     """A network interface whose packets travel over the mesh."""
 
     about = About(
@@ -155,14 +138,12 @@ class IpRouter(Service):
         "- ip-router:\n    networkname: vpn\n    localnet: 10.99.0.0/30\n    routes: 192.0.2.0/24",
     )
 
-    network: str = field(metadata=written("networkname", kinds.SERVICE_NAME, "Its name, alike on all nodes of it."))
-    local_network: IPv4Network = field(
-        metadata=written("localnet", kinds.NETWORK_OF_FOUR, "Of the interface: the second address is its own.")
-    )
-    interface: str = field(
-        default="", metadata=written("interface", kinds.INTERFACE, "Its name.", default="tun0 or the like")
-    )
-    routes: tuple[Network, ...] = field(
-        default=(),
-        metadata=written("routes", kinds.LISTED_NETWORKS, "Networks that this node reaches.", default="none"),
-    )
+    network: Annotated[str, written("networkname", kinds.SERVICE_NAME, "Its name, alike on all nodes of it.")]
+    local_network: Annotated[
+        IPv4Network, written("localnet", kinds.NETWORK_OF_FOUR, "Of the interface: the second address is its own.")
+    ]
+    interface: Annotated[str, written("interface", kinds.INTERFACE, "Its name.", default="tun0 or the like")] = ""
+    routes: Annotated[
+        tuple[Network, ...],
+        written("routes", kinds.LISTED_NETWORKS, "Networks that this node reaches.", default="none"),
+    ] = ()

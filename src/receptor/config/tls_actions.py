@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from receptor.config import kinds
 from receptor.config.keys import About, Action, written
 
 
-@dataclass(frozen=True, slots=True)
-class TlsServer(Action):
+class TlsServer(Action, frozen=True):
     """Settings of a side that accepts. ``client_cas`` None: the authorities that the system trusts."""
 
     about = About(
@@ -20,37 +19,28 @@ class TlsServer(Action):
         "    requireclientcert: true\n    clientcas: /etc/receptor/tls/ca.crt",
     )
 
-    name: str = field(metadata=written("name", kinds.NAME, "What other actions call it."))
-    certificate: Path = field(
-        metadata=written("cert", kinds.PATH, "The certificate, with those that vouch for it after it (PEM)."),
-    )
-    key: Path = field(metadata=written("key", kinds.PATH, "Its private key (PEM)."))
-    require_client_certificate: bool = field(
-        default=False,
-        metadata=written("requireclientcert", kinds.BOOLEAN, "Whether clients must show a certificate."),
-    )
-    client_cas: Path | None = field(
-        default=None,
-        metadata=written(
-            "clientcas", kinds.PATH, "Who vouches for clients (PEM).", default="those that the system trusts"
-        ),
-    )
-    pinned_client_certificates: frozenset[bytes] = field(
-        default_factory=frozenset,
-        metadata=written("pinnedclientcert", kinds.FINGERPRINTS, "The only clients accepted.", default="any"),
-    )
-    skip_names_check: bool = field(
-        default=False,
-        metadata=written("skipreceptornamescheck", kinds.BOOLEAN, "Whether the certificate may lack this node's id."),
-    )
-    only_tls_13: bool = field(
-        default=False,
-        metadata=written("mintls13", kinds.BOOLEAN, "Whether to refuse TLS 1.2."),
-    )
+    name: Annotated[str, written("name", kinds.NAME, "What other actions call it.")]
+    certificate: Annotated[
+        Path, written("cert", kinds.PATH, "The certificate, with those that vouch for it after it (PEM).")
+    ]
+    key: Annotated[Path, written("key", kinds.PATH, "Its private key (PEM).")]
+    require_client_certificate: Annotated[
+        bool, written("requireclientcert", kinds.BOOLEAN, "Whether clients must show a certificate.")
+    ] = False
+    client_cas: Annotated[
+        Path | None,
+        written("clientcas", kinds.PATH, "Who vouches for clients (PEM).", default="those that the system trusts"),
+    ] = None
+    pinned_client_certificates: Annotated[
+        frozenset[bytes], written("pinnedclientcert", kinds.FINGERPRINTS, "The only clients accepted.", default="any")
+    ] = frozenset()
+    skip_names_check: Annotated[
+        bool, written("skipreceptornamescheck", kinds.BOOLEAN, "Whether the certificate may lack this node's id.")
+    ] = False
+    only_tls_13: Annotated[bool, written("mintls13", kinds.BOOLEAN, "Whether to refuse TLS 1.2.")] = False
 
 
-@dataclass(frozen=True, slots=True)
-class TlsClient(Action):
+class TlsClient(Action, frozen=True):
     """Settings of a side that dials. ``certificate`` None: it has none to show."""
 
     about = About(
@@ -60,33 +50,22 @@ class TlsClient(Action):
         "    cert: /etc/receptor/tls/foo.crt\n    key: /etc/receptor/tls/foo.key",
     )
 
-    name: str = field(metadata=written("name", kinds.NAME, "What other actions and 'tlsclient' call it."))
-    certificate: Path | None = field(
-        default=None,
-        metadata=written("cert", kinds.PATH, "The certificate to show when asked (PEM).", default="none"),
-    )
-    key: Path | None = field(
-        default=None, metadata=written("key", kinds.PATH, "Its private key (PEM).", default="none")
-    )
-    root_cas: Path | None = field(
-        default=None,
-        metadata=written(
-            "rootcas", kinds.PATH, "Who vouches for servers (PEM).", default="those that the system trusts"
-        ),
-    )
-    skip_verification: bool = field(
-        default=False,
-        metadata=written("insecureskipverify", kinds.BOOLEAN, "Whether to trust any server; never do so in earnest."),
-    )
-    pinned_server_certificates: frozenset[bytes] = field(
-        default_factory=frozenset,
-        metadata=written("pinnedservercert", kinds.FINGERPRINTS, "The only servers accepted.", default="any"),
-    )
-    skip_names_check: bool = field(
-        default=False,
-        metadata=written("skipreceptornamescheck", kinds.BOOLEAN, "Whether the certificate may lack this node's id."),
-    )
-    only_tls_13: bool = field(
-        default=False,
-        metadata=written("mintls13", kinds.BOOLEAN, "Whether to refuse TLS 1.2."),
-    )
+    name: Annotated[str, written("name", kinds.NAME, "What other actions and 'tlsclient' call it.")]
+    certificate: Annotated[
+        Path | None, written("cert", kinds.PATH, "The certificate to show when asked (PEM).", default="none")
+    ] = None
+    key: Annotated[Path | None, written("key", kinds.PATH, "Its private key (PEM).", default="none")] = None
+    root_cas: Annotated[
+        Path | None,
+        written("rootcas", kinds.PATH, "Who vouches for servers (PEM).", default="those that the system trusts"),
+    ] = None
+    skip_verification: Annotated[
+        bool, written("insecureskipverify", kinds.BOOLEAN, "Whether to trust any server; never do so in earnest.")
+    ] = False
+    pinned_server_certificates: Annotated[
+        frozenset[bytes], written("pinnedservercert", kinds.FINGERPRINTS, "The only servers accepted.", default="any")
+    ] = frozenset()
+    skip_names_check: Annotated[
+        bool, written("skipreceptornamescheck", kinds.BOOLEAN, "Whether the certificate may lack this node's id.")
+    ] = False
+    only_tls_13: Annotated[bool, written("mintls13", kinds.BOOLEAN, "Whether to refuse TLS 1.2.")] = False

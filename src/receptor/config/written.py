@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from receptor.config.actions import ACTIONS
 from receptor.config.keys import Action, Key, keys_of
@@ -12,8 +13,7 @@ from receptor.config.problems import Problems, meant
 from receptor.errors import ConfigurationError
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenValue:
+class WrittenValue(msgspec.Struct, frozen=True):
     """A value and its key; without a key it is that of the action's main one. ``place`` begins error messages."""
 
     key: str | None
@@ -21,8 +21,7 @@ class WrittenValue:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenAction:
+class WrittenAction(msgspec.Struct, frozen=True):
     """An action and its values; ``place`` begins error messages: ``file:line`` or the word.
 
     ``grows``: a key that takes a list may be there several times, as on the command line.
