@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import processes
-from bench.control import BenchError, Session, parse_answer
+from bench.control import BenchError, Session, parse_answer, submit_request, unit_of
 
 READY_TIME = 30.0
 """Seconds in which a node must be ready, know its routes, or have stopped."""
 LOOK_EVERY = 0.0005
+LAST_WORK_TYPE = "true"
+"""The last one in the configuration: a node that knows it knows all."""
 PROFILER = str(Path(sys.executable).with_name("py-spy"))
 
 Action = dict[str, dict[str, object]]
@@ -108,6 +110,22 @@ class Node:
                     raise BenchError(f"{self.node_id} found no way to {', '.join(nodes)}")
                 time.sleep(0.02)
 
+    def await_work(self) -> None:
+        """Run a first unit, as soon as the node knows its work types: some daemons greet before that."""
+        end = time.monotonic() + READY_TIME
+        while True:
+            with Session(self.socket) as session:
+                session.send(submit_request("localhost", LAST_WORK_TYPE))
+                answer = session.line()
+                if b"unknown work type" not in answer:
+                    unit_of(answer)
+                    session.send_end()
+                    parse_answer(session.line())
+                    return
+            if time.monotonic() > end:
+                raise BenchError(f"{self.node_id} does not come to know its work types")
+            time.sleep(0.02)
+
     def processes(self) -> list[int]:
         """Its processes, without the commands of its units."""
         return processes.of_node(self.mark)
@@ -148,12 +166,12 @@ class Node:
 def work_commands(blob: Path) -> list[Action]:
     """The work types that the scenarios use."""
     commands = {
-        "true": ("true", ""),
         "nap": ("sleep", "0.3"),
         "sleep": ("sleep", "3600"),
         "cat": ("cat", ""),
         "count": ("wc", "-c"),
         "emit": ("cat", str(blob)),
+        LAST_WORK_TYPE: ("true", ""),
     }
     return [
         {"work-command": {"worktype": name, "command": command, "params": params}}
@@ -189,6 +207,8 @@ def chain(setting: Setting, *node_ids: str) -> Iterator[Node]:
     try:
         for node in nodes:
             node.start()
+        for node in nodes:
+            node.await_work()
         nodes[0].await_routes(*node_ids[1:])
         nodes[-1].await_routes(*node_ids[:-1])
         yield nodes[0]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bench.figures import FIGURES, Figure
 from bench.primitives import PRIMITIVES
 from bench.summary import Summary
+from bench.table import aligned, number
 
 
 @dataclass
@@ -30,29 +29,28 @@ class Report:
     commit: str
     machine: str
     primitives: dict[str, Summary]
-    ours: Measured
-    other: Measured | None = None
+    daemons: list[Measured]
+    """Ours, and the other one if there is one."""
+
+    @property
+    def ours(self) -> Measured:
+        return self.daemons[0]
+
+    @property
+    def other(self) -> Measured | None:
+        return self.daemons[1] if self.daemons[1:] else None
 
     def table(self) -> str:
         """The figures, then what the machine can do, each aligned in columns."""
-        parts = [_aligned(self._figure_rows()), _aligned(self._primitive_rows())]
+        parts = [aligned(self._figure_rows()), aligned(self._primitive_rows())]
         failures = [
             f"{name} of {measured.version} could not be measured: {reason}"
-            for measured in (self.ours, self.other)
-            if measured
+            for measured in self.daemons
             for name, reason in measured.failures.items()
         ]
         return "\n\n".join(part for part in [*parts, "\n".join(failures)] if part)
 
-    def write(self, folder: Path) -> Path:
-        """Write it as JSON into the folder; the file's name tells the day and the commit."""
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{self.date[:10]}-{self.commit}.json"
-        file.write_text(json.dumps(self.as_json(), indent=1) + "\n")
-        return file
-
     def as_json(self) -> Mapping[str, object]:
-        daemons = [self.ours, *([self.other] if self.other else [])]
         return {
             "date": self.date,
             "commit": self.commit,
@@ -70,7 +68,7 @@ class Report:
                     "target": figure.target,
                 }
                 for name, figure in FIGURES.items()
-                if any(name in daemon.figures for daemon in daemons)
+                if any(name in daemon.figures for daemon in self.daemons)
             },
             "daemons": [
                 {
@@ -78,7 +76,7 @@ class Report:
                     "figures": {name: _json_of(summary) for name, summary in daemon.figures.items()},
                     "failures": daemon.failures,
                 }
-                for daemon in daemons
+                for daemon in self.daemons
             ],
         }
 
@@ -107,13 +105,6 @@ class Report:
         return rows
 
 
-def number(value: float) -> str:
-    """With as many digits as mean something."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
 def _cells(summary: Summary | None) -> list[str]:
     return [number(value) for value in (summary.median, summary.least, summary.most)] if summary else ["-"] * 3
 
@@ -134,13 +125,3 @@ def _json_of(summary: Summary) -> dict[str, object]:
         "spread": summary.spread,
         "samples": list(summary.samples),
     }
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in rows
-    )
