@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_stream import Script, ScriptedStream
 
-from receptor.node import byte_stream
-from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, LineTooLong, SocketStream, bridge, while_there
+from receptor.node import byte_stream, socket_stream
+from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, LineTooLong, bridge, while_there
 from receptor.node.hang_ups import HangUps
+from receptor.node.socket_stream import Connection, SocketStream
 
 families = pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET], ids=["unix", "tcp"])
 
@@ -104,22 +105,34 @@ def test_a_long_line_in_many_pieces_takes_time_that_grows_with_its_length_only()
 # Sockets
 
 
+class WatchedConnection(Connection):
+    """One whose end can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = asyncio.Event()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.closed.set()
+
+
 @asynccontextmanager
 async def connected(family: int) -> AsyncIterator[tuple[SocketStream, socket.socket]]:
     """A stream, and the socket that is its far end."""
     near, far = tcp_pair() if family == socket.AF_INET else socket.socketpair()
     far.setblocking(False)
-    opening = asyncio.open_connection if family == socket.AF_INET else asyncio.open_unix_connection
-    reader, writer = await opening(sock=near, limit=CHUNK)
+    loop = asyncio.get_running_loop()
+    opening = loop.create_connection if family == socket.AF_INET else loop.create_unix_connection
+    transport, connection = await opening(WatchedConnection, sock=near)
     with far:
         hang_ups = HangUps()
         try:
-            yield SocketStream(reader, writer, LOCAL_CLIENT, hang_ups), far
+            yield SocketStream(connection, LOCAL_CLIENT, hang_ups), far
         finally:
             hang_ups.close()
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+            transport.close()
+            await connection.closed.wait()
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
@@ -179,7 +192,7 @@ def test_what_was_written_is_delivered_after_finish(run: EventLoop, family: int)
 def test_a_far_end_that_does_not_read_holds_a_finished_stream_for_a_while_only(
     run: EventLoop, family: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(byte_stream, "FINISH_TIME", 0.05)
+    monkeypatch.setattr(socket_stream, "FINISH_TIME", 0.05)
 
     async def main() -> None:
         async with connected(family) as (stream, _):
@@ -271,12 +284,12 @@ def test_writing_goes_on_failing_after_a_break(run: EventLoop, family: int) -> N
 def test_a_lost_network_breaks_a_stream_too(run: EventLoop) -> None:
     async def main() -> None:
         near, far = tcp_pair()
-        reader, writer = await asyncio.open_connection(sock=near)
+        transport, connection = await asyncio.get_running_loop().create_connection(Connection, sock=near)
         with far:
-            reader.set_exception(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
+            connection.connection_lost(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
             with pytest.raises(ConnectionError, match="Connection timed out"):
-                await SocketStream(reader, writer, LOCAL_CLIENT, HangUps()).read()
-            writer.close()
+                await SocketStream(connection, LOCAL_CLIENT, HangUps()).read()
+            transport.close()
 
     run(main())
 
@@ -526,7 +539,7 @@ def test_a_dropped_tcp_connection_does_not_look_like_an_end(run: EventLoop) -> N
 def test_a_far_end_that_read_too_slowly_knows_that_something_is_missing(
     run: EventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(byte_stream, "FINISH_TIME", 0.05)
+    monkeypatch.setattr(socket_stream, "FINISH_TIME", 0.05)
 
     async def main() -> None:
         async with connected(socket.AF_INET) as (stream, far):

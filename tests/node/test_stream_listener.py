@@ -14,6 +14,7 @@ from tls_settings import profiles
 
 from receptor.node import stream_listener
 from receptor.node.byte_stream import ByteStream, Carrier
+from receptor.node.socket_stream import Connection
 from receptor.node.stream_listener import StreamListener
 
 
@@ -118,9 +119,9 @@ def test_connections_over_tcp_notice_that_the_other_machine_is_gone(run: EventLo
     accepted: asyncio.Queue[socket.socket] = asyncio.Queue()
 
     class Noted(StreamListener):
-        def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            super()._connected(reader, writer)
-            accepted.put_nowait(writer.get_extra_info("socket"))
+        def _connected(self, connection: Connection) -> None:
+            super()._connected(connection)
+            accepted.put_nowait(connection.plain_socket)
 
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:

@@ -13,8 +13,9 @@ import pytest
 from certificates_bench import Authority, Issued
 from event_loops import EventLoop
 
-from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, ByteStream, SocketStream, bridge
+from receptor.node.byte_stream import LOCAL_CLIENT, ByteStream, bridge
 from receptor.node.hang_ups import HangUps
+from receptor.node.socket_stream import Connection, SocketStream
 from receptor.node.tls_byte_stream import TlsStream
 
 CA = Authority()
@@ -53,13 +54,13 @@ async def carriers() -> AsyncIterator[tuple[SocketStream, SocketStream]]:
 
 @asynccontextmanager
 async def stream_of(connection: socket.socket) -> AsyncIterator[SocketStream]:
-    reader, writer = await asyncio.open_connection(sock=connection, limit=CHUNK)
+    transport, made = await asyncio.get_running_loop().create_connection(Connection, sock=connection)
     hang_ups = HangUps()
     try:
-        yield SocketStream(reader, writer, LOCAL_CLIENT, hang_ups)
+        yield SocketStream(made, LOCAL_CLIENT, hang_ups)
     finally:
         hang_ups.close()
-        writer.transport.abort()
+        transport.abort()
 
 
 @asynccontextmanager

@@ -22,9 +22,10 @@ from receptor.config.kinds import Address
 from receptor.config.service_actions import TcpClient, TcpServer
 from receptor.netceptor.messages import TLS_STREAM_SERVICE
 from receptor.node import byte_stream
-from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, Carrier, SocketStream
+from receptor.node.byte_stream import LOCAL_CLIENT, Carrier
 from receptor.node.hang_ups import HangUps
 from receptor.node.mesh_node import MeshNode
+from receptor.node.socket_stream import Connection, SocketStream
 from receptor.node.stream_listener import StreamListener
 from receptor.node.tls_byte_stream import TlsStream
 from receptor.services.inbound import TcpServerPart
@@ -42,8 +43,9 @@ class Secured:
     arrived: asyncio.Queue[TlsStream]
 
     async def client(self) -> TlsStream:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.entry, limit=CHUNK)
-        stream = SocketStream(reader, writer, LOCAL_CLIENT, HangUps())
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(Connection, "127.0.0.1", self.entry)
+        stream = SocketStream(connection, LOCAL_CLIENT, HangUps())
         return await TlsStream.connect(stream, self.tls.client("own").context(), "localhost")
 
 

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import fcntl
-import socket
-import struct
-import sys
-import termios
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from receptor.errors import PeerError
-from receptor.node.hang_ups import HangUps, has_hung_up
 
 CHUNK = 256 * 1024
 
-FINISH_TIME = 60.0
-"""Seconds that a client over a socket has to read the rest of a finished stream. Then its descriptor is freed."""
-
 DELIVERY_TIME = 2.0
 """Seconds that what was written has to arrive before a break is passed on, which would overtake it."""
-
-_FIRST_LOOK = 0.005
-_TCP_CLOSE = 7
-"""The state of a connection that is over, as Linux numbers it."""
-
-RESETS = struct.pack("ii", 1, 0)
-"""The SO_LINGER with which closing a TCP connection resets it."""
 
 
 class Carrier(enum.Enum):
@@ -146,86 +130,6 @@ class ByteStream(ABC):
     @abstractmethod
     def close(self) -> None:
         """Drop the stream at once; what was written may be lost."""
-
-
-class SocketStream(ByteStream):
-    """A Unix socket or TCP connection.
-
-    A write returns once the kernel has everything, so nothing is left to be done for a stream after its last write.
-    What is dropped breaks for the other end of a TCP connection, so that nobody takes a part for the whole. Unix
-    sockets can't tell it: there it reads what was written, and then the end.
-    """
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, origin: Origin, hang_ups: HangUps
-    ) -> None:
-        super().__init__(origin)
-        self._reader = reader
-        self._writer = writer
-        self._hang_ups = hang_ups
-        writer.transport.set_write_buffer_limits(0)
-
-    async def _receive(self) -> bytes:
-        with breaks_as_connection_error():
-            return await self._reader.read(CHUNK)
-
-    async def write(self, data: bytes) -> None:
-        if self._writer.is_closing():
-            raise ConnectionResetError("the connection is closed")
-        with breaks_as_connection_error():
-            self._writer.write(data)
-            await self._writer.drain()
-
-    async def end(self) -> None:
-        if self._writer.can_write_eof() and not self._writer.is_closing():
-            with breaks_as_connection_error():
-                self._writer.write_eof()
-
-    @property
-    def has_left(self) -> bool:
-        return not self._writer.is_closing() and has_hung_up(self._writer.get_extra_info("socket").fileno())
-
-    async def left(self) -> None:
-        if not self._writer.is_closing():
-            await self._hang_ups.of(self._writer.get_extra_info("socket").fileno())
-
-    async def finish(self) -> None:
-        transport = self._writer.transport
-        if transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(FINISH_TIME, self._give_up)
-        transport.close()
-
-    def _give_up(self) -> None:
-        if self._writer.transport.get_write_buffer_size():
-            self._reset()
-
-    async def delivered(self) -> None:
-        pause = _FIRST_LOOK
-        while not (self._writer.is_closing() or _is_delivered(self._writer.get_extra_info("socket"))):
-            await asyncio.sleep(pause)
-            pause *= 2
-
-    def close(self) -> None:
-        if self._writer.is_closing():
-            self._writer.transport.abort()
-        else:
-            self._reset()
-
-    def _reset(self) -> None:
-        """Drop a connection that is open: later its descriptor may be another one's."""
-        connection = self._writer.get_extra_info("socket")
-        if connection.family != socket.AF_UNIX:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
-        self._writer.transport.abort()
-
-
-def _is_delivered(connection: socket.socket) -> bool:
-    """Whether everything that was written has arrived at the other machine, or nothing more will."""
-    if connection.family == socket.AF_UNIX:
-        return True  # They deliver what was written, whatever comes after it.
-    if sys.platform == "linux" and connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
-        return True
-    return not any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import ssl
 from collections.abc import Callable, Coroutine, Sequence
 
 from receptor.accepting import HANDSHAKE_TIMEOUT, MOST_HANDSHAKES, Acceptor
-from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, ByteStream, Carrier, Origin, SocketStream
+from receptor.node.byte_stream import LOCAL_CLIENT, ByteStream, Carrier, Origin
 from receptor.node.hang_ups import HangUps
 from receptor.node.seldom import Seldom
+from receptor.node.socket_stream import Connection, SocketStream
 from receptor.node.tls_byte_stream import TlsStream
 
 KEEP_ALIVE = 15
@@ -62,13 +63,13 @@ class StreamListener:
             await self._acceptor.stop()
             self._acceptor = None
 
-    def _protocol(self) -> asyncio.StreamReaderProtocol:
-        return asyncio.StreamReaderProtocol(asyncio.StreamReader(CHUNK), self._connected)
+    def _protocol(self) -> Connection:
+        return Connection(self._connected)
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, connection: Connection) -> None:
         if self._carrier is Carrier.TCP:
-            keep_alive(writer)
-        stream = SocketStream(reader, writer, self._origin(writer), self._hang_ups)
+            keep_alive(connection)
+        stream = SocketStream(connection, self._origin(connection), self._hang_ups)
         task = asyncio.create_task(self._serve(stream), name=f"serve {stream.origin}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -97,10 +98,10 @@ class StreamListener:
         stream.close()
         return None
 
-    def _origin(self, writer: asyncio.StreamWriter) -> Origin:
+    def _origin(self, connection: Connection) -> Origin:
         if self._carrier is Carrier.UNIX:
             return LOCAL_CLIENT
-        address = writer.get_extra_info("peername")
+        address = connection.transport.get_extra_info("peername")
         host, name = (address[0], f"{address[0]}:{address[1]}") if address else ("", "a client that is gone")
         return Origin(self._carrier, host, name)
 
@@ -111,10 +112,9 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def keep_alive(writer: asyncio.StreamWriter) -> None:
+def keep_alive(connection: Connection) -> None:
     """Let a TCP connection break when its other end does not exist any more, however idle it is."""
-    connection = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.plain_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
         if hasattr(socket, option):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), KEEP_ALIVE)
+            connection.plain_socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), KEEP_ALIVE)

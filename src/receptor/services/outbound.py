@@ -13,10 +13,11 @@ from pathlib import Path
 from receptor.config.kinds import Address
 from receptor.config.service_actions import TcpClient, UnixSocketClient
 from receptor.errors import ConfigurationError
-from receptor.node.byte_stream import CHUNK, ByteStream, Carrier, Origin, SocketStream, bridge
+from receptor.node.byte_stream import ByteStream, Carrier, Origin, bridge
 from receptor.node.hang_ups import HangUps
 from receptor.node.mesh_node import MeshNode
 from receptor.node.seldom import Seldom
+from receptor.node.socket_stream import Connection, SocketStream
 from receptor.node.stream_listener import keep_alive
 from receptor.node.tls_byte_stream import TlsStream
 from receptor.services.mesh_service import MeshService
@@ -96,9 +97,9 @@ def _problem(error: OSError | ConfigurationError) -> str:
 
 
 async def _tcp_stream(address: Address, tls: ClientProfile | None, hang_ups: HangUps) -> ByteStream:
-    reader, writer = await asyncio.open_connection(address.host, address.port, limit=CHUNK)
-    keep_alive(writer)
-    stream = SocketStream(reader, writer, Origin(Carrier.TCP, address.host, str(address)), hang_ups)
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, address.host, address.port)
+    keep_alive(connection)
+    stream = SocketStream(connection, Origin(Carrier.TCP, address.host, str(address)), hang_ups)
     if tls is None:
         return stream
     try:
@@ -109,5 +110,5 @@ async def _tcp_stream(address: Address, tls: ClientProfile | None, hang_ups: Han
 
 
 async def _unix_stream(path: Path, hang_ups: HangUps) -> ByteStream:
-    reader, writer = await asyncio.open_unix_connection(path, limit=CHUNK)
-    return SocketStream(reader, writer, Origin(Carrier.UNIX, "", str(path)), hang_ups)
+    _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, str(path))
+    return SocketStream(connection, Origin(Carrier.UNIX, "", str(path)), hang_ups)
