@@ -17,7 +17,7 @@ from bench.scenarios import Effort
 from bench.summary import Summary
 from bench.table import aligned, number
 
-QUICK = Effort(repeats=3, latencies=20, pings=100, units=160, mebibytes=16)
+QUICK = Effort(repeats=3, latencies=20, pings=50, units=160, mebibytes=16)
 
 
 @dataclass(frozen=True)
