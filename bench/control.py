@@ -14,7 +14,7 @@ RUNNING = 1
 PATIENCE = 60.0
 """Seconds that a daemon may take for any answer."""
 CREATED = b"Work unit created with ID "
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 
 
 class BenchError(Exception):
@@ -118,17 +118,14 @@ class Connection:
         line, self._rest = b"".join(pieces).split(b"\n", 1)
         return line
 
-    def read_all(self, size: int) -> bytearray:
-        """Everything up to the end of the connection, of which at most ``size`` bytes are expected."""
-        buffer = bytearray(size + 1)
-        view = memoryview(buffer)
+    def read_into(self, room: bytearray) -> int:
+        """Fill the room with what comes up to the end of the connection; how many bytes that were."""
         filled = len(self._rest)
-        view[:filled] = self._rest
-        while filled <= size and (count := self._receive_into(view[filled:])):
-            filled += count
-        view.release()
-        del buffer[filled:]
-        return buffer
+        with memoryview(room) as view:
+            view[:filled] = self._rest
+            while filled < len(room) and (count := self._receive_into(view[filled:])):
+                filled += count
+        return filled
 
     def _receive(self) -> bytes:
         try:
