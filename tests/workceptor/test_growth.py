@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from receptor.workceptor.growth import GrowthWatcher
+from receptor.workceptor.growth import LEAST_INTERVAL, GrowthWatcher
 
 
 @contextmanager
@@ -89,6 +89,28 @@ def test_only_the_file_that_grew_is_told(tmp_path: Path, output: Path) -> None:
         return told
 
     assert asyncio.run(scenario()) == []
+
+
+def test_a_file_that_grows_fast_is_told_seldom_and_to_its_end(output: Path) -> None:
+    async def scenario() -> None:
+        loop, told, grown = asyncio.get_running_loop(), 0, asyncio.Event()
+
+        def tell() -> None:
+            nonlocal told
+            told += 1
+            grown.set()
+
+        with closed(GrowthWatcher()) as watcher, watcher.watching(output, tell):
+            begin = loop.time()
+            for _ in range(1000):
+                append(output, b"x")
+                await asyncio.sleep(0)
+            grown.clear()
+            append(output, b"the end")
+            await asyncio.wait_for(grown.wait(), 5)
+            assert told <= (loop.time() - begin) / LEAST_INTERVAL + 2
+
+    asyncio.run(scenario())
 
 
 def test_a_file_may_be_watched_again(output: Path) -> None:

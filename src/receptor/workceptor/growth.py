@@ -24,6 +24,9 @@ _EVENT = struct.Struct("iIII")
 _READ_SIZE = 65536
 _LOOK_INTERVAL = 0.25
 
+LEAST_INTERVAL = 0.002
+"""Seconds after news until the next are taken: a command that writes fast would wake us for each of its writes."""
+
 
 class GrowthWatcher:
     """Calls back when watched files change. One for the whole node."""
@@ -31,6 +34,7 @@ class GrowthWatcher:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self._descriptor = -1
+        self._pause: asyncio.TimerHandle | None = None
         self._callbacks: dict[int, list[Callable[[], None]]] = {}
 
     @contextmanager
@@ -57,6 +61,8 @@ class GrowthWatcher:
         """Watch nothing more."""
         if self._descriptor >= 0:
             asyncio.get_running_loop().remove_reader(self._descriptor)
+            if self._pause is not None:
+                self._pause.cancel()
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -68,14 +74,21 @@ class GrowthWatcher:
             if self._descriptor < 0:
                 _warn("fs.inotify.max_user_instances or ulimit -n")
                 return None
-            asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+            self._await_news()
         watch: int = self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), _IN_MODIFY)
         if watch < 0:
             _warn("fs.inotify.max_user_watches")
             return None
         return watch
 
+    def _await_news(self) -> None:
+        asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+
     def _read(self) -> None:
+        """Take the news, and no more for a moment, in which the kernel makes one of those that are alike."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._descriptor)
+        self._pause = loop.call_later(LEAST_INTERVAL, self._await_news)
         try:
             data = os.read(self._descriptor, _READ_SIZE)
         except BlockingIOError:
