@@ -17,7 +17,7 @@ from scripted_stream import Script, ScriptedStream
 from receptor.node import byte_stream, socket_stream
 from receptor.node.byte_stream import CHUNK, LOCAL_CLIENT, LineTooLong, bridge, while_there
 from receptor.node.hang_ups import HangUps
-from receptor.node.socket_stream import Connection, SocketStream
+from receptor.node.socket_stream import READ_LIMIT, Connection, SocketStream
 
 families = pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET], ids=["unix", "tcp"])
 
@@ -593,5 +593,50 @@ def test_who_does_not_read_does_not_hold_a_break_up_for_long(run: EventLoop, mon
             await bridge(ScriptedStream(Script.BREAK), stream)
             with pytest.raises(ConnectionResetError):
                 await read_all(far)
+
+    run(main())
+
+
+# Much at once
+
+
+@families
+def test_who_needs_nothing_before_the_end_gets_it_in_large_pieces(run: EventLoop, family: int) -> None:
+    data = os.urandom(2_000_000)
+
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            sending = asyncio.create_task(send_all(far, b"line\n" + data))
+            assert await stream.readline(100) == b"line\n"
+            pieces = []
+            while piece := await stream.read_much():
+                pieces.append(piece)
+            await sending
+            assert b"".join(pieces) == data
+            # What came with the line, the rest at the end, and in between as much as is held at once.
+            assert all(len(piece) >= READ_LIMIT for piece in pieces[1:-1])
+
+    run(main())
+
+
+@families
+def test_the_end_of_little_is_the_end_of_a_large_piece(run: EventLoop, family: int) -> None:
+    async def main() -> None:
+        async with connected(family) as (stream, far):
+            await send_all(far, b"little")
+            assert await stream.read_much() == b"little"
+            assert await stream.read_much() == b""
+
+    run(main())
+
+
+def test_who_stops_waiting_for_much_loses_nothing(run: EventLoop) -> None:
+    async def main() -> None:
+        async with connected(socket.AF_UNIX) as (stream, far):
+            far.send(b"little")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await stream.read_much()
+            assert await stream.read() == b"little"
 
     run(main())

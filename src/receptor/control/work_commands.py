@@ -156,7 +156,7 @@ async def _payload(stream: ByteStream, unit_id: str, largest: int, digest: str |
     await stream.write(f"Work unit created with ID {unit_id}. Send stdin data and EOF.\n".encode())
     size = 0
     hashed = hashlib.sha256() if digest else None
-    while data := await stream.read():
+    while data := await stream.read_much():
         size += len(data)
         if size <= largest:
             if hashed:

@@ -76,11 +76,14 @@ class ByteStream(ABC):
 
     async def read(self) -> bytes:
         """The next bytes, as they come; none at the end."""
-        if self._ahead:
-            data = bytes(self._ahead)
-            self._ahead.clear()
-            return data
-        return await self._receive()
+        return self._take_ahead() or await self._receive()
+
+    async def read_much(self) -> bytes:
+        """The next bytes, none at the end; for who needs nothing of them before the end.
+
+        So a carrier may collect them, which takes less work for each.
+        """
+        return self._take_ahead() or await self._receive_much()
 
     async def readline(self, limit: int) -> bytes:
         """The bytes up to and with the next newline, or the rest at the end. Raises LineTooLong past the limit."""
@@ -101,6 +104,14 @@ class ByteStream(ABC):
     @abstractmethod
     async def _receive(self) -> bytes:
         """The next bytes from the carrier; none at the end."""
+
+    def _take_ahead(self) -> bytes:
+        data = bytes(self._ahead)
+        self._ahead.clear()
+        return data
+
+    async def _receive_much(self) -> bytes:
+        return await self._receive()
 
     @abstractmethod
     async def write(self, data: bytes) -> None:

@@ -18,6 +18,9 @@ from receptor.node.hang_ups import HangUps, has_hung_up
 READ_LIMIT = 512 * 1024
 """Bytes that wait for the reader, above which no more are taken from the system."""
 
+SEND_BUFFER = 1024 * 1024
+"""Bytes that the system may hold for the reader of a Unix socket. By its default we would wake up for each 200 KiB."""
+
 FINISH_TIME = 60.0
 """Seconds that a client over a socket has to read the rest of a finished stream. Then its descriptor is freed."""
 
@@ -60,9 +63,14 @@ class Connection(asyncio.Protocol):
         found: socket.socket = self.transport.get_extra_info("socket")
         return found
 
-    async def read(self) -> bytes:
-        """All that has arrived, at least a byte; none at the end. Raises ConnectionError if the connection broke."""
-        while not self._pieces:
+    async def read(self, enough: int = 1) -> bytes:
+        """All that has arrived, at least so many bytes, but at the end, or READ_LIMIT; none at the end.
+
+        Raises ConnectionError if the connection broke.
+        """
+        while self._waiting_bytes < enough and not self._is_paused:
+            if self._pieces and self._is_at_end:
+                break
             if self._problem is not None:
                 with breaks_as_connection_error():
                     raise self._problem
@@ -97,6 +105,8 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(0)
+        if self.plain_socket.family == socket.AF_UNIX:
+            self.plain_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if self._on_made is not None:
             self._on_made(self)
 
@@ -142,6 +152,9 @@ class SocketStream(ByteStream):
 
     async def _receive(self) -> bytes:
         return await self._connection.read()
+
+    async def _receive_much(self) -> bytes:
+        return await self._connection.read(READ_LIMIT)
 
     async def write(self, data: bytes) -> None:
         await self._connection.write(data)
