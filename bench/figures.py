@@ -45,6 +45,8 @@ FIGURES = {
         _at_most("remote-true", "remote unit true, p50", "ms", None),
         _at_least("local-units", "local units a second, 16 clients", "/s", 350),
         _at_least("remote-units", "remote units a second, 16 clients", "/s", 300),
+        _at_most("local-cpu", "CPU for a local unit, all processes", "ms", None),
+        _at_most("remote-cpu", "CPU for a remote unit, both nodes", "ms", None),
         _at_least("payload", "payload to the next node", "MiB/s", 200),
         _at_least("results", "results from the next node, followed", "MiB/s", 200),
         _at_least("middle-payload", "payload over a middle node", "MiB/s", 100),

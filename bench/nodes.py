@@ -197,8 +197,8 @@ def alone(setting: Setting) -> Iterator[Node]:
 
 
 @contextmanager
-def chain(setting: Setting, *node_ids: str) -> Iterator[Node]:
-    """Started nodes in a row, each linked with the next; gives the first one, when it and the last know each other."""
+def chain(setting: Setting, *node_ids: str) -> Iterator[list[Node]]:
+    """Started nodes in a row, each linked with the next; the first and the last one know a way to all."""
     ports = [free_port() for _ in node_ids]
     nodes = [
         Node(setting, node_id, _listener(port), *([_peer(ports[place - 1])] if place else []))
@@ -211,7 +211,7 @@ def chain(setting: Setting, *node_ids: str) -> Iterator[Node]:
             node.await_work()
         nodes[0].await_routes(*node_ids[1:])
         nodes[-1].await_routes(*node_ids[:-1])
-        yield nodes[0]
+        yield nodes
     finally:
         for node in nodes:
             node.stop()

@@ -42,11 +42,11 @@ def memory(pids: list[int]) -> float:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """What they have computed so far, in user and system mode."""
+    """What they have computed so far, in user and system mode, and all their children that have ended."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(map(int, fields[11:15]))
     return ticks / TICKS
 
 

@@ -66,22 +66,22 @@ class Scenario:
 
 
 def local_true(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo") as foo:
+    with chain(setting, "foo") as [foo]:
         return {"local-true": _latencies(foo, "localhost", "true", effort.latencies, effort.repeats)}
 
 
 def remote_true(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo", "bar") as foo:
+    with chain(setting, "foo", "bar") as [foo, _]:
         return {"remote-true": _latencies(foo, "bar", "true", effort.latencies // 2, effort.repeats)}
 
 
 def local_overhead(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo") as foo:
+    with chain(setting, "foo") as [foo]:
         return {"local-overhead": _overheads(foo, "localhost", effort)}
 
 
 def remote_overhead(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo", "bar") as foo:
+    with chain(setting, "foo", "bar") as [foo, _]:
         return {"remote-overhead": _overheads(foo, "bar", effort)}
 
 
@@ -97,44 +97,56 @@ def _latencies(node: Node, target: str, work_type: str, units: int, repeats: int
 
 
 def local_units(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo") as foo:
-        return {"local-units": _rates(foo, "localhost", effort)}
+    with chain(setting, "foo") as nodes:
+        rates, costs = _rates_and_costs(nodes, "localhost", effort)
+    return {"local-units": rates, "local-cpu": costs}
 
 
 def remote_units(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo", "bar") as foo:
-        return {"remote-units": _rates(foo, "bar", effort)}
+    with chain(setting, "foo", "bar") as nodes:
+        rates, costs = _rates_and_costs(nodes, "bar", effort)
+    return {"remote-units": rates, "remote-cpu": costs}
 
 
-def _rates(node: Node, target: str, effort: Effort) -> list[float]:
-    drive(node.socket, Load(target, "true", CLIENTS, CLIENTS, CROWD_ASKS_EVERY))
+def _rates_and_costs(nodes: list[Node], target: str, effort: Effort) -> tuple[list[float], list[float]]:
+    """Units a second, and milliseconds of CPU for each, both of the same units."""
+    drive(nodes[0].socket, Load(target, "true", CLIENTS, CLIENTS, CROWD_ASKS_EVERY))
     load = Load(target, "true", CLIENTS, effort.units, CROWD_ASKS_EVERY)
-    return [load.units / drive(node.socket, load).whole for _ in range(effort.repeats)]
+    rates, costs = [], []
+    for _ in range(effort.repeats):
+        before = _cpu_of(nodes)
+        rates.append(load.units / drive(nodes[0].socket, load).whole)
+        costs.append(MILLISECONDS * (_cpu_of(nodes) - before) / load.units)
+    return rates, costs
+
+
+def _cpu_of(nodes: list[Node]) -> float:
+    return sum(processes.cpu_seconds(node.processes()) for node in nodes)
 
 
 def payload(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo", "bar") as foo:
+    with chain(setting, "foo", "bar") as [foo, _]:
         return {"payload": _payload_rates(foo, effort)}
 
 
 def middle_payload(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo", "mid", "bar") as foo:
+    with chain(setting, "foo", "mid", "bar") as [foo, _, _]:
         return {"middle-payload": _payload_rates(foo, effort)}
 
 
 def results(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo", "bar") as foo:
+    with chain(setting, "foo", "bar") as [foo, _]:
         return {"results": _results_rates(foo, setting, effort)}
 
 
 def middle_results(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo", "mid", "bar") as foo:
+    with chain(setting, "foo", "mid", "bar") as [foo, _, _]:
         return {"middle-results": _results_rates(foo, setting, effort)}
 
 
 def local_cat(setting: Setting, effort: Effort) -> Samples:
     data = os.urandom(effort.mebibytes * MIB)
-    with chain(setting, "foo") as foo:
+    with chain(setting, "foo") as [foo]:
         results_seconds(foo.socket, "localhost", "cat", data[:MIB], data[:MIB])
         return {
             "local-cat": [
@@ -161,7 +173,7 @@ def _results_rates(node: Node, setting: Setting, effort: Effort) -> list[float]:
 
 def ping(setting: Setting, effort: Effort) -> Samples:
     samples: Samples = {"ping-p50": [], "ping-p95": []}
-    with chain(setting, "foo", "bar") as foo, Session(foo.socket) as session:
+    with chain(setting, "foo", "bar") as [foo, _], Session(foo.socket) as session:
         for _ in range(effort.repeats):
             times = [_ping(session, "bar") for _ in range(effort.pings)]
             samples["ping-p50"].append(percentile(times, 50))
@@ -208,7 +220,7 @@ def start(setting: Setting, effort: Effort) -> Samples:
 
 
 def status_command(setting: Setting, effort: Effort) -> Samples:
-    with chain(setting, "foo") as foo:
+    with chain(setting, "foo") as [foo]:
         command = [*setting.client, "--socket", foo.socket, "status"]
         return {
             "status-command": [
@@ -275,8 +287,8 @@ SCENARIOS = [
     Scenario(("local-overhead",), local_overhead),
     Scenario(("remote-true",), remote_true),
     Scenario(("remote-overhead",), remote_overhead),
-    Scenario(("local-units",), local_units),
-    Scenario(("remote-units",), remote_units),
+    Scenario(("local-units", "local-cpu"), local_units),
+    Scenario(("remote-units", "remote-cpu"), remote_units),
     Scenario(("payload",), payload),
     Scenario(("results",), results),
     Scenario(("middle-payload",), middle_payload),
