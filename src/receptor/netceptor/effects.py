@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 from receptor.netceptor.packets import Address, Datagram
 
 
@@ -19,8 +21,7 @@ class Severity(Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send a packet on a session. Data may be dropped when the session's queue is full, the rest may not."""
 
     session: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from receptor.errors import PeerError
 from receptor.netceptor.highwayhash import name_hash
@@ -22,8 +23,7 @@ _HEADER = struct.Struct(">BBxxQQ8s8s")
 HEADER_SIZE = _HEADER.size
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """The header of a data packet. Nodes are still hashes here: only a node that needs the names looks them up."""
 
     hops: int
@@ -33,8 +33,7 @@ class Header:
     to_service: str
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """A service on a node: where a datagram comes from or goes to."""
 
     node: str
@@ -44,8 +43,7 @@ class Address:
         return f"{self.node}:{self.service}"
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(msgspec.Struct, frozen=True):
     """A data packet with its names known, as services send and receive it."""
 
     source: Address
