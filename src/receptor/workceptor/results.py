@@ -34,6 +34,8 @@ async def follow(unit: Unit, start: int, growth: GrowthWatcher) -> AsyncGenerato
             while stdout is not None and (data := await stdout.read(position)):
                 position += len(data)
                 yield data
+                if len(data) < READ_SIZE and not is_over:
+                    break  # That was all for now, and what comes since changes the version.
             if unit.is_removed or (is_over and (position >= size or isinstance(unit, CommandUnit))):
                 return
             await unit.changed_since(version)
