@@ -31,7 +31,8 @@ from hypothesis import strategies as st
 from receptor.certificates.node_names import node_name
 from receptor.errors import PeerError
 from receptor.tls.authorities import Authorities, SystemAuthorities
-from receptor.tls.peer_check import LARGEST_CHAIN, MOST_CERTIFICATES, PeerRules, utc_now
+from receptor.tls.clock import utc_now
+from receptor.tls.peer_check import LARGEST_CHAIN, MOST_CERTIFICATES, PeerRules
 
 RECORDED = Path(__file__).parents[1] / "data" / "certs"
 CA = Authority("mesh CA")

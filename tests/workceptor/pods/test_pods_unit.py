@@ -6,13 +6,13 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import pytest
 from fake_cluster import TOKEN, V4, FakeCluster, FakePod
+from msgspec.structs import replace
 
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, OperatingError, UnreachableError
