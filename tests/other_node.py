@@ -1,7 +1,7 @@
 """Another node as units see it: a control service behind ``dial``, with units that the test moves.
 
 It goes wrong where the test says so, and otherwise does what the control protocol says. Breaks are the connection's:
-both ends notice them.
+both ends notice them, and with a shared session all that waits in it is lost.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from receptor.control.work_commands import LONGEST_WAIT
 from receptor.errors import CommandError, TlsError, UnreachableError
 from receptor.node.byte_stream import ByteStream, Carrier, Origin
+from receptor.workceptor.news import MOST_OUTPUT
 from receptor.workceptor.status import State
 
 WAITING = "Waiting for Input Data"
+
+Command = dict[str, str | int]
 
 
 class Cut(ConnectionError):
@@ -87,26 +91,54 @@ class Near(ByteStream):
 class Far:
     """The other node's end."""
 
+    outlives_a_cut = False
+    """Whether a command that came whole is carried out to its end, whatever becomes of the connection."""
+
     def __init__(self, there: Direction, back: Direction) -> None:
         self._there, self._back = there, back
         self._ahead = b""
+        self.over = asyncio.Event()
+        """Set when nobody serves the connection any more."""
 
-    async def command(self) -> dict[str, str | int]:
+    async def command(self) -> Command:
         """The next command; empty when the other end is done."""
+        line = await self._line()
+        fields: Command = json.loads(line) if line else {}
+        return fields
+
+    async def numbered(self) -> NumberedFar | None:
+        """The next numbered command; None when the other end is done."""
+        line = await self._line()
+        if not line:
+            return None
+        number, size, text = line.split(b" ", 2)
+        while len(self._ahead) < int(size):
+            data = await self._there.read()
+            if not data:
+                raise Cut("the stream ended amid a payload")
+            self._ahead += data
+        payload, self._ahead = self._ahead[: int(size)], self._ahead[int(size) :]
+        return NumberedFar(self, int(number), json.loads(text), payload)
+
+    async def _line(self) -> bytes:
         while b"\n" not in self._ahead:
             data = await self._there.read()
             if not data:
-                return {}
+                return b""
             self._ahead += data
         line, self._ahead = self._ahead.split(b"\n", 1)
-        fields: dict[str, str | int] = json.loads(line)
-        return fields
+        return line
 
     async def read(self) -> bytes:
         if self._ahead:
             data, self._ahead = self._ahead, b""
             return data
         return await self._there.read()
+
+    async def gone(self) -> None:
+        """Take no notice of anything until the other end leaves."""
+        while await self.read():
+            pass
 
     def write(self, data: bytes) -> None:
         self._back.write(data)
@@ -117,6 +149,9 @@ class Far:
     def answer(self, **fields: object) -> None:
         self.line(json.dumps(fields))
 
+    def attach(self, data: bytes) -> None:
+        raise AssertionError("only the answers to numbered commands have something attached")
+
     def end(self) -> None:
         self._back.end()
 
@@ -125,12 +160,45 @@ class Far:
         self._back.cut()
 
 
+class NumberedFar(Far):
+    """The other node's end for one numbered command: its payload, and the one answer to it."""
+
+    outlives_a_cut = True
+
+    def __init__(self, session: Far, number: int, command: Command, payload: bytes) -> None:
+        super().__init__(session._there, session._back)
+        self._session = session
+        self._number = number
+        self.fields = command
+        self._ahead = payload
+        self._answer = b""
+        self._attached = b""
+
+    async def read(self) -> bytes:
+        data, self._ahead = self._ahead, b""
+        return data
+
+    async def gone(self) -> None:
+        await self._session.over.wait()
+        raise Cut("the connection was cut")
+
+    def line(self, text: str) -> None:
+        self._answer = text.encode()
+
+    def attach(self, data: bytes) -> None:
+        self._attached = data
+
+    def send(self) -> None:
+        """The answer: the last line that was said."""
+        self.write(b"%d %d %b\n%b" % (self._number, len(self._attached), self._answer, self._attached))
+
+
 @dataclass
 class FarUnit:
     """A unit of the other node."""
 
     unit_id: str
-    command: dict[str, str | int]
+    command: Command
     state: State = State.PENDING
     detail: str = WAITING
     payload: bytes = b""
@@ -183,7 +251,7 @@ class OtherNode:
         self.greeting = "Receptor Control, node bar"
         self.units: dict[str, FarUnit] = {}
         """All that were ever made; ``is_released`` says which are gone."""
-        self.commands: list[dict[str, str | int]] = []
+        self.commands: list[Command] = []
         """All that were ever received."""
         self.dialled_at: list[float] = []
         self.troubles: list[str] = []
@@ -192,11 +260,12 @@ class OtherNode:
         """By command: the error to answer with."""
         self.begins_at_once = True
         self.is_ours = False
-        """It knows idempotency keys, and answers those late who know a unit's state. Existing nodes do neither."""
+        """It knows idempotency keys and numbered commands, and tells news when there is some. Existing nodes don't."""
         self.never_ends_results_of_cancelled = False
         """As older nodes do."""
         self.tls_clients = {"", "secure"}
         self._sessions: dict[asyncio.Task[None], Far] = {}
+        self._numbered: set[asyncio.Task[None]] = set()
         self._happened = asyncio.Event()
 
     # What units need of the mesh
@@ -226,9 +295,10 @@ class OtherNode:
             far.cut()
 
     async def close(self) -> None:
-        for session in self._sessions:
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
+        tasks = [*self._sessions, *self._numbered]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def asked(self, subcommand: str, times: int = 1) -> None:
         """Wait until that command has come so many times in all."""
@@ -267,9 +337,11 @@ class OtherNode:
             return True
         return False
 
-    def _cut_here(self, place: str) -> None:
+    def _cut_here(self, far: Far, place: str) -> None:
         if self._trouble(place):
-            raise Cut(place)
+            far.cut()
+            if not far.outlives_a_cut:
+                raise Cut(place)
 
     async def _hang_here(self, place: str) -> None:
         """Go on never, nor notice that the connection is cut."""
@@ -283,38 +355,83 @@ class OtherNode:
         try:
             far.line(self.greeting)
             while command := await far.command():
+                if command["command"] == "multiplex":
+                    if await self._multiplexed(far):
+                        break
+                    continue
                 await self._obey(far, command)
                 if command["subcommand"] == "results":
                     break
             far.end()
         except Cut:
             far.cut()
+        finally:
+            far.over.set()
 
-    async def _obey(self, far: Far, command: dict[str, str | int]) -> None:
+    async def _multiplexed(self, far: Far) -> bool:
+        """Take numbered commands to the end of the session, if we know such; each is carried out at once."""
+        if not self.is_ours:
+            far.line("ERROR: Unknown command")
+            return False
+        far.answer(Multiplexed=True)
+        looking: set[asyncio.Task[None]] = set()
+        try:
+            while (command := await far.numbered()) is not None:
+                task = self._keep(self._obey_numbered(command))
+                if command.fields["subcommand"] == "status":
+                    looking.add(task)
+        finally:
+            for task in looking:
+                task.cancel()
+        return True
+
+    def _keep(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name="a command on the other node")
+        self._numbered.add(task)
+        task.add_done_callback(self._numbered.discard)
+        return task
+
+    async def _obey_numbered(self, far: NumberedFar) -> None:
+        try:
+            await self._obey(far, far.fields)
+            far.send()
+        except Cut:
+            far.cut()
+
+    async def _obey(self, far: Far, command: Command) -> None:
         subcommand = str(command["subcommand"])
         self.commands.append(command)
         self._tell()
-        self._cut_here(f"before {subcommand}")
+        if self._trouble(f"before {subcommand}"):
+            raise Cut(subcommand)
         if self._trouble(f"silent {subcommand}"):
-            await far.read()
+            await far.gone()
             return
         if subcommand in self.refusals:
             far.line(f"ERROR: {self.refusals[subcommand]}")
-            return
-        if subcommand == "submit":
+        elif subcommand == "submit":
             await self._submit(far, command)
-            return
+        elif subcommand == "list":
+            self._list(far, str(command["idempotencykey"]))
+        else:
+            await self._obey_about_unit(far, subcommand, command)
+
+    async def _obey_about_unit(self, far: Far, subcommand: str, command: Command) -> None:
         unit = self.units.get(str(command["unitid"]))
+        if unit is not None and not unit.is_released and subcommand == "results":
+            await self._results(far, unit, int(command["startpos"]))
+            return
+        start = int(command["startpos"]) if "startpos" in command else None
+        if unit is not None and self.is_ours and "knownstate" in command:
+            await self._news(unit, State(int(command["knownstate"])), start)
         if unit is None or unit.is_released:
             far.line(f"ERROR: unknown work unit {command['unitid']}")
-        elif subcommand == "results":
-            await self._results(far, unit, int(command["startpos"]))
-        else:
-            if self.is_ours and command.get("knownstate") == unit.state:
-                await self._another_state(unit)
-            self._order(far, unit, subcommand)
+            return
+        if start is not None and unit.state is not State.PENDING:
+            far.attach(unit.stdout[start : start + MOST_OUTPUT])
+        self._order(far, unit, subcommand)
 
-    async def _submit(self, far: Far, command: dict[str, str | int]) -> None:
+    async def _submit(self, far: Far, command: Command) -> None:
         unit = await self._keyed_unit(command) or self._new_unit(command)
         if unit.has_payload:
             await self._take_once_more(far, unit)
@@ -326,24 +443,24 @@ class OtherNode:
                 unit.become(State.FAILED, f"Error reading input data: {error}")
                 unit.is_released = self.is_ours
             raise
-        self._cut_here("with the payload in a queue")
+        self._cut_here(far, "with the payload in a queue")
         if unit.state is State.PENDING and not unit.is_released:
             unit.become(State.PENDING, "Starting Worker")
             if self.begins_at_once:
                 unit.begin()
-        self._cut_here("after submit")
+        self._cut_here(far, "after submit")
         if "payload" in self.refusals:
             unit.become(State.FAILED, "Error starting worker")
             far.line(f"ERROR: {self.refusals['payload']}")
             return
         far.answer(unitid=unit.unit_id, result="Job Started")
 
-    def _new_unit(self, command: dict[str, str | int]) -> FarUnit:
+    def _new_unit(self, command: Command) -> FarUnit:
         unit = FarUnit(f"there{len(self.units) + 1:03}", command)
         self.units[unit.unit_id] = unit
         return unit
 
-    async def _keyed_unit(self, command: dict[str, str | int]) -> FarUnit | None:
+    async def _keyed_unit(self, command: Command) -> FarUnit | None:
         """The unit of the same submission, whose payload comes by no other session any more."""
         if not self.is_ours:
             return None
@@ -358,11 +475,11 @@ class OtherNode:
     async def _receive(self, far: Far, unit: FarUnit) -> None:
         unit.receiver, unit.payload = asyncio.current_task(), b""
         try:
-            self._cut_here("after unit")
+            self._cut_here(far, "after unit")
             await self._hang_here("silent unit")
             self._say_created(far, unit)
             while data := await far.read():
-                self._cut_here("in payload")
+                self._cut_here(far, "in payload")
                 await self._hang_here("silent payload")
                 unit.payload += data
         finally:
@@ -384,18 +501,24 @@ class OtherNode:
             if data := unit.stdout[position:]:
                 far.write(data)
                 position += len(data)
-            self._cut_here("in results")
+            self._cut_here(far, "in results")
             is_over = unit.state.is_final
             if unit.is_released or (is_over and not self._goes_on(unit)):
                 return
             await changed.wait()
 
-    async def _another_state(self, unit: FarUnit) -> None:
-        known = unit.state
+    async def _news(self, unit: FarUnit, known: State, start: int | None) -> None:
+        """Wait until there is something that is not known."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_WAIT):
                 while unit.state is known and not unit.is_released:
+                    if start is not None and known is not State.PENDING and len(unit.stdout) > start:
+                        return
                     await unit.changed.wait()
+
+    def _list(self, far: Far, key: str) -> None:
+        found = [unit for unit in self.units.values() if unit.key == key and not unit.is_released]
+        far.answer(**{unit.unit_id: {"State": unit.state} for unit in found})
 
     def _goes_on(self, unit: FarUnit) -> bool:
         return self.never_ends_results_of_cancelled and unit.state is State.CANCELED
@@ -415,12 +538,12 @@ class OtherNode:
         elif subcommand == "cancel":
             if not unit.state.is_final:
                 unit.become(State.CANCELED, "Canceled")
-            self._cut_here("after cancel")
+            self._cut_here(far, "after cancel")
             far.answer(cancelled=unit.unit_id)
         else:
             if not unit.state.is_final:
                 unit.become(State.CANCELED, "Canceled")
             unit.is_released = True
             unit.tell()
-            self._cut_here("after release")
+            self._cut_here(far, "after release")
             far.answer(released=unit.unit_id)

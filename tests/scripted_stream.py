@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum, auto
 
 from receptor.node.byte_stream import LOCAL_CLIENT, ByteStream, Carrier, Origin
+from receptor.workceptor.conversations import Answer, command_line, read_line
 
 FAR_CLIENT = Origin(Carrier.MESH, "far", "far:abcdefgh")
 
@@ -84,3 +86,16 @@ class ScriptedStream(ByteStream):
         text = self.written.decode()
         assert not text or text.endswith("\n")
         return text.split("\n")[:-1]
+
+
+class ScriptedSession:
+    """A session for short commands, each of which is answered by the next line of the script."""
+
+    def __init__(self, stream: ScriptedStream) -> None:
+        self.payloads: list[bytes] = []
+        self._stream = stream
+
+    async def ask(self, fields: Mapping[str, str | int], payload: bytes = b"") -> Answer:
+        self.payloads.append(payload)
+        await self._stream.write(command_line(fields))
+        return Answer(await read_line(self._stream))

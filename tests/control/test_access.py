@@ -53,6 +53,7 @@ NEEDS: list[tuple[Command, Right]] = [
     (WorkSubmit(node="foo", work_type="cat"), Right.SUBMIT),
     (WorkList(), Right.LIST),
     (WorkList("ofbar"), Right.LIST),
+    (WorkList(idempotency_key="k1"), Right.LIST),
     (WorkStatus("ofbar"), Right.LIST),
     (WorkResults("ofbar"), Right.RESULTS),
     (WorkCancel("ofbar"), Right.CANCEL),
@@ -92,6 +93,32 @@ def submit(work_type: str, node: str = "foo") -> WorkSubmit:
 
 def test_every_command_has_its_right() -> None:
     assert {type(command) for command, _ in NEEDS} == set(Command.__args__)
+
+
+def test_a_status_with_output_needs_the_rights_to_both() -> None:
+    with_output = WorkStatus("ofbar", None, 0)
+    for rights, fits in [
+        ((Right.LIST, Right.RESULTS), True),
+        ((Right.ALL,), True),
+        ((Right.LIST,), False),
+        ((Right.RESULTS,), False),
+    ]:
+        assert is_allowed(policy(rule(*rights, nodes="bar")), with_output, BAR) is fits
+    two_rules = policy(rule(Right.LIST, nodes="bar"), rule(Right.RESULTS, nodes="bar"))
+    two_rules.check(with_output, BAR)
+    with pytest.raises(NotAllowed, match=r"^node bar may not read the output of units on node foo"):
+        policy(rule(Right.LIST, nodes="bar")).check(with_output, BAR)
+    policy().check(with_output, BAZ)
+    policy(rule(nodes="bar")).check(with_output, LOCAL_CLIENT)
+
+
+def test_output_of_others_comes_with_a_status_only_if_both_rights_reach_it() -> None:
+    rules = policy(rule(Right.LIST, nodes="bar", any_units=True), rule(Right.RESULTS, nodes="bar"))
+    rules.check(WorkStatus("ofbaz"), BAR)
+    rules.check(WorkStatus("ofbar", None, 0), BAR)
+    with pytest.raises(NotAllowed) as refused:
+        rules.check(WorkStatus("ofbaz", None, 0), BAR)
+    assert str(refused.value) == str(UnknownUnit("ofbaz"))
 
 
 @pytest.mark.parametrize("origin", FAR)

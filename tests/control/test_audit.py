@@ -43,7 +43,9 @@ LOOKS: list[tuple[Command, str]] = [
     (Ping("baz"), f"command=ping {WHO} target=baz"),
     (Traceroute("baz"), f"command=traceroute {WHO} target=baz"),
     (WorkList(), f"command=list {WHO}"),
+    (WorkList(idempotency_key="hush-key"), f"command=list {WHO}"),
     (WorkStatus("u1"), f"command=work-status {WHO}"),
+    (WorkStatus("u1", None, 0), f"command=work-status {WHO}"),
     (WorkResults("u1", 0, "hush-token"), f"command=results {WHO}"),
 ]
 EVERY = [(command, line) for command, _, line in ACTS] + LOOKS
@@ -68,7 +70,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
 
 
 def unit_of(command: Command) -> str:
-    return "u1" if "unit_id" in type(command).__slots__ and command != WorkList() else ""
+    return "u1" if "unit_id" in type(command).__slots__ and not isinstance(command, WorkList) else ""
 
 
 def carry_out(command: Command, result: object, origin: Origin = BAR) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from receptor.control.commands import (
     Command,
     Connect,
+    Multiplex,
     Ping,
     Reload,
     ShowStatus,
@@ -19,12 +20,13 @@ from receptor.control.commands import (
     WorkResults,
     WorkStatus,
     WorkSubmit,
+    acts,
     parse,
 )
 from receptor.errors import CommandError
 from receptor.workceptor.status import State
 
-WORDS: dict[str, Command] = {
+WORDS: dict[str, Command | Multiplex] = {
     "status": ShowStatus(),
     "STATUS": ShowStatus(),
     "status ": ShowStatus(),
@@ -35,6 +37,8 @@ WORDS: dict[str, Command] = {
     "connect bar control": Connect("bar", "control"),
     "connect bar control secure": Connect("bar", "control", "secure"),
     "reload": Reload(),
+    "multiplex": Multiplex(),
+    "Multiplex ": Multiplex(),
     "work submit bar cat": WorkSubmit(node="bar", work_type="cat"),
     "WORK Submit Bar Cat": WorkSubmit(node="Bar", work_type="Cat"),
     "work submit bar echo -n  two words": WorkSubmit(
@@ -50,7 +54,7 @@ WORDS: dict[str, Command] = {
     "work results abcd1234 1048576": WorkResults("abcd1234", 1048576),
 }
 
-JSON: list[tuple[dict[str, object], Command]] = [
+JSON: list[tuple[dict[str, object], Command | Multiplex]] = [
     ({"command": "status"}, ShowStatus()),
     ({"command": "Status", "requested_fields": None}, ShowStatus()),
     ({"command": "status", "requested_fields": []}, ShowStatus(())),
@@ -61,13 +65,26 @@ JSON: list[tuple[dict[str, object], Command]] = [
     ({"command": "connect", "node": "bar", "service": "control"}, Connect("bar", "control")),
     ({"command": "connect", "node": "bar", "service": "control", "tls": "secure"}, Connect("bar", "control", "secure")),
     ({"command": "reload"}, Reload()),
+    ({"command": "multiplex"}, Multiplex()),
+    ({"command": "MULTIPLEX", "unknown": 1}, Multiplex()),
     ({"command": "work", "subcommand": "list"}, WorkList()),
     ({"command": "work", "subcommand": "LIST", "unitid": "abcd1234"}, WorkList("abcd1234")),
+    ({"command": "work", "subcommand": "list", "idempotencykey": "k 1"}, WorkList(idempotency_key="k 1")),
+    ({"command": "work", "subcommand": "list", "unitid": "abcd1234", "idempotencykey": "k1"}, WorkList("abcd1234")),
     ({"command": "work", "subcommand": "status", "unitid": "abcd1234"}, WorkStatus("abcd1234")),
     (
         {"command": "work", "subcommand": "status", "unitid": "abcd1234", "knownstate": 1},
         WorkStatus("abcd1234", State.RUNNING),
     ),
+    (
+        {"command": "work", "subcommand": "status", "unitid": "abcd1234", "knownstate": 0, "startpos": 0},
+        WorkStatus("abcd1234", State.PENDING, 0),
+    ),
+    (
+        {"command": "work", "subcommand": "status", "unitid": "abcd1234", "startpos": "7"},
+        WorkStatus("abcd1234", None, 7),
+    ),
+    ({"command": "work", "subcommand": "status", "unitid": "abcd1234", "startpos": None}, WorkStatus("abcd1234")),
     ({"command": "work", "subcommand": "cancel", "unitid": "abcd1234"}, WorkCancel("abcd1234")),
     (
         {"command": "work", "subcommand": "cancel", "unitid": "abcd1234", "signature": "token"},
@@ -99,6 +116,7 @@ JSON: list[tuple[dict[str, object], Command]] = [
             "ttl": "1h30m",
             "signwork": "true",
             "signature": "token",
+            "idempotencykey": "k1",
             "params": "a b",
             "secret_key": "hush",
             "": "a parameter without a name",
@@ -110,6 +128,7 @@ JSON: list[tuple[dict[str, object], Command]] = [
             ttl="1h30m",
             sign_work=True,
             signature="token",
+            idempotency_key="k1",
             parameters={"params": "a b", "secret_key": "hush", "": "a parameter without a name"},
         ),
     ),
@@ -144,6 +163,7 @@ def test_json(fields: dict[str, object], command: Command) -> None:
         "connect": "connect takes a node and a service",
         "connect lone": "connect takes a node and a service",
         "connect lone control tls more": "connect takes a node and a service",
+        "multiplex now": "Unknown command 'multiplex'",
         "work": "work takes a subcommand: submit, list",
         "work nonsense": "Unknown command work 'nonsense'",
         "work submit": "work submit takes a node and a work type",
@@ -179,6 +199,12 @@ def test_json(fields: dict[str, object], command: Command) -> None:
         '{"command": "work", "subcommand": "status", "unitid": 5}': "'unitid' must be a string",
         '{"command": "work", "subcommand": "status", "unitid": "a", "knownstate": 5}': "knownstate must be",
         '{"command": "work", "subcommand": "status", "unitid": "a", "knownstate": "1"}': "knownstate must be",
+        '{"command": "work", "subcommand": "status", "unitid": "a", "startpos": -1}': "start position",
+        '{"command": "work", "subcommand": "status", "unitid": "a", "startpos": 9223372036854775808}': "start position",
+        '{"command": "work", "subcommand": "list", "idempotencykey": 5}': "'idempotencykey' must be a string",
+        '{"command": "work", "subcommand": "list", "idempotencykey": "\\n"}': "at most 128 printable ASCII",
+        '{"command": "work", "subcommand": "list", "idempotencykey": "%s"}'
+        % ("k" * 129): "at most 128 printable ASCII",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": true}': "start position",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": 1.5}': "start position",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": 1e300}': "start position",
@@ -211,6 +237,11 @@ def test_an_error_shows_only_a_little_of_the_line(line: bytes) -> None:
         parse(line)
     assert len(str(refusal.value)) < 400
     assert str(refusal.value).isprintable()
+
+
+def test_which_commands_change_something() -> None:
+    acting = {type(command) for command in WORDS.values() if not isinstance(command, Multiplex) and acts(command)}
+    assert acting == {WorkSubmit, WorkCancel, WorkRelease, Connect, Reload}
 
 
 def test_secrets_do_not_show() -> None:

@@ -32,6 +32,7 @@ from receptor.control.commands import (
 )
 from receptor.control.dispatch import Dispatcher
 from receptor.control.mesh_commands import MeshCommands
+from receptor.control.multiplexed import NumberedCommand
 from receptor.control.work_commands import WorkCommands
 from receptor.errors import NotAllowed, UnknownUnit, UnknownWorkType
 from receptor.identifiers import is_unit_id
@@ -173,6 +174,39 @@ def test_a_list_of_all_units_has_those_of_the_client(run: EventLoop, tmp_path: P
                 await dispatch(WorkStatus(units[LOCAL_CLIENT]), ScriptedStream(origin=FAR_CLIENT))
 
     run(main())
+
+
+def test_a_submission_is_found_by_its_key_by_whom_made_it(run: EventLoop, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dispatcher(tmp_path, OWN_UNITS) as dispatch:
+            submit = WorkSubmit(node="elsewhere", work_type="cat", idempotency_key="k1")
+            for origin in (LOCAL_CLIENT, FAR_CLIENT):
+                answer = await dispatch(submit, NumberedCommand(origin, b"x", asyncio.Semaphore()))
+                assert isinstance(answer, SubmitAnswer)
+                found = await dispatch(WorkList(idempotency_key="k1"), ScriptedStream(origin=origin))
+                assert isinstance(found, dict)
+                assert set(found) == {answer.unitid}
+
+    run(main())
+
+
+def test_a_status_with_output_needs_the_right_to_the_output(
+    run: EventLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_list = AccessRule(frozenset({Right.LIST, Right.SUBMIT}), frozenset({"*"}), work_types=frozenset({"remote"}))
+
+    async def main() -> str:
+        async with dispatcher(tmp_path, may_list) as dispatch:
+            stream = NumberedCommand(FAR_CLIENT, b"x", asyncio.Semaphore())
+            answer = await dispatch(WorkSubmit(node="elsewhere", work_type="cat"), stream)
+            assert isinstance(answer, SubmitAnswer)
+            await dispatch(WorkStatus(answer.unitid), stream)
+            with pytest.raises(NotAllowed, match="may not read the output of units"):
+                await dispatch(WorkStatus(answer.unitid, None, 0), stream)
+            return answer.unitid
+
+    unit_id = run(main())
+    assert audit_of(caplog) == [("refused", unit_id)]
 
 
 def test_the_audit_tells_of_what_was_done(run: EventLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 import msgspec
 import pytest
 from scripted_stream import FAR_CLIENT, Script, ScriptedStream
+from two_way_stream import TwoWayStream
 
 from receptor.config.protection import Limits
 from receptor.control.answers import NodeStatus
@@ -14,6 +15,7 @@ from receptor.control.commands import Command, Connect, Ping, ShowStatus, WorkCa
 from receptor.control.service import Answer, ControlService
 from receptor.errors import CommandError, UnreachableError
 from receptor.node.byte_stream import LOCAL_CLIENT, ByteStream, Carrier, Origin
+from receptor.workceptor.numbered import Message
 
 GREETING = "Receptor Control, node foo"
 STATUS = '{"NodeID":"foo"}'
@@ -259,3 +261,83 @@ def test_a_defect_of_ours_ends_one_session_and_is_logged(caplog: pytest.LogCaptu
     asyncio.run(main())
     assert "a defect of this program, please report it; a local client is cut off" in caplog.text
     assert "nobody has thought of this" in caplog.text
+
+
+# Numbered commands
+
+
+@pytest.mark.parametrize("command", [b"multiplex", b'{"command":"multiplex"}', b"MULTIPLEX \r"])
+def test_multiplex_numbers_what_comes_after_it(command: bytes) -> None:
+    stream = session(
+        ScriptedStream(b"status\n" + command + b"\n7 0 status\n8 0 work cancel abcd1234\n", b"9 0 ping nowhere\n")
+    )
+    greeting, status, multiplexed, *answers = stream.lines
+    assert [greeting, status, multiplexed] == [GREETING, STATUS, '{"Multiplexed":true}']
+    assert sorted(answers) == [
+        "7 0 " + STATUS,
+        '8 0 {"cancelled":"abcd1234"}',
+        "9 0 ERROR: no route to nowhere",
+    ]
+    assert stream.is_finished
+
+
+def test_after_nonsense_nothing_counts_as_a_command_any_more() -> None:
+    """It may be a part of somebody's payload."""
+    stream = session(ScriptedStream(b"multiplex\n1 0 status\n", b"nonsense\nstatus\n2 0 status\n"))
+    assert stream.lines == [GREETING, '{"Multiplexed":true}', "1 0 " + STATUS]
+    assert stream.is_closed
+
+
+def test_a_numbered_line_too_long_ends_the_session_too() -> None:
+    limits = Limits(control_line=20)
+    stream = session(ScriptedStream(b"multiplex\n", b"1 0 " + b"x" * 20 + b"\nstatus\n"), limits)
+    assert stream.lines[2:] == ["ERROR: a line is longer than 20 bytes"]
+    assert stream.is_finished
+
+
+def test_a_large_answer_with_a_number_is_like_any_other() -> None:
+    large = {f"unit{number}": "x" for number in range(2500)}
+
+    async def listing(command: Command, stream: ByteStream) -> Answer | None:
+        return large
+
+    async def main() -> None:
+        stream = TwoWayStream()
+        serving = asyncio.create_task(ControlService("foo", listing).serve(stream))
+        stream.say(b"multiplex\n5 0 work list\n")
+        assert [await stream.line(), await stream.line()] == [GREETING, '{"Multiplexed":true}']
+        assert await stream.answer() == Message(5, msgspec.json.encode(large))
+        stream.leave()
+        await serving
+        assert stream.is_finished
+
+    asyncio.run(main())
+
+
+def test_stop_drops_numbered_commands_too() -> None:
+    async def main() -> None:
+        service = ControlService("foo", dispatch)
+        stream = TwoWayStream()
+        serving = asyncio.create_task(service.serve(stream))
+        stream.say(b"multiplex\n1 0 ping slow\n2 0 status\n")
+        assert [await stream.line() for _ in range(3)] == [GREETING, '{"Multiplexed":true}', "2 0 " + STATUS]
+        await service.stop()
+        assert serving.done()
+        assert stream.is_closed
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_a_client_that_vanishes_after_multiplex_ends_its_session_quietly() -> None:
+    async def main() -> None:
+        stream = TwoWayStream()
+        serving = asyncio.create_task(ControlService("foo", dispatch).serve(stream))
+        stream.say(b"multiplex\n1 0 ping slow\n")
+        await stream.until_all_is_read()
+        stream.break_off()
+        await serving
+        assert stream.is_closed
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())

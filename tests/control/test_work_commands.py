@@ -20,8 +20,9 @@ from scripted_stream import FAR_CLIENT, Script, ScriptedStream
 from receptor.config.actions import WorkCommand
 from receptor.control import work_commands
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
+from receptor.control.multiplexed import NumberedCommand
 from receptor.control.work_commands import WorkCommands
-from receptor.errors import CommandError, UnknownUnit
+from receptor.errors import CommandError, NotAllowed, UnknownUnit
 from receptor.netceptor.messages import parse_time
 from receptor.node.byte_stream import LOCAL_CLIENT, Origin
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
@@ -142,9 +143,9 @@ def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: 
             assert status.process.signal is None
             assert status.process.peak_memory > 0
             assert began <= parse_time(status.process.started) <= parse_time(status.process.ended) <= time.time_ns()
-            assert await foo.commands.list(WorkList(), everything) == {unit_id: status}
+            assert await foo.commands.list(WorkList(), LOCAL_CLIENT, everything) == {unit_id: status}
             assert await foo.commands.release(WorkRelease(unit_id), ScriptedStream()) == {"released": unit_id}
-            assert await foo.commands.list(WorkList(), everything) == {}
+            assert await foo.commands.list(WorkList(), LOCAL_CLIENT, everything) == {}
             with pytest.raises(UnknownUnit, match=f"unknown work unit {unit_id}"):
                 await foo.commands.status(WorkStatus(unit_id), ScriptedStream())
             assert not (data_folder / unit_id).exists()
@@ -204,10 +205,10 @@ def test_one_unit_of_the_list(run: EventLoop, data_folder: Path) -> None:
     async def main() -> None:
         async with node(data_folder) as foo:
             one, other = await foo.submit("cat"), await foo.submit("cat")
-            assert set(await foo.commands.list(WorkList(), everything)) == {one, other}
-            assert set(await foo.commands.list(WorkList(one), everything)) == {one}
+            assert set(await foo.commands.list(WorkList(), LOCAL_CLIENT, everything)) == {one, other}
+            assert set(await foo.commands.list(WorkList(one), LOCAL_CLIENT, everything)) == {one}
             with pytest.raises(UnknownUnit):
-                await foo.commands.list(WorkList("nosuch12"), everything)
+                await foo.commands.list(WorkList("nosuch12"), LOCAL_CLIENT, everything)
             await foo.results(one)
             await foo.results(other)
 
@@ -224,12 +225,13 @@ def test_a_long_list_does_not_hold_up_others(
             unit_ids = [await foo.submit("cat") for _ in range(6)]
             for unit_id in unit_ids:
                 await foo.results(unit_id)
-            listing = asyncio.create_task(foo.commands.list(WorkList(), lambda unit_id: unit_id != unit_ids[0]))
+            may_see = set(unit_ids[1:])
+            listing = asyncio.create_task(foo.commands.list(WorkList(), LOCAL_CLIENT, may_see.__contains__))
             for _ in range(3):
                 await asyncio.sleep(0)
                 assert not listing.done()
             # What may not be seen is not in it.
-            assert set(await listing) == set(unit_ids[1:])
+            assert set(await listing) == may_see
 
     run(main())
 
@@ -478,6 +480,165 @@ def test_a_submission_whose_client_is_silent_is_taken_over_by_the_next(run: Even
     run(main())
 
 
+def test_a_submission_is_found_by_its_key_and_by_who_made_it_only(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            ours = await foo.commands.submit(keyed(), ScriptedStream(), unheard)
+            theirs = await foo.commands.submit(keyed(), ScriptedStream(origin=FAR_CLIENT), unheard)
+            await foo.submit("cat")
+            by_key = WorkList(idempotency_key="k1")
+            assert set(await foo.commands.list(by_key, LOCAL_CLIENT, everything)) == {ours.unitid}
+            assert set(await foo.commands.list(by_key, FAR_CLIENT, everything)) == {theirs.unitid}
+            assert await foo.commands.list(by_key, FAR_CLIENT, lambda _: False) == {}
+            assert await foo.commands.list(WorkList(idempotency_key="k2"), LOCAL_CLIENT, everything) == {}
+            await foo.commands.release(WorkRelease(ours.unitid), ScriptedStream())
+            assert await foo.commands.list(by_key, LOCAL_CLIENT, everything) == {}
+
+    run(main())
+
+
+def test_a_submission_is_found_before_its_payload_is_whole(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            silent = ScriptedStream(b"half", Script.SILENCE)
+            submitting = asyncio.create_task(foo.commands.submit(keyed(), silent, unheard))
+            await silent.silent.wait()
+            [status] = (await foo.commands.list(WorkList(idempotency_key="k1"), LOCAL_CLIENT, everything)).values()
+            assert (status.state, status.detail) == (State.PENDING, "Waiting for Input Data")
+            submitting.cancel()
+            await asyncio.wait([submitting])
+
+    run(main())
+
+
+# Numbered commands
+
+
+def numbered(payload: bytes = b"", origin: Origin = FAR_CLIENT) -> NumberedCommand:
+    return NumberedCommand(origin, payload, asyncio.Semaphore())
+
+
+async def with_output(foo: Node, command: WorkStatus, origin: Origin = FAR_CLIENT) -> tuple[State, int, bytes]:
+    """The state and the size of the output that are answered, and what of it is attached."""
+    stream = numbered(origin=origin)
+    status = await foo.commands.status(command, stream)
+    return status.state, status.stdout_size, stream.attached
+
+
+def test_a_payload_that_is_attached_is_the_units(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            answer = await foo.commands.submit(keyed(), numbered(b"a\0\nb"), unheard)
+            assert answer.result == "Job Started"
+            assert await foo.results(answer.unitid) == b"a\0\nb"
+            again = await foo.commands.submit(keyed(), numbered(b"does not count"), unheard)
+            assert again == answer
+            assert await foo.results(answer.unitid) == b"a\0\nb"
+
+    run(main())
+
+
+def test_a_status_brings_the_output_from_a_byte_on(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("cat", b"0123456789")
+            await foo.results(unit_id)
+            for start, output in [(0, b"0123456789"), (4, b"456789"), (10, b""), (1000, b""), (2**63 - 1, b"")]:
+                answered = await with_output(foo, WorkStatus(unit_id, start=start))
+                assert answered == (State.SUCCEEDED, 10, output)
+            assert await with_output(foo, WorkStatus(unit_id)) == (State.SUCCEEDED, 10, b"")
+
+    run(main())
+
+
+def test_who_knows_the_state_is_answered_when_there_is_output(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("nap")
+            assert await with_output(foo, WorkStatus(unit_id, State.RUNNING, 0)) == (State.RUNNING, 3, b"on\n")
+            waiting = asyncio.create_task(with_output(foo, WorkStatus(unit_id, State.RUNNING, 3)))
+            await foo.commands.cancel(WorkCancel(unit_id), ScriptedStream())
+            assert await waiting == (State.CANCELED, 3, b"")
+            releasing = asyncio.create_task(with_output(foo, WorkStatus(unit_id, State.CANCELED, 3)))
+            await asyncio.sleep(0)
+            await foo.commands.release(WorkRelease(unit_id), ScriptedStream())
+            with pytest.raises(UnknownUnit):
+                await releasing
+
+    run(main())
+
+
+def test_who_waits_for_output_is_answered_after_a_while_in_any_case(
+    run: EventLoop, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(work_commands, "LONGEST_WAIT", 0.05)
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("nap")
+            answered = await with_output(foo, WorkStatus(unit_id, State.RUNNING, 1000))
+            assert (answered[0], answered[2]) == (State.RUNNING, b"")
+            await foo.commands.cancel(WorkCancel(unit_id), ScriptedStream())
+
+    run(main())
+
+
+def test_when_many_wait_for_news_of_a_unit_others_are_answered_at_once(
+    run: EventLoop, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_commands, "MOST_WAITING", 2)
+
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id, other_id = await foo.submit("nap"), await foo.submit("nap")
+            for each in (unit_id, other_id):
+                while (await with_output(foo, WorkStatus(each, State.RUNNING, 0)))[1] < 3:
+                    pass
+            for command in (WorkStatus(unit_id, State.RUNNING, 3), WorkStatus(unit_id, State.RUNNING)):
+                waiting = [asyncio.create_task(with_output(foo, command)) for _ in range(2)]
+                await asyncio.sleep(0)
+                assert await with_output(foo, command) == (State.RUNNING, 3, b"")
+                waiting.append(asyncio.create_task(with_output(foo, WorkStatus(other_id, State.RUNNING, 3))))
+                await asyncio.sleep(0)
+                assert not any(task.done() for task in waiting)
+                for task in waiting:
+                    task.cancel()
+                await asyncio.wait(waiting)
+            for each in (unit_id, other_id):
+                await foo.commands.cancel(WorkCancel(each), ScriptedStream())
+
+    run(main())
+
+
+def test_output_is_attached_in_numbered_commands_only(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("cat", b"x")
+            with pytest.raises(CommandError, match="startpos of work status is for numbered commands; use work res"):
+                await foo.commands.status(WorkStatus(unit_id, start=0), ScriptedStream())
+            await foo.results(unit_id)
+
+    run(main())
+
+
+def test_a_status_waits_for_its_turn_before_it_holds_any_output(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("cat", b"x")
+            await foo.results(unit_id)
+            turns = asyncio.Semaphore(1)
+            first, second = (NumberedCommand(FAR_CLIENT, b"", turns) for _ in range(2))
+            await foo.commands.status(WorkStatus(unit_id, start=0), first)
+            waiting = asyncio.create_task(foo.commands.status(WorkStatus(unit_id, start=0), second))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert (first.attached, second.attached) == (b"x", b"")
+            first.answered()
+            await waiting
+            assert second.attached == b"x"
+
+    run(main())
+
+
 # Limits
 
 
@@ -581,6 +742,37 @@ def test_a_bound_signature_is_good_for_its_command_only(run: EventLoop, data_fol
             await foo.commands.results(WorkResults(unit, 0, bound(Deed("results", unit))), away)
             assert away.written.endswith(b"\nx")
             await foo.commands.release(WorkRelease(unit, bound(Deed("force-release", unit)), force=True), away)
+
+    run(main())
+
+
+def test_output_that_needs_a_signature_comes_with_no_status(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("sealed", b"x")
+            await foo.results(unit_id)
+            for known in (None, State.SUCCEEDED, State.RUNNING):
+                with pytest.raises(NotAllowed, match="signature"):
+                    await with_output(foo, WorkStatus(unit_id, known, 0))
+            assert await with_output(foo, WorkStatus(unit_id, start=0), LOCAL_CLIENT) == (State.SUCCEEDED, 1, b"x")
+            assert await with_output(foo, WorkStatus(unit_id)) == (State.SUCCEEDED, 1, b"")
+
+    run(main())
+
+
+def test_a_payload_that_is_attached_must_be_the_one_that_was_signed(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            for payload in (b"y", b"", b"xx"):
+                for_x = bound(submit_deed("sealed", {}, ""), b"x")
+                submit = WorkSubmit(node="foo", work_type="sealed", signature=for_x)
+                with pytest.raises(NotAllowed, match="signature is for another payload"):
+                    await foo.commands.submit(submit, numbered(payload), unheard)
+            for unit_id in foo.workceptor.units:
+                assert (await foo.state(unit_id))[0] is State.FAILED
+            submit = WorkSubmit(node="foo", work_type="sealed", signature=bound(submit_deed("sealed", {}, ""), b"x"))
+            answer = await foo.commands.submit(submit, numbered(b"x"), unheard)
+            assert await foo.results(answer.unitid) == b"x"
 
     run(main())
 

@@ -17,6 +17,7 @@ TARGETS = (
     handshake_target.quic_handshakes_target,
     control_targets.control_lines_target,
     control_targets.client_answers_target,
+    control_targets.numbered_messages_target,
     control_targets.node_answers_target,
     token_target.tokens_target,
     file_targets.used_tokens_target,

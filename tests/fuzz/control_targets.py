@@ -12,7 +12,7 @@ import msgspec
 from fuzz.damage import damaged, like, noise, numbers, texts, without_path
 from fuzz.fuzzing import target
 from hypothesis import strategies as st
-from scripted_stream import ScriptedStream
+from scripted_stream import ScriptedSession, ScriptedStream
 
 from receptor.client.address import UnixAddress
 from receptor.client.connection import Connection
@@ -21,6 +21,7 @@ from receptor.client.replies import NodeStatus, UnitStatus
 from receptor.control.commands import (
     Command,
     Connect,
+    Multiplex,
     Ping,
     Reload,
     ShowStatus,
@@ -35,7 +36,7 @@ from receptor.control.commands import (
 )
 from receptor.errors import CommandError, PeerError, ReceptorError, UnreachableError
 from receptor.identifiers import is_unit_id
-from receptor.workceptor import conversations
+from receptor.workceptor import conversations, numbered
 from receptor.workceptor.records import ExitRecord
 from receptor.workceptor.remote import RemoteUnit
 from receptor.workceptor.status import RemoteExtra, Report, State, Status, answer, decode_status, encode_status
@@ -58,7 +59,7 @@ LINES = [
     b'{"command":"work","subcommand":"submit","node":"bar","worktype":"echo","params":"a","ttl":"1h","signwork":"true"}',
     b'{"command":"work","subcommand":"results","unitid":"abcd1234","startpos":7,"signature":"hush"}',
 ]
-NAMES = ["status", "ping", "traceroute", "connect", "reload", "work"]
+NAMES = ["status", "ping", "traceroute", "connect", "reload", "multiplex", "work"]
 SUBCOMMANDS = ["submit", "list", "status", "results", "cancel", "release", "force-release"]
 unit_ids = st.sampled_from(["abcd1234", "A-b_9", "../x", "a/b", ".", "x\0y", "-a", ""]) | texts
 json_lines = like(
@@ -72,6 +73,7 @@ json_lines = like(
         "unitid": unit_ids,
         "signature": st.just("hush"),
         "startpos": numbers | numbers.map(str),
+        "knownstate": st.integers(0, 4) | numbers,
         "signwork": st.sampled_from(["true", "False"]),
         "idempotencykey": texts | st.just("k" * 129),
     }
@@ -97,7 +99,7 @@ def control_lines_target(line: bytes) -> None:
     assert not isinstance(command, WorkResults) or 0 <= command.start < 2**63
 
 
-def _written(command: Command) -> dict[str, object]:
+def _written(command: Command | Multiplex) -> dict[str, object]:
     """The command as a client writes it."""
     work: dict[str, object] = {"command": "work"}
     match command:
@@ -111,10 +113,16 @@ def _written(command: Command) -> dict[str, object]:
             return {"command": "connect", "node": node, "service": service, "tls": tls}
         case Reload():
             return {"command": "reload"}
+        case Multiplex():
+            return {"command": "multiplex"}
+        case WorkList(None, key):
+            return work | {"subcommand": "list", "idempotencykey": key}
         case WorkList(unit_id):
-            return work | {"subcommand": "list"} | ({"unitid": unit_id} if unit_id is not None else {})
-        case WorkStatus(unit_id):
-            return work | {"subcommand": "status", "unitid": unit_id}
+            return work | {"subcommand": "list", "unitid": unit_id}
+        case WorkStatus(unit_id, known, start):
+            numbers_told = {"knownstate": None if known is None else known.value, "startpos": start}
+            told = {key: value for key, value in numbers_told.items() if value is not None}
+            return work | {"subcommand": "status", "unitid": unit_id} | told
         case WorkCancel(unit_id, signature):
             return work | {"subcommand": "cancel", "unitid": unit_id, "signature": signature}
         case WorkRelease(unit_id, signature, force):
@@ -243,8 +251,35 @@ def client_answers_target(question: str, script: list[bytes]) -> None:
         client.close()
 
 
+NUMBERED = [
+    b'1 0 {"command":"status"}\n',
+    b'2 6 {"command":"work","subcommand":"submit","node":"localhost","worktype":"cat"}\nhello\n',
+    b"3 0 work status abcd1234\n4 0 work list\n",
+    b'2 5 {"State":1}\nabcde',
+]
+
+
+@target("numbered-messages", 1000, damaged(NUMBERED))
+def numbered_messages_target(data: bytes) -> None:
+    """Numbered messages are read as they were written, or end their session as broken or not understood."""
+    stream = ScriptedStream(*([data] if data else []))
+    read = b""
+    try:
+        while (message := _finish(numbered.read(stream, 200))) is not None:
+            assert len(message.attached) <= numbered.MOST_ATTACHED
+            read += numbered.encode(message)
+    except (ConnectionError, PeerError):
+        return
+    assert _without_zeros(read) == _without_zeros(data)
+
+
+def _without_zeros(data: bytes) -> bytes:
+    """Numbers may be written with zeros before them."""
+    return data.replace(b"0", b"")
+
+
 REMOTE = RemoteExtra(remote_node="b", remote_work_type="echo", remote_params={"params": "x"}, remote_started=True)
-TALKS = ["greet", "submit", "status", "status", "results", "cancel", "release"]
+TALKS = ["greet", "multiplex", "submit", "submit at once", "find", "status", "status", "results", "cancel", "release"]
 
 
 @target("node-answers", 1000, st.sampled_from(TALKS), answers)
@@ -261,22 +296,31 @@ def node_answers_target(talk: str, script: list[bytes]) -> None:
 
 async def _talk(talk: str, stream: ScriptedStream) -> None:
     made: list[str] = []
+    session = ScriptedSession(stream)
     match talk:
         case "greet":
             await conversations.greet(stream, "b")
+        case "multiplex":
+            await conversations.multiplex(stream)
+        case "submit at once":
+            assert is_unit_id(await conversations.submit_at_once(session, REMOTE, "key", "token", b"{}"))
+        case "find":
+            found = await conversations.find(session, "key")
+            assert found is None or is_unit_id(found)
         case "submit":
             await conversations.submit(stream, REMOTE, "key", "token", _payload(), _noting(made))
             assert is_unit_id(made[0])
         case "status":
-            _follow(await conversations.ask_status(stream, "abcd1234"))
+            report, _ = await conversations.ask_status(session, "abcd1234")
+            _follow(report)
         case "results":
             async with aclosing(conversations.results(stream, "abcd1234", 0, "")) as output:
                 async for data in output:
                     assert data
         case "cancel":
-            await conversations.cancel(stream, "abcd1234", "")
+            await conversations.cancel(session, "abcd1234", "")
         case _:
-            await conversations.release(stream, "abcd1234", "")
+            await conversations.release(session, "abcd1234", "")
 
 
 def _follow(report: Report) -> None:

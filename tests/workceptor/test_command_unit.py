@@ -25,7 +25,7 @@ from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submissi
 from receptor.workceptor.results import follow
 from receptor.workceptor.runner_client import RunnerClient, Vanished
 from receptor.workceptor.status import CommandExtra, State, Status, decode_status, encode_status
-from receptor.workceptor.unit import CREATED, Unit
+from receptor.workceptor.unit import CREATED, SHORT_PAYLOAD, Unit
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
@@ -338,18 +338,18 @@ class TestCancel:
 
 
 class TestRelease:
-    def test_while_the_payload_comes(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize("first", [b"half", b"half" * SHORT_PAYLOAD], ids=["short", "long"])
+    def test_while_the_payload_comes(self, play: Play, caplog: pytest.LogCaptureFixture, first: bytes) -> None:
         async def story(it: Played) -> None:
             more = asyncio.Event()
 
             async def payload() -> AsyncIterator[bytes]:
-                yield b"half"
+                yield first
                 await more.wait()
                 yield b"the rest"
 
             receiving = asyncio.create_task(it.unit.receive_payload(payload()))
             await asyncio.sleep(1)
-            assert it.folder.stdin_file.read_bytes() == b"half"
             assert await it.unit.release(force=False)
             assert it.keeper.forgotten == ["unit0001"]
             more.set()

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 
 import msgspec
 import pytest
-from scripted_stream import Script, ScriptedStream
+from scripted_stream import Script, ScriptedSession, ScriptedStream
 
 from receptor.control.commands import WorkSubmit, parse
 from receptor.errors import PeerError, UnreachableError
-from receptor.node.byte_stream import ByteStream
 from receptor.workceptor import conversations
 from receptor.workceptor.conversations import LONGEST_TEXT, Refused, never_got_its_payload
 from receptor.workceptor.status import ProcessAnswer, RemoteExtra, Report, State, Status
@@ -22,6 +21,8 @@ STREAMING = b"Streaming results for work unit unit0001\n"
 STATUS = (
     b'{"State":1,"StateName":"Running","Detail":"Running: PID 7","StdoutSize":5,"WorkType":"echo","ExtraData":null}\n'
 )
+
+DEEP = b"[" * 10_000 + b"]" * 10_000
 
 WORK = RemoteExtra(remote_node="bar", remote_work_type="echo", remote_params={"params": "-n", "secret_key": "s3"})
 
@@ -65,28 +66,41 @@ async def submit(stream: ScriptedStream) -> None:
     await Submission(stream).hold()
 
 
-async def ask_status(stream: ByteStream) -> None:
-    await conversations.ask_status(stream, "unit0001")
+async def ask_status(stream: ScriptedStream) -> None:
+    await conversations.ask_status(ScriptedSession(stream), "unit0001")
+
+
+async def submit_at_once(stream: ScriptedStream) -> None:
+    await conversations.submit_at_once(ScriptedSession(stream), WORK, "key-1", "", b"payload")
+
+
+async def find(stream: ScriptedStream) -> None:
+    await conversations.find(ScriptedSession(stream), "key-1")
 
 
 async def fetch(stream: ScriptedStream) -> None:
     await collect(stream)
 
 
-async def cancel(stream: ByteStream) -> None:
-    await conversations.cancel(stream, "unit0001", "")
+async def cancel(stream: ScriptedStream) -> None:
+    await conversations.cancel(ScriptedSession(stream), "unit0001", "")
 
 
-async def release(stream: ByteStream) -> None:
-    await conversations.release(stream, "unit0001", "")
+async def release(stream: ScriptedStream) -> None:
+    await conversations.release(ScriptedSession(stream), "unit0001", "")
 
 
-async def greet(stream: ByteStream) -> None:
+async def multiplex(stream: ScriptedStream) -> None:
+    await conversations.multiplex(stream)
+
+
+async def greet(stream: ScriptedStream) -> None:
     await conversations.greet(stream, "bar")
 
 
 Conversation = Callable[[ScriptedStream], Coroutine[None, None, None]]
-EVERY_CONVERSATION = pytest.mark.parametrize("hold", [greet, submit, ask_status, fetch, cancel, release])
+SESSION_TALKS = [submit_at_once, find, ask_status, cancel, release]
+EVERY_CONVERSATION = pytest.mark.parametrize("hold", [greet, multiplex, submit, fetch, *SESSION_TALKS])
 
 
 class TestGreeting:
@@ -214,13 +228,78 @@ class TestSubmit:
             asyncio.run(submit(ScriptedStream(MADE, answer) if answer else ScriptedStream(MADE)))
 
 
+class TestSubmitAtOnce:
+    def test_command_and_payload_go_together(self) -> None:
+        async def check() -> None:
+            stream = ScriptedStream(STARTED)
+            session = ScriptedSession(stream)
+            made = await conversations.submit_at_once(session, WORK, "key-1", "t.o.k", b"payload")
+            assert made == "unit0001"
+            assert session.payloads == [b"payload"]
+            assert sent(stream) == {
+                "command": "work",
+                "subcommand": "submit",
+                "node": "bar",
+                "worktype": "echo",
+                "tlsclient": "",
+                "idempotencykey": "key-1",
+                "params": "-n",
+                "secret_key": "s3",
+                "signature": "t.o.k",
+            }
+
+        asyncio.run(check())
+
+    @pytest.mark.parametrize(
+        "answer",
+        [b"{}\n", b"unit0001\n", b'{"unitid":"../../etc"}\n', b'{"unitid":7}\n', b'{"x":' + DEEP + b"}\n"],
+        ids=lambda answer: repr(answer[:30]),
+    )
+    def test_an_answer_that_can_not_be_understood(self, answer: bytes) -> None:
+        with pytest.raises(PeerError, match="work submit can't be understood"):
+            asyncio.run(submit_at_once(ScriptedStream(answer)))
+
+
+class TestFind:
+    @pytest.mark.parametrize(("answer", "expected"), [(b"{}\n", None), (b'{"unit0001":{"State":1}}\n', "unit0001")])
+    def test_the_unit_or_none(self, answer: bytes, expected: str | None) -> None:
+        async def check() -> None:
+            stream = ScriptedStream(answer)
+            assert await conversations.find(ScriptedSession(stream), "key-1") == expected
+            assert sent(stream) == {"command": "work", "subcommand": "list", "idempotencykey": "key-1"}
+
+        asyncio.run(check())
+
+    @pytest.mark.parametrize(
+        "answer",
+        [b"[]\n", b"no\n", b'{"../../etc":{}}\n', b'{"unit0001":{},"unit0002":{}}\n', b'{"x":' + DEEP + b"}\n"],
+        ids=lambda answer: repr(answer[:30]),
+    )
+    def test_an_answer_that_can_not_be_understood(self, answer: bytes) -> None:
+        """All units are the answer of a node that passes over the key: none of them may be taken for ours."""
+        with pytest.raises(PeerError, match="work list can't be understood"):
+            asyncio.run(find(ScriptedStream(answer)))
+
+
+class TestMultiplex:
+    @pytest.mark.parametrize(
+        ("answer", "expected"), [(b'{"Multiplexed":true}\n', True), (b"ERROR: Unknown command multiplex\n", False)]
+    )
+    def test_taken_or_unknown(self, answer: bytes, expected: bool) -> None:
+        stream = ScriptedStream(answer)
+        assert asyncio.run(conversations.multiplex(stream)) is expected
+        assert sent(stream) == {"command": "multiplex"}
+
+
 class TestStatus:
     def test_again_and_again_on_one_stream(self) -> None:
         async def check() -> None:
             stream = piecewise(STATUS, STATUS.replace(b"5", b"6"))
             expected = Status(state=State.RUNNING, detail="Running: PID 7", stdout_size=5, work_type="echo")
-            assert await conversations.ask_status(stream, "unit0001") == Report(expected)
-            assert (await conversations.ask_status(stream, "unit0001")).status.stdout_size == 6
+            session = ScriptedSession(stream)
+            assert await conversations.ask_status(session, "unit0001") == (Report(expected), b"")
+            report, _ = await conversations.ask_status(session, "unit0001")
+            assert report.status.stdout_size == 6
             assert [json.loads(line) for line in stream.lines] == [
                 {"command": "work", "subcommand": "status", "unitid": "unit0001"}
             ] * 2
@@ -235,9 +314,10 @@ class TestStatus:
         stream = piecewise(STATUS.replace(b"}\n", additions), STATUS)
 
         async def check() -> None:
-            report = await conversations.ask_status(stream, "unit0001")
+            session = ScriptedSession(stream)
+            report, _ = await conversations.ask_status(session, "unit0001")
             assert (report.process, report.idempotency_key) == (process, "key-1")
-            report = await conversations.ask_status(stream, "unit0001")
+            report, _ = await conversations.ask_status(session, "unit0001")
             assert (report.process, report.idempotency_key) == (None, "")
 
         asyncio.run(check())
@@ -261,6 +341,21 @@ class TestStatus:
         with pytest.raises(PeerError, match="status of unit0001 can't be understood"):
             asyncio.run(ask_status(ScriptedStream(answer)))
 
+    @pytest.mark.parametrize(
+        ("known", "start", "told"),
+        [
+            (None, None, {}),
+            (State.PENDING, None, {"knownstate": 0}),
+            (State.RUNNING, 2**40, {"knownstate": 1, "startpos": 2**40}),
+        ],
+    )
+    def test_what_is_known_already_is_told(
+        self, known: State | None, start: int | None, told: dict[str, object]
+    ) -> None:
+        stream = ScriptedStream(STATUS)
+        asyncio.run(conversations.ask_status(ScriptedSession(stream), "unit0001", known, start))
+        assert sent(stream) == {"command": "work", "subcommand": "status", "unitid": "unit0001", **told}
+
     def test_an_unknown_unit(self) -> None:
         with pytest.raises(Refused) as refused:
             asyncio.run(ask_status(ScriptedStream(b"ERROR: unknown work unit unit0001\n")))
@@ -269,7 +364,7 @@ class TestStatus:
     def test_of_a_longwinded_node_only_so_much_is_kept(self) -> None:
         """Or else our own status could grow too large to be saved."""
         answer = STATUS.replace(b"Running: PID 7", b"d" * 1_000_000)
-        report = asyncio.run(conversations.ask_status(ScriptedStream(answer), "unit0001"))
+        report, _ = asyncio.run(conversations.ask_status(ScriptedSession(ScriptedStream(answer)), "unit0001"))
         assert report.status.detail == "d" * LONGEST_TEXT
 
 
@@ -346,7 +441,7 @@ class TestStreamsThatFail:
         with pytest.raises(PeerError, match="a line is longer than"):
             asyncio.run(hold(ScriptedStream(*[b"x" * 1_000_000] * 20)))
 
-    @pytest.mark.parametrize("hold", [submit, ask_status, fetch, cancel, release])
+    @pytest.mark.parametrize("hold", [submit, fetch, *SESSION_TALKS])
     def test_an_error_of_any_length(self, hold: Conversation) -> None:
         with pytest.raises(Refused) as refused:
             asyncio.run(hold(ScriptedStream(b"ERROR: " + b"no" * 1_000_000 + b"\n")))

@@ -28,14 +28,14 @@ from receptor.workceptor.remote import (
     Talk,
     expiration_text,
 )
-from receptor.workceptor.status import RemoteExtra, State, Status, decode_status, encode_status, may_follow
+from receptor.workceptor.status import STARTING, RemoteExtra, State, Status, decode_status, encode_status, may_follow
 
 EXPIRATION = "2026-11-23T12:00:00Z"
 
 
 def new_unit(**remote: str | bool) -> RemoteUnit:
     extra = msgspec.structs.replace(RemoteExtra(remote_node="bar", remote_work_type="echo"), **remote)
-    status = Status(state=State.PENDING, detail="Starting Worker", stdout_size=0, work_type="remote", extra=extra)
+    status = Status(state=State.PENDING, detail="Unit Created", stdout_size=0, work_type="remote", extra=extra)
     return RemoteUnit(status, 0)
 
 
@@ -47,7 +47,23 @@ def restarted(unit: RemoteUnit) -> RemoteUnit:
 def half_submitted() -> RemoteUnit:
     unit = new_unit()
     unit.remote_unit_made("there001")
-    unit.submission_broke_off()
+    unit.submission_broke_off(0.0)
+    return unit
+
+
+def sent(**remote: str | bool) -> RemoteUnit:
+    """Its work with its payload is on the way to the other node."""
+    unit = new_unit(**remote)
+    unit.sending()
+    return unit
+
+
+def lost(**remote: str | bool) -> RemoteUnit:
+    """Its work was sent with its payload, and nothing was heard of it."""
+    unit = sent(**remote)
+    unit.postponed("the work waits for a way to bar")
+    unit.submission_broke_off(1000.0)
+    unit.failed(Talk.SUBMIT, 1000.0)
     return unit
 
 
@@ -82,11 +98,13 @@ class TestTheUsualWay:
         unit.submitted()
         assert unit.remote.remote_started
         assert unit.remote.remote_unit_id == "there001"
-        assert unit.wanted() == {Talk.FOLLOW, Talk.FETCH}
+        assert unit.wanted() == {Talk.FOLLOW}
         assert unit.status.state is State.PENDING, "until the other node reports it running"
         unit.status_received(RUNNING)
         assert outcome(unit) == (State.RUNNING, "Running: PID 7")
+        assert unit.wanted() == {Talk.FOLLOW, Talk.FETCH}
         unit.output_received(3)
+        assert unit.wanted() == {Talk.FOLLOW}, "no more is known of"
         unit.status_received(SUCCEEDED)
         assert outcome(unit) == (State.SUCCEEDED, "exit status 0")
         assert not unit.is_complete
@@ -98,9 +116,10 @@ class TestTheUsualWay:
     def test_the_output_comes_before_the_final_status(self) -> None:
         unit = started()
         unit.output_received(6)
-        assert unit.wanted() == {Talk.FOLLOW, Talk.FETCH}
+        assert unit.wanted() == {Talk.FOLLOW}
         unit.status_received(SUCCEEDED)
         assert unit.wanted() == frozenset()
+        assert unit.is_complete
 
     @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELED])
     def test_an_end_is_written_once(self, state: State) -> None:
@@ -191,7 +210,7 @@ class TestPauses:
 class TestABrokenSubmission:
     def test_before_the_unit_was_made(self) -> None:
         unit = new_unit()
-        unit.submission_broke_off()
+        unit.submission_broke_off(0.0)
         assert unit.wanted() == {Talk.SUBMIT}
 
     def test_afterwards_it_is_looked_first_what_became_of_it(self) -> None:
@@ -233,7 +252,7 @@ class TestABrokenSubmission:
             unit.failed(Talk.CHECK, 1000.0)
             assert unit.wanted() == {Talk.CHECK}
         assert unit.checked(RUNNING, knows_key=False)
-        assert unit.wanted() == {Talk.FOLLOW, Talk.FETCH}
+        assert unit.wanted() == {Talk.FOLLOW}
 
     def test_it_will_not_come_any_more(self) -> None:
         unit = half_submitted()
@@ -248,7 +267,7 @@ class TestABrokenSubmission:
             unit.checked(WAITING, knows_key=False)
         unit.discarded()
         unit.remote_unit_made("there002")
-        unit.submission_broke_off()
+        unit.submission_broke_off(0.0)
         assert not unit.checked(WAITING, knows_key=False)
 
     def test_the_other_node_does_not_know_it(self) -> None:
@@ -281,20 +300,20 @@ class TestANodeThatKnowsTheKey:
         assert unit.remote.remote_unit_id == "there001"
         unit.remote_unit_made("there001")
         unit.submitted()
-        assert unit.wanted() == {Talk.FOLLOW, Talk.FETCH}
+        assert unit.wanted() == {Talk.FOLLOW}
 
     def test_is_looked_at_again_when_that_breaks_too(self) -> None:
         unit = half_submitted()
         for _ in range(2 * CHECKS):
             assert unit.checked(WAITING, knows_key=True)
-            unit.submission_broke_off()
+            unit.submission_broke_off(0.0)
             assert unit.wanted() == {Talk.CHECK}
 
     def test_may_have_made_a_new_unit_since(self) -> None:
         unit = half_submitted()
         unit.checked(CUT_OFF, knows_key=True)
         unit.remote_unit_made("there002")
-        unit.submission_broke_off()
+        unit.submission_broke_off(0.0)
         assert restarted(unit).wanted() == {Talk.CHECK}
         assert unit.remote.remote_unit_id == "there002"
 
@@ -314,27 +333,208 @@ class TestANodeThatKnowsTheKey:
     def test_is_not_sent_anew_what_has_expired(self) -> None:
         unit = new_unit(expiration=EXPIRATION)
         unit.remote_unit_made("there001")
-        unit.submission_broke_off()
+        unit.submission_broke_off(0.0)
         unit.expire()
         assert unit.checked(WAITING, knows_key=True)
         assert unit.wanted() == {Talk.DISCARD}
 
 
+def cancelled(unit: RemoteUnit) -> RemoteUnit:
+    unit.cancel()
+    return unit
+
+
+def released(unit: RemoteUnit) -> RemoteUnit:
+    unit.release(force=False)
+    return unit
+
+
+def expired(unit: RemoteUnit) -> RemoteUnit:
+    unit.expire()
+    return unit
+
+
+ENDS = pytest.mark.parametrize("end", [cancelled, released, expired])
+
+
+class TestWorkThatIsSentAtOnce:
+    """A short payload goes with the command: until the answer comes, the other node may or may not have the work."""
+
+    def test_from_submission_to_the_answer(self) -> None:
+        unit = sent()
+        assert unit.status.detail == STARTING
+        assert unit.wanted() == {Talk.SUBMIT}
+        unit.remote_unit_made("there001")
+        unit.submitted()
+        assert unit.remote.remote_started
+        assert unit.wanted() == {Talk.FOLLOW}
+
+    def test_is_sent_again_if_nothing_was_heard(self) -> None:
+        """The other node takes it for the same by its key."""
+        unit = lost()
+        assert unit.wanted() == {Talk.SUBMIT}
+        assert outcome(unit) == (State.PENDING, f"{STARTING}: the work waits for a way to bar")
+        assert restarted(unit).wanted() == {Talk.SUBMIT}
+        unit.sending()
+        unit.remote_unit_made("there001")
+        unit.submitted()
+        assert unit.wanted() == {Talk.FOLLOW}
+
+    @ENDS
+    def test_the_answer_is_awaited(self, end: Callable[[RemoteUnit], RemoteUnit]) -> None:
+        unit = end(sent(expiration=EXPIRATION))
+        assert unit.wanted() == {Talk.SUBMIT}
+        assert not unit.is_released
+        unit.submission_broke_off(1000.0)
+        assert unit.wanted() == {Talk.FIND}
+
+    @pytest.mark.parametrize(
+        ("end", "wanted"),
+        [(cancelled, {Talk.CANCEL, Talk.FOLLOW}), (released, {Talk.RELEASE}), (expired, {Talk.DISCARD})],
+    )
+    def test_it_has_started(self, end: Callable[[RemoteUnit], RemoteUnit], wanted: set[Talk]) -> None:
+        unit = end(sent(expiration=EXPIRATION))
+        unit.remote_unit_made("there001")
+        unit.submitted()
+        assert unit.wanted() == wanted
+        assert restarted(unit).wanted() == wanted
+
+    @pytest.mark.parametrize(
+        ("end", "wanted"), [(cancelled, {Talk.CHECK}), (released, {Talk.RELEASE}), (expired, {Talk.DISCARD})]
+    )
+    def test_it_is_found(self, end: Callable[[RemoteUnit], RemoteUnit], wanted: set[Talk]) -> None:
+        unit = end(lost(expiration=EXPIRATION))
+        assert unit.wanted() == {Talk.FIND}
+        unit.found("there001")
+        assert unit.wanted() == wanted
+        assert restarted(unit).wanted() == wanted
+
+    def test_it_is_cancelled_when_it_is_found_at_work(self) -> None:
+        unit = cancelled(lost())
+        unit.found("there001")
+        unit.checked(RUNNING, knows_key=True)
+        assert unit.wanted() == {Talk.CANCEL, Talk.FOLLOW}
+
+    def test_it_is_discarded_when_it_is_found_waiting(self) -> None:
+        unit = cancelled(lost())
+        unit.found("there001")
+        assert unit.checked(WAITING, knows_key=True)
+        assert unit.wanted() == {Talk.DISCARD}
+        unit.discarded()
+        assert outcome(unit) == (State.CANCELED, LOCALLY_CANCELLED)
+
+    @pytest.mark.parametrize("make", [lost, lambda: restarted(sent()), lambda: restarted(lost())])
+    def test_nothing_is_found(self, make: Callable[[], RemoteUnit]) -> None:
+        unit = cancelled(make())
+        assert unit.wanted() == {Talk.FIND}
+        assert unit.is_cancel_pending
+        unit.not_found()
+        assert outcome(unit) == (State.CANCELED, LOCALLY_CANCELLED)
+        assert unit.wanted() == frozenset()
+
+        unit = released(make())
+        assert unit.wanted() == {Talk.FIND}
+        unit.not_found()
+        assert unit.is_released
+
+    def test_nothing_is_found_of_what_has_expired(self) -> None:
+        unit = restarted(expired(lost(expiration=EXPIRATION)))
+        assert unit.wanted() == {Talk.FIND}
+        unit.not_found()
+        assert restarted(unit).wanted() == frozenset()
+        assert outcome(unit) == (State.FAILED, f"Work unit expired on {EXPIRATION}")
+        assert unit.wanted() == frozenset()
+        assert released(unit).is_released
+
+    def test_it_is_not_looked_for_before_it_has_arrived(self) -> None:
+        unit = cancelled(lost())
+        unit.route_found()
+        assert unit.not_before(Talk.FIND) == 1000.0 + FIRST_PAUSE
+        unit.failed(Talk.FIND, 2000.0)
+        assert unit.not_before(Talk.FIND) == 2000.0 + FIRST_PAUSE
+
+    def test_a_forced_release_looks_once_and_at_once(self) -> None:
+        unit = lost()
+        unit.release(force=True)
+        assert unit.wanted() == {Talk.FIND}
+        assert unit.not_before(Talk.FIND) < 0
+        unit.failed(Talk.FIND, 1000.0)
+        assert unit.is_released
+
+    def test_a_forced_release_of_what_is_being_sent(self) -> None:
+        unit = sent()
+        unit.release(force=True)
+        unit.submission_broke_off(1000.0)
+        assert unit.wanted() == {Talk.FIND}
+        unit.found("there001")
+        assert unit.wanted() == {Talk.RELEASE}
+
+    @pytest.mark.parametrize("end", [cancelled, released])
+    def test_put_off_it_is_over_at_once(self, end: Callable[[RemoteUnit], RemoteUnit]) -> None:
+        unit = sent()
+        unit.put_off("bar does not take the work yet")
+        unit.submission_broke_off(1000.0)
+        assert outcome(unit) == (State.PENDING, "bar does not take the work yet")
+        assert unit.wanted() == {Talk.SUBMIT}
+        assert end(restarted(unit)).wanted() == frozenset()
+        assert end(unit).wanted() == frozenset()
+
+    @pytest.mark.parametrize("end", [cancelled, released])
+    def test_put_off_when_it_is_no_more_wanted(self, end: Callable[[RemoteUnit], RemoteUnit]) -> None:
+        unit = end(sent())
+        unit.put_off("bar does not take the work yet")
+        assert outcome(unit) == (State.CANCELED, LOCALLY_CANCELLED)
+        assert unit.wanted() == frozenset(), "above all it is not sent again"
+        assert unit.is_released == (end is released)
+
+    def test_refused_it_may_be_kept_there(self) -> None:
+        unit = sent()
+        unit.refused("bar refused the work: no such program")
+        assert unit.wanted() == {Talk.FIND}
+        unit.found("there001")
+        assert unit.wanted() == {Talk.DISCARD}
+        unit.discarded()
+        assert unit.wanted() == frozenset()
+        assert outcome(unit) == (State.FAILED, "bar refused the work: no such program")
+
+    def test_refused_nothing_is_kept_there(self) -> None:
+        unit = sent()
+        unit.refused("bar refused the work: unknown work type echo")
+        unit.not_found()
+        assert unit.wanted() == frozenset()
+        assert released(unit).is_released
+
+    def test_a_unit_that_is_known_may_be_replaced(self) -> None:
+        """Its first submission broke off; since then the other node takes the payload with the command."""
+        unit = half_submitted()
+        unit.checked(CUT_OFF, knows_key=True)
+        unit.sending()
+        unit = cancelled(restarted(unit))
+        assert unit.wanted() == {Talk.FIND}
+        unit.found("there002")
+        assert unit.remote.remote_unit_id == "there002"
+
+    @pytest.mark.parametrize("detail", [STARTING, f"{STARTING}: soon"])
+    def test_what_the_other_node_tells_of_a_unit_does_not_count(self, detail: str) -> None:
+        unit = started()
+        unit.status_received(there(State.PENDING, detail))
+        unit = cancelled(restarted(unit))
+        assert unit.wanted() == {Talk.CANCEL, Talk.FOLLOW}
+
+
 class TestRestart:
     def test_the_same_record_wants_the_same_conversations(self) -> None:
-        running, ended, complete = started(), started(), started()
+        running, ended, complete, refused = started(), started(), started(), new_unit()
         running.status_received(RUNNING)
         ended.status_received(SUCCEEDED)
         ended.output_received(2)
         complete.status_received(SUCCEEDED)
         complete.output_received(6)
-        canceled, released, expired = started(), started(), new_unit(expiration=EXPIRATION)
-        canceled.cancel()
-        released.release(force=False)
-        expired.expire()
-        refused = new_unit()
         refused.refused("no")
-        for unit in (new_unit(), half_submitted(), running, ended, complete, canceled, released, expired, refused):
+        units = [new_unit(), half_submitted(), lost(), running, ended, complete, refused]
+        units += [cancelled(started()), released(started()), cancelled(lost()), released(lost())]
+        units += [expired(new_unit(expiration=EXPIRATION)), expired(lost(expiration=EXPIRATION))]
+        for unit in units:
             assert restarted(unit).wanted() == unit.wanted()
             assert restarted(unit).status == unit.status
 
@@ -378,7 +578,7 @@ class TestExpiry:
         unit = new_unit(expiration=EXPIRATION)
         unit.remote_unit_made("there001")
         if broke_off:
-            unit.submission_broke_off()
+            unit.submission_broke_off(0.0)
         unit.expire()
         assert unit.status.state is State.FAILED
         assert unit.wanted() == {Talk.DISCARD}
@@ -466,7 +666,7 @@ class TestCancel:
         unit = new_unit()
         unit.remote_unit_made("there001")
         if broke_off:
-            unit.submission_broke_off()
+            unit.submission_broke_off(0.0)
         unit.cancel()
         assert unit.is_cancel_pending
         assert unit.wanted() == {Talk.CHECK}
@@ -482,7 +682,7 @@ class TestCancel:
         unit = half_submitted()
         unit.cancel()
         unit.checked(RUNNING, knows_key=False)
-        assert unit.wanted() == {Talk.CANCEL, Talk.FOLLOW, Talk.FETCH}
+        assert unit.wanted() == {Talk.CANCEL, Talk.FOLLOW}
 
     def test_half_submitted_and_unknown_to_the_other_node(self) -> None:
         unit = half_submitted()
@@ -598,15 +798,20 @@ class Life(RuleBasedStateMachine):
         self.made = 0
         self.ran = 0
         self.submitting: str | None = None
-        """Whose payload is being sent; empty before the other node has told the id."""
+        """Whose payload is being sent."""
+        self.is_sent = False
+        """The work was sent with its payload, and its answer is awaited."""
+        self.at_once = False
         self.told = [self.unit.status]
         self.forgotten = self.expired = self.refused = False
         self.trouble = ""
         """The one thing beside broken connections and restarts that may happen: lives would be short otherwise."""
 
-    @initialize(trouble=st.sampled_from(["", "", "cancel", "release", "expire", "refuse", "forget"]))
-    def begin_life(self, trouble: str) -> None:
-        self.trouble = trouble
+    @initialize(
+        trouble=st.sampled_from(["", "", "cancel", "release", "expire", "refuse", "forget"]), at_once=st.booleans()
+    )
+    def begin_life(self, trouble: str, at_once: bool) -> None:
+        self.trouble, self.at_once = trouble, at_once
 
     # Conversations
 
@@ -618,16 +823,77 @@ class Life(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """What the shell does after each event."""
-        if self.submitting is not None and not self.wants(Talk.SUBMIT):
+        if not self.wants(Talk.SUBMIT):
             self.lose_submission()
         if self.unit.status != self.told[-1]:
             self.told.append(self.unit.status)
 
     def lose_submission(self) -> None:
         """The other node notices it some time later: until then its unit goes on waiting."""
-        self.submitting = None
+        self.submitting, self.is_sent = None, False
 
-    @precondition(lambda self: self.wants(Talk.SUBMIT) and self.submitting is None)
+    def break_off(self) -> None:
+        self.lose_submission()
+        self.unit.postponed("the work waits for a way to bar")
+        self.unit.submission_broke_off(0.0)
+        self.unit.failed(Talk.SUBMIT, 0.0)
+        self.settle()
+
+    @precondition(lambda self: self.at_once and self.wants(Talk.SUBMIT) and not self.is_sent)
+    @rule()
+    def send_at_once(self) -> None:
+        self.unit.sending()
+        self.is_sent = True
+        self.settle()
+
+    @precondition(lambda self: self.is_sent)
+    @rule(
+        answer=st.sampled_from(["made", "made", "made but the answer is lost", "all is lost", "not now", "refused"]),
+        is_kept=st.booleans(),
+    )
+    def hear_of_what_was_sent(self, answer: str, is_kept: bool) -> None:
+        """Its key lets the other node know a unit that it has made already."""
+        if answer == "all is lost":
+            self.break_off()
+        elif not self.units and answer == "not now":
+            self.unit.put_off("bar does not take the work yet")
+            self.is_sent = False
+            self.settle()
+        elif not self.units and answer == "refused" and self.trouble == "refuse":
+            if is_kept:
+                self.made += 1
+                self.units[f"there{self.made:03}"] = Elsewhere(State.FAILED, "no such program", payload_arrived=True)
+            self.refused, self.is_sent = True, False
+            self.unit.refused("bar refused the work")
+            self.settle()
+        else:
+            self.take_what_was_sent(is_answered=answer == "made")
+
+    def take_what_was_sent(self, is_answered: bool) -> None:
+        if not self.units:
+            self.made += 1
+            self.units[f"there{self.made:03}"] = elsewhere = Elsewhere(payload_arrived=True)
+            self.begin(elsewhere)
+        if not is_answered:
+            self.break_off()
+            return
+        self.is_sent = False
+        self.unit.remote_unit_made(next(iter(self.units)))
+        self.unit.submitted()
+        self.settle()
+
+    @precondition(lambda self: self.wants(Talk.FIND))
+    @rule(is_reached=MOSTLY)
+    def find(self, is_reached: bool) -> None:
+        if not is_reached:
+            self.unit.failed(Talk.FIND, 0.0)
+        elif self.units:
+            self.unit.found(next(iter(self.units)))
+        else:
+            self.unit.not_found()
+        self.settle()
+
+    @precondition(lambda self: not self.at_once and self.wants(Talk.SUBMIT) and self.submitting is None)
     @rule(answer=st.sampled_from(["made", "made", "made but the answer is lost", "out of reach", "refused"]))
     def submit(self, answer: str) -> None:
         if answer.startswith("made"):
@@ -638,14 +904,12 @@ class Life(RuleBasedStateMachine):
                 self.submitting = unit_id
                 self.unit.remote_unit_made(unit_id)
             else:
-                self.unit.submission_broke_off()
-                self.unit.failed(Talk.SUBMIT, 0.0)
+                self.break_off()
         elif answer == "refused" and self.trouble == "refuse":
             self.refused = True
             self.unit.refused("bar refused the work")
         else:
-            self.unit.submission_broke_off()
-            self.unit.failed(Talk.SUBMIT, 0.0)
+            self.break_off()
         self.settle()
 
     @precondition(lambda self: self.submitting is not None)
@@ -660,9 +924,7 @@ class Life(RuleBasedStateMachine):
                 self.unit.submitted()
                 self.settle()
                 return
-        self.unit.submission_broke_off()
-        self.unit.failed(Talk.SUBMIT, 0.0)
-        self.settle()
+        self.break_off()
 
     @precondition(lambda self: self.wants(Talk.CHECK))
     @rule(is_reached=MOSTLY)
@@ -782,7 +1044,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.submitting = None
+        self.lose_submission()
         if not self.unit.is_released:
             self.unit = restarted(self.unit)
         self.settle()
@@ -826,7 +1088,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def what_was_cancelled_is_not_sent_any_more(self) -> None:
-        assert not (self.unit.remote.local_cancelled and self.wants(Talk.SUBMIT))
+        assert self.is_sent or not (self.unit.remote.local_cancelled and self.wants(Talk.SUBMIT))
 
     @invariant()
     def no_output_is_made_up(self) -> None:
@@ -839,6 +1101,8 @@ class Life(RuleBasedStateMachine):
         for _ in range(50):
             self.work_begins()
             self.work_goes_on(grows=1, ends=State.SUCCEEDED)
+            if self.is_sent:
+                self.take_what_was_sent(is_answered=True)
             if self.submitting is not None:
                 self.send_payload(arrives=True, is_answered=True)
             for talk in self.unit.wanted():
@@ -857,13 +1121,17 @@ class Life(RuleBasedStateMachine):
                 assert self.unit.stdout_size == elsewhere.output
             else:
                 assert not elsewhere.ran, "what is given up does not run"
+        if self.at_once and not (self.unit.remote.remote_started or self.unit.forced):
+            assert not self.units, "nothing is kept of what is not wanted"
         if not self.forgotten:
             assert self.unit.status.detail != REMOTE_IS_GONE
 
     def hold_well(self, talk: Talk) -> None:
         match talk:
             case Talk.SUBMIT:
-                self.submit("made")
+                self.send_at_once() if self.at_once else self.submit("made")
+            case Talk.FIND:
+                self.find(is_reached=True)
             case Talk.CHECK:
                 self.check(is_reached=True)
             case Talk.DISCARD:
@@ -879,4 +1147,4 @@ class Life(RuleBasedStateMachine):
 
 
 def test_any_life() -> None:
-    run_state_machine_as_test(Life, settings=settings(max_examples=300, stateful_step_count=50, deadline=None))
+    run_state_machine_as_test(Life, settings=settings(max_examples=200, stateful_step_count=50, deadline=None))

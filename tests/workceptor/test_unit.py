@@ -21,7 +21,7 @@ from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import Durability, UnitFolder
 from receptor.workceptor.records import LOCAL, Submission
 from receptor.workceptor.status import LARGEST_STATUS, State, Status, decode_status
-from receptor.workceptor.unit import CREATED, LONGEST_SAVE_PAUSE, WAITING_FOR_PAYLOAD, Unit
+from receptor.workceptor.unit import CREATED, LONGEST_SAVE_PAUSE, SHORT_PAYLOAD, WAITING_FOR_PAYLOAD, Unit
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -729,7 +729,7 @@ class TestReceivingAnew:
 
     def test_nothing_fails_and_nothing_is_left_of_what_came_before(self, play: Play) -> None:
         async def story(it: Fixture) -> None:
-            receiving = await self.begun(it, b"a long ", b"payload")
+            receiving = await self.begun(it, b"a long " * 10_000, b"payload")
             await it.unit.stop_receiving()
             assert receiving.cancelled()
             assert (it.on_disk.state, it.on_disk.detail) == (State.PENDING, WAITING_FOR_PAYLOAD)
@@ -746,7 +746,7 @@ class TestReceivingAnew:
             more = asyncio.Event()
 
             async def slow_payload() -> AsyncGenerator[bytes, None]:
-                yield b"first"
+                yield b"first" * SHORT_PAYLOAD
                 await more.wait()
                 yield b"and more of the first"
 

@@ -79,11 +79,13 @@ class AccessPolicy:
         if isinstance(command, WorkSubmit):
             self._check_submit(command, origin)
             return
-        right = _right_to(command)
+        for right in _rights_to(command):
+            self._check_right(right, unit_of(command), origin)
+
+    def _check_right(self, right: Right, unit_id: str | None, origin: Origin) -> None:
         rules = list(self._rules_that_allow(right, origin))
         if not rules:
             raise NotAllowed(self._refusal(origin, _DEEDS[right]))
-        unit_id = unit_of(command)
         if unit_id is not None and unit_id in self._units and not _reach(rules, origin, self._units[unit_id]):
             raise NotAllowed(str(UnknownUnit(unit_id)))
 
@@ -124,24 +126,26 @@ def unit_of(command: Command) -> str | None:
             return None
 
 
-def _right_to(command: Command) -> Right:
+def _rights_to(command: Command) -> tuple[Right, ...]:
     match command:
         case ShowStatus() | Ping() | Traceroute():
-            return Right.STATUS
+            return (Right.STATUS,)
         case Connect():
-            return Right.CONNECT
+            return (Right.CONNECT,)
         case Reload():
-            return Right.RELOAD
+            return (Right.RELOAD,)
         case WorkSubmit():
-            return Right.SUBMIT
+            return (Right.SUBMIT,)
+        case WorkStatus(start=int()):
+            return Right.LIST, Right.RESULTS
         case WorkList() | WorkStatus():
-            return Right.LIST
+            return (Right.LIST,)
         case WorkResults():
-            return Right.RESULTS
+            return (Right.RESULTS,)
         case WorkCancel():
-            return Right.CANCEL
+            return (Right.CANCEL,)
         case WorkRelease():
-            return Right.RELEASE
+            return (Right.RELEASE,)
 
 
 def _is_for(rule: AccessRule, origin: Origin) -> bool:

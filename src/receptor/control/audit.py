@@ -28,6 +28,7 @@ from receptor.control.commands import (
     WorkResults,
     WorkStatus,
     WorkSubmit,
+    acts,
 )
 from receptor.errors import NotAllowed, ReceptorError
 from receptor.node.byte_stream import Origin
@@ -83,7 +84,7 @@ class Entry:
 
     def _write(self, verdict: Verdict, reason: str = "") -> None:
         is_refusal = verdict is Verdict.REFUSED
-        if self._is_written or not (is_refusal or _acts(self._command)):
+        if self._is_written or not (is_refusal or acts(self._command)):
             return
         self._is_written = True
         name, target = _described(self._command)
@@ -112,10 +113,6 @@ def audited(command: Command, origin: Origin) -> Iterator[Entry]:
     except asyncio.CancelledError:
         entry.failed("the node dropped the client before the end")
         raise
-
-
-def _acts(command: Command) -> bool:
-    return isinstance(command, WorkSubmit | WorkCancel | WorkRelease | Connect | Reload)
 
 
 def _described(command: Command) -> tuple[str, Mapping[str, str]]:

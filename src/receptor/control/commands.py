@@ -56,6 +56,11 @@ class Reload:
     """``reload``: read the configuration again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Multiplex:
+    """``multiplex``: from now on the commands of this session are numbered, and carried out at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkSubmit:
     """``work submit``: make a unit of work. The payload follows the answer to this line."""
@@ -72,17 +77,22 @@ class WorkSubmit:
 
 @dataclass(frozen=True, slots=True)
 class WorkList:
-    """``work list``: the status of all units, or of one."""
+    """``work list``: the status of all units, of one, or of the one that the client has submitted under a key."""
 
     unit_id: str | None = None
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkStatus:
-    """``work status``: the status of a unit; as long as it is in a state that the client knows, not at once."""
+    """``work status``: the status of a unit; as long as it is in a state that the client knows, not at once.
+
+    With ``start`` also its output from that byte on, which is news like another state: in numbered commands only.
+    """
 
     unit_id: str
     known_state: State | None = None
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,13 @@ Command = (
     | WorkRelease
     | WorkResults
 )
+"""What is carried out for a client; ``Multiplex`` changes the session itself."""
+
+
+def acts(command: Command) -> bool:
+    """Whether the command changes something or acts for somebody; others only look."""
+    return isinstance(command, WorkSubmit | WorkCancel | WorkRelease | Connect | Reload)
+
 
 _Value = str | int | float | bool | None | list[object] | dict[str, object]
 _Fields = dict[str, _Value]
@@ -133,7 +150,7 @@ _SUBMIT_KEYS = frozenset(
 )  # every other key is a parameter of the work
 
 
-def parse(line: bytes) -> Command:
+def parse(line: bytes) -> Command | Multiplex:
     """The command of one control line, without its line end. Raises CommandError if it is none."""
     if line.startswith(b"{"):
         return _from_json(line)
@@ -144,7 +161,7 @@ def parse(line: bytes) -> Command:
     return _from_words(words[0].lower(), [word for word in words[1:] if word])
 
 
-def _from_words(name: str, words: list[str]) -> Command:
+def _from_words(name: str, words: list[str]) -> Command | Multiplex:
     match name, words:
         case "status", []:
             return ShowStatus()
@@ -164,6 +181,8 @@ def _from_words(name: str, words: list[str]) -> Command:
             raise CommandError("connect takes a node and a service: connect <node> <service> [tls client]")
         case "reload", _:
             return Reload()
+        case "multiplex", []:
+            return Multiplex()
         case "work", []:
             raise CommandError("work takes a subcommand: submit, list, status, results, cancel, release, force-release")
         case "work", _:
@@ -205,7 +224,7 @@ def _work_on_unit(name: str, unit_id: str, start: int = 0, signature: str = "") 
             return WorkRelease(unit_id, signature, force=name == "force-release")
 
 
-def _from_json(line: bytes) -> Command:
+def _from_json(line: bytes) -> Command | Multiplex:
     try:
         fields = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -221,6 +240,8 @@ def _from_json(line: bytes) -> Command:
             return Connect(_text(fields, "node"), _text(fields, "service"), _text(fields, "tls", ""))
         case "reload":
             return Reload()
+        case "multiplex":
+            return Multiplex()
         case "work":
             return _work_from_json(_text(fields, "subcommand").lower(), fields)
         case _:
@@ -232,14 +253,21 @@ def _work_from_json(name: str, fields: _Fields) -> Command:
         case "submit":
             return _submit_from_json(fields)
         case "list" if "unitid" not in fields:
-            return WorkList()
+            return WorkList(idempotency_key=_idempotency_key(fields))
         case "list" | "status" | "results" | "cancel" | "release" | "force-release":
             if name == "status":
-                return WorkStatus(_unit_id(_text(fields, "unitid")), _known_state(fields))
+                return _status_from_json(fields)
             start = _position(fields.get("startpos", 0))
             return _work_on_unit(name, _unit_id(_text(fields, "unitid")), start, _text(fields, "signature", ""))
         case _:
             raise CommandError(f"Unknown command work {shown(name)}")
+
+
+def _status_from_json(fields: _Fields) -> WorkStatus:
+    start = fields.get("startpos")
+    return WorkStatus(
+        _unit_id(_text(fields, "unitid")), _known_state(fields), None if start is None else _position(start)
+    )
 
 
 def _submit_from_json(fields: _Fields) -> WorkSubmit:

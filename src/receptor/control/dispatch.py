@@ -66,7 +66,8 @@ class Dispatcher:
             case WorkSubmit():
                 return await self._work.submit(command, stream, entry.unit_made)
             case WorkList():
-                return await self._work.list(command, lambda unit_id: self._access.may_see(unit_id, stream.origin))
+                origin = stream.origin
+                return await self._work.list(command, origin, lambda unit_id: self._access.may_see(unit_id, origin))
             case WorkStatus():
                 return await self._work.status(command, stream)
             case WorkResults():

@@ -10,8 +10,9 @@ from itertools import islice
 import msgspec
 
 from receptor.config.protection import Limits
-from receptor.control.commands import Command, parse
-from receptor.errors import ReceptorError
+from receptor.control.commands import Command, Multiplex, parse
+from receptor.control.multiplexed import MultiplexedSession, refusal
+from receptor.errors import PeerError, ReceptorError
 from receptor.node.byte_stream import ByteStream, LineTooLong
 
 logger = logging.getLogger("receptor.control")
@@ -55,7 +56,7 @@ class ControlService:
             else:
                 await self._converse(stream)
             await stream.finish()
-        except ConnectionError as error:
+        except (ConnectionError, PeerError) as error:
             logger.debug("client lost: %s: %s", stream.origin, error)
             stream.close()
         except asyncio.CancelledError:
@@ -88,16 +89,26 @@ class ControlService:
             return True
         try:
             command = parse(text)
-            answer = await self._dispatch(command, stream)
+            answer = None if isinstance(command, Multiplex) else await self._dispatch(command, stream)
         except ReceptorError as error:
-            reason = " ".join(str(error).split())
-            logger.debug("refused a command of %s: %s", stream.origin, reason)
-            await stream.write(f"ERROR: {reason}\n".encode())
+            logger.debug("refused a command of %s: %s", stream.origin, error)
+            await stream.write(refusal(error) + b"\n")
             return True
+        if isinstance(command, Multiplex):
+            await self._multiplex(stream)
         if answer is None:
             return False
         await stream.write(await _encoded(answer) + b"\n")
         return True
+
+    async def _multiplex(self, stream: ByteStream) -> None:
+        async def carry_out(command: Command, stream: ByteStream) -> bytes:
+            answer = await self._dispatch(command, stream)
+            assert answer is not None
+            return await _encoded(answer)
+
+        await stream.write(b'{"Multiplexed":true}\n')
+        await MultiplexedSession(stream, carry_out, self._limits.control_line).serve()
 
 
 async def _encoded(answer: Answer) -> bytes:

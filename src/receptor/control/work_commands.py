@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 from receptor.control.answers import SubmitAnswer
 from receptor.control.commands import WorkCancel, WorkList, WorkRelease, WorkResults, WorkStatus, WorkSubmit
+from receptor.control.multiplexed import NumberedCommand
 from receptor.errors import CommandError, NotAllowed, UnknownUnit
 from receptor.identifiers import means_node
 from receptor.node.byte_stream import ByteStream, Origin, while_there
+from receptor.workceptor.news import await_news, look
 from receptor.workceptor.results import follow
-from receptor.workceptor.status import REMOTE_WORK_TYPE, RemoteExtra, StatusAnswer, answer
+from receptor.workceptor.status import REMOTE_WORK_TYPE, RemoteExtra, State, Status, StatusAnswer, answer
 from receptor.workceptor.tokens import Deed, Verifier, submit_deed
 from receptor.workceptor.unit import Unit
 from receptor.workceptor.work import CommandWork, RemoteWork, Work
 from receptor.workceptor.workceptor import Workceptor
 
-LONGEST_WAIT = 20.0
+LONGEST_WAIT = 300.0
 """Seconds after which a client that waits for another state is answered in any case: so it knows that we live."""
+
+MOST_WAITING = 100
+"""Clients that may wait for news of one unit; others are answered at once, lest each change wakes up thousands."""
 
 UNITS_AT_A_TIME = 200
 """Units of a list after which others have their turn: a node may have 100,000 of them."""
@@ -34,6 +40,8 @@ class WorkCommands:
         self._node_id = node_id
         self._workceptor = workceptor
         self._verifier = verifier
+        self._waiting: Counter[str] = Counter()
+        """How many wait for news of each unit."""
 
     async def submit(self, command: WorkSubmit, stream: ByteStream, on_unit: Callable[[str], None]) -> SubmitAnswer:
         """Make a unit, take its payload, and begin the work. ``on_unit`` hears the unit's id before the client does."""
@@ -49,30 +57,52 @@ class WorkCommands:
             await unit.receive_payload(payload)
         return SubmitAnswer(await unit.start(), unit.unit_id)
 
-    async def list(self, command: WorkList, may_see: Callable[[str], bool]) -> dict[str, StatusAnswer]:
-        """The status of one unit, or of all whose ids ``may_see`` accepts."""
+    async def list(self, command: WorkList, origin: Origin, may_see: Callable[[str], bool]) -> dict[str, StatusAnswer]:
+        """The status of one unit, of the one that was made under a key, or of all whose ids ``may_see`` accepts."""
         units = list(self._workceptor.units.values())
         if command.unit_id is not None:
             units = [self._workceptor.get(command.unit_id)]
+        elif command.idempotency_key:
+            units = await self._workceptor.units_of_key(origin.who, command.idempotency_key)
         answers = {}
         for number, unit in enumerate(units, 1):
             if not unit.is_removed and may_see(unit.unit_id):
-                answers[unit.unit_id] = await _answer(unit)
+                answers[unit.unit_id] = _answer(unit, await unit.current_status())
             if number % UNITS_AT_A_TIME == 0:
                 await asyncio.sleep(0)
         return answers
 
     async def status(self, command: WorkStatus, stream: ByteStream) -> StatusAnswer:
-        """The status of a unit; while it is in the state that the client knows, only after LONGEST_WAIT."""
+        """The status of a unit; while there is nothing that the client doesn't know, only after LONGEST_WAIT.
+
+        Output that it asks for is attached to the answer.
+        """
         unit = self._workceptor.get(command.unit_id)
-        if command.known_state is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LONGEST_WAIT), while_there(stream):
-                    while unit.shown.state is command.known_state and not unit.is_removed:
-                        await unit.changed_since(unit.version)
+        if command.start is not None:
+            if not isinstance(stream, NumberedCommand):
+                raise CommandError("startpos of work status is for numbered commands; use work results")
+            await self._allowed(command, Deed("results", command.unit_id), stream.origin)
+        if command.known_state is not None and self._waiting[unit.unit_id] < MOST_WAITING:
+            await self._wait_for_news(unit, command.known_state, command.start, stream)
+        if isinstance(stream, NumberedCommand):
+            await stream.turn()
+        news = await look(unit, command.start)
         if unit.is_removed:
             raise UnknownUnit(command.unit_id)
-        return await _answer(unit)
+        if isinstance(stream, NumberedCommand):
+            stream.attach(news.output)
+        return _answer(unit, news.status)
+
+    async def _wait_for_news(self, unit: Unit, known: State, start: int | None, stream: ByteStream) -> None:
+        self._waiting[unit.unit_id] += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_WAIT), while_there(stream):
+                    await await_news(unit, known, start, self._workceptor.growth)
+        finally:
+            self._waiting[unit.unit_id] -= 1
+            if not self._waiting[unit.unit_id]:
+                del self._waiting[unit.unit_id]
 
     async def results(self, command: WorkResults, stream: ByteStream) -> None:
         """Stream the output of a unit until it has ended."""
@@ -119,12 +149,15 @@ class WorkCommands:
         )
         return await self._workceptor.make_unit(work, origin.who, command.idempotency_key), None
 
-    async def _allowed(self, command: WorkResults | WorkCancel | WorkRelease, deed: Deed, origin: Origin) -> Unit:
+    async def _allowed(
+        self, command: WorkStatus | WorkResults | WorkCancel | WorkRelease, deed: Deed, origin: Origin
+    ) -> Unit:
         """The unit of a command that reads or ends it. Raises CommandError if the signature is not as it must be."""
         unit = self._workceptor.get(command.unit_id)
         extra = unit.status.extra
         is_signed = extra.sign_work if isinstance(extra, RemoteExtra) else self._asks_signature(unit.status.work_type)
-        await self._check_signature(is_signed, command.signature, deed, origin)
+        signature = "" if isinstance(command, WorkStatus) else command.signature
+        await self._check_signature(is_signed, signature, deed, origin)
         return unit
 
     def _asks_signature(self, work_type: str) -> bool:
@@ -145,8 +178,7 @@ class WorkCommands:
         return payload_digest
 
 
-async def _answer(unit: Unit) -> StatusAnswer:
-    status = await unit.current_status()
+def _answer(unit: Unit, status: Status) -> StatusAnswer:
     process = unit.end.answer() if unit.end and status.state.is_final else None
     return answer(status, process, unit.submission.idempotency_key)
 

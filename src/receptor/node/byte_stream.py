@@ -101,6 +101,17 @@ class ByteStream(ABC):
         del self._ahead[:end]
         return line
 
+    async def read_exactly(self, size: int) -> bytes:
+        """So many bytes. Raises ConnectionResetError if the stream ends before."""
+        while len(self._ahead) < size:
+            data = await self._receive()
+            if not data:
+                raise ConnectionResetError("the stream ended amid a message")
+            self._ahead += data
+        data = bytes(self._ahead[:size])
+        del self._ahead[:size]
+        return data
+
     @abstractmethod
     async def _receive(self) -> bytes:
         """The next bytes from the carrier; none at the end."""
@@ -120,6 +131,11 @@ class ByteStream(ABC):
     @abstractmethod
     async def end(self) -> None:
         """Close our direction: the other end reads to the end of what was written."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the task that serves the stream is cancelled when the other end leaves, so that it need not look."""
+        return False
 
     @property
     def has_left(self) -> bool:
@@ -157,6 +173,9 @@ def breaks_as_connection_error() -> Iterator[None]:
 @asynccontextmanager
 async def while_there(stream: ByteStream) -> AsyncIterator[None]:
     """Does the body as long as the other end is there; raises ConnectionResetError in it when that leaves."""
+    if stream.is_watched:
+        yield
+        return
     task = asyncio.current_task()
     assert task is not None
 

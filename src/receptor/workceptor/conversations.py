@@ -1,13 +1,14 @@
 """What a node says to another node's control service for a unit (control protocol; work-units, "Remote units").
 
-Each conversation is one function over a stream that somebody else has dialled. They know no clock and no loop:
-the caller bounds their time and cancels them. All raise ConnectionError if the stream breaks, Refused if the
-other node says no, and PeerError if it speaks another protocol.
+Each conversation is one function over a stream, or a session for short commands, that somebody else has opened. They
+know no clock and no loop: the caller bounds their time and cancels them. All raise ConnectionError if the stream
+breaks, Refused if the other node says no, and PeerError if it speaks another protocol.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -42,6 +43,21 @@ class ControlStream(Protocol):
         """Close our direction."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other node answers to a command: a line, and what is attached to it."""
+
+    text: str
+    attached: bytes = b""
+
+
+class Session(Protocol):
+    """Where short commands are said and answered."""
+
+    async def ask(self, fields: Mapping[str, str | int], payload: bytes = b"") -> Answer:
+        """Say a command, with its payload if the other node takes numbered commands. Raises Refused."""
+
+
 class Refused(CommandError):
     """The other node answered ERROR; the text is its own."""
 
@@ -59,11 +75,21 @@ class Refused(CommandError):
 async def greet(stream: ControlStream, node: str) -> None:
     """Read the greeting and check that it is that node's. Raises UnreachableError if it has no session to spare."""
     try:
-        line = await _line(stream)
+        line = await read_line(stream)
     except Refused as error:
         raise UnreachableError(f"{node} takes no commands now: {error}") from None
     if line != f"Receptor Control, node {node}":
         raise PeerError(f"expected the control service of {node}, which does not greet like that: {line[:80]!r}")
+
+
+async def multiplex(stream: ControlStream) -> bool:
+    """Ask for numbered commands from now on; False if the other node knows only one command at a time."""
+    await stream.write(command_line({"command": "multiplex"}))
+    try:
+        await read_line(stream)
+    except Refused:
+        return False
+    return True
 
 
 async def submit(
@@ -79,11 +105,8 @@ async def submit(
     A node that knows idempotency keys takes a second submission with the same key for the first one. To all others
     the key is a parameter that no work type has, which they pass over.
     """
-    fields = {**remote.remote_params, "command": "work", "subcommand": "submit", "node": remote.remote_node}
-    fields |= {"worktype": remote.remote_work_type, "tlsclient": remote.tls_client}
-    fields |= {"idempotencykey": idempotency_key}
-    await _command(stream, fields, signature)
-    answer = await _line(stream)
+    await stream.write(command_line(_submission(remote, idempotency_key, signature)))
+    answer = await read_line(stream)
     unit_id = answer.removeprefix(_CREATED_BEFORE).removesuffix(_CREATED_AFTER)
     if not is_unit_id(unit_id) or answer != f"{_CREATED_BEFORE}{unit_id}{_CREATED_AFTER}":
         raise PeerError(f"the answer to work submit can't be understood: {answer[:80]!r}")
@@ -91,45 +114,76 @@ async def submit(
     async for data in payload:
         await stream.write(data)
     await stream.end()
-    await _line(stream)
+    await read_line(stream)
 
 
-async def ask_status(stream: ControlStream, unit_id: str, known_state: State | None = None) -> Report:
-    """The status of a unit; may be asked again and again on one stream.
+async def submit_at_once(
+    session: Session, remote: RemoteExtra, idempotency_key: str, signature: str, payload: bytes
+) -> str:
+    """Submit the work with its short payload by a numbered command; the remote unit's id."""
+    answer = await session.ask(_submission(remote, idempotency_key, signature), payload)
+    try:
+        unit_id = msgspec.json.decode(answer.text, type=_Submitted).unitid
+    except (msgspec.DecodeError, RecursionError):
+        unit_id = ""
+    if not is_unit_id(unit_id):
+        raise PeerError(f"the answer to work submit can't be understood: {answer.text[:80]!r}")
+    return unit_id
 
-    A node of ours answers late as long as the unit is in the state that we know; existing nodes answer at once.
+
+async def find(session: Session, idempotency_key: str) -> str | None:
+    """The id of the unit that a node of ours has made for us under that key; None if it has none."""
+    answer = await session.ask({"command": "work", "subcommand": "list", "idempotencykey": idempotency_key})
+    try:
+        found = list(msgspec.json.decode(answer.text, type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PeerError(f"the answer to work list can't be understood: {error}") from None
+    if not all(map(is_unit_id, found)) or len(found) > 1:
+        raise PeerError(f"the answer to work list can't be understood: {answer.text[:80]!r}")
+    return found[0] if found else None
+
+
+async def ask_status(
+    session: Session, unit_id: str, known_state: State | None = None, start: int | None = None
+) -> tuple[Report, bytes]:
+    """The status of a unit and, in numbered commands, some of its output from an offset on, if that is given.
+
+    A node of ours answers late as long as the unit is in the state that we know, and has no such output; existing
+    nodes answer at once.
     """
     fields: dict[str, str | int] = {"command": "work", "subcommand": "status", "unitid": unit_id}
     if known_state is not None:
         fields["knownstate"] = known_state.value
-    await _command(stream, fields)
-    answer = await _line(stream)
+    if start is not None:
+        fields["startpos"] = start
+    answer = await session.ask(fields)
     try:
-        report = decode_report(answer.encode())
+        report = decode_report(answer.text.encode())
     except ValueError as error:
         raise PeerError(f"the status of {unit_id} can't be understood: {error}") from None
     status = msgspec.structs.replace(report.status, detail=report.status.detail[:LONGEST_TEXT])
-    return msgspec.structs.replace(report, status=status)
+    return msgspec.structs.replace(report, status=status), answer.attached
 
 
 async def results(stream: ControlStream, unit_id: str, start: int, signature: str) -> AsyncGenerator[bytes, None]:
     """The output of a unit from an offset on, live, until the unit has ended."""
-    await _command(stream, {"command": "work", "subcommand": "results", "unitid": unit_id}, signature, start)
-    answer = await _line(stream)
+    fields: dict[str, str | int] = {"command": "work", "subcommand": "results", "unitid": unit_id, "startpos": start}
+    await stream.write(command_line(_signed(fields, signature)))
+    answer = await read_line(stream)
     if not answer.startswith("Streaming results"):
         raise PeerError(f"the answer to work results can't be understood: {answer[:80]!r}")
     while data := await stream.read():
         yield data
 
 
-async def cancel(stream: ControlStream, unit_id: str, signature: str) -> None:
+async def cancel(session: Session, unit_id: str, signature: str) -> None:
     """Cancel a unit. The other node may still be at it when it answers."""
-    await _order(stream, "cancel", unit_id, signature)
+    await _order(session, "cancel", unit_id, signature)
 
 
-async def release(stream: ControlStream, unit_id: str, signature: str) -> None:
+async def release(session: Session, unit_id: str, signature: str) -> None:
     """Release a unit. One that is gone already counts as released."""
-    await _order(stream, "release", unit_id, signature)
+    await _order(session, "release", unit_id, signature)
 
 
 def never_got_its_payload(status: Status) -> bool:
@@ -138,31 +192,44 @@ def never_got_its_payload(status: Status) -> bool:
     return waits_or_failed and status.detail.startswith(_NO_INPUT)
 
 
-async def _order(stream: ControlStream, subcommand: str, unit_id: str, signature: str) -> None:
-    await _command(stream, {"command": "work", "subcommand": subcommand, "unitid": unit_id}, signature)
+async def _order(session: Session, subcommand: str, unit_id: str, signature: str) -> None:
     try:
-        await _line(stream)
+        await session.ask(_signed({"command": "work", "subcommand": subcommand, "unitid": unit_id}, signature))
     except Refused as error:
         if not error.unit_is_gone:
             raise
 
 
-async def _command(
-    stream: ControlStream, fields: Mapping[str, str | int], signature: str = "", start: int | None = None
-) -> None:
-    everything: dict[str, str | int] = {**fields}
-    if signature:
-        everything["signature"] = signature
-    if start is not None:
-        everything["startpos"] = start
-    await stream.write(msgspec.json.encode(everything, order="sorted") + b"\n")
+class _Submitted(msgspec.Struct, frozen=True):
+    unitid: str
 
 
-async def _line(stream: ControlStream) -> str:
+def _submission(remote: RemoteExtra, idempotency_key: str, signature: str) -> Mapping[str, str | int]:
+    fields = {**remote.remote_params, "command": "work", "subcommand": "submit", "node": remote.remote_node}
+    fields |= {"worktype": remote.remote_work_type, "tlsclient": remote.tls_client}
+    return _signed(fields | {"idempotencykey": idempotency_key}, signature)
+
+
+def _signed(fields: Mapping[str, str | int], signature: str) -> Mapping[str, str | int]:
+    return {**fields, "signature": signature} if signature else fields
+
+
+def command_line(fields: Mapping[str, str | int]) -> bytes:
+    """The line of a command, with its end."""
+    return msgspec.json.encode(fields, order="sorted") + b"\n"
+
+
+async def read_line(stream: ControlStream) -> str:
+    """The next line without its end. Raises Refused if it tells an error."""
     line = await stream.readline(LONGEST_ANSWER)
     if not line.endswith(b"\n"):
         raise ConnectionResetError("the control service closed the connection before its answer")
-    text = line[:-1].decode(errors="replace")
+    return answer_text(line[:-1])
+
+
+def answer_text(line: bytes) -> str:
+    """The text of an answer. Raises Refused if it is an error."""
+    text = line.decode(errors="replace")
     if text.startswith("ERROR"):
         raise Refused(text.removeprefix("ERROR").lstrip(": ")[:LONGEST_TEXT])
     return text

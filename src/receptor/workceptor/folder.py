@@ -141,6 +141,11 @@ class UnitFolder:
         with operating_errors(self.stdin_file):
             return self.stdin_file.stat().st_size
 
+    def write_payload(self, payload: bytes) -> None:
+        """Write a short payload, all of it."""
+        with operating_errors(self.stdin_file), self.open_stdin_for_writing() as stdin:
+            stdin.write(payload)
+
     def open_stdin_for_writing(self) -> BinaryIO:
         """The payload's file, empty; write to it with ``write_through``."""
         with operating_errors(self.stdin_file):

@@ -15,7 +15,7 @@ import msgspec
 
 from receptor.netceptor.messages import format_time, parse_time
 from receptor.workceptor.conversations import never_got_its_payload
-from receptor.workceptor.status import NO_EXPIRATION, RemoteExtra, State, Status, may_follow
+from receptor.workceptor.status import NO_EXPIRATION, STARTING, RemoteExtra, State, Status, may_follow
 
 FIRST_PAUSE = 1.0
 PAUSE_GROWTH = 1.5
@@ -31,6 +31,8 @@ class Talk(enum.Enum):
     """A kind of conversation with the other node."""
 
     SUBMIT = "submit"
+    FIND = "find"
+    """Look whether a submission of which nothing was heard has reached the other node: it is not to run any more."""
     CHECK = "check"
     """Look whether a submission that broke off has reached the other node whole."""
     DISCARD = "discard"
@@ -60,7 +62,13 @@ class RemoteUnit:
         self.status = status
         self.stdout_size = stdout_size
         self.forced = False
-        self.is_released = self.remote.local_released and not self.remote.remote_unit_id
+        is_starting = status.state is State.PENDING and status.detail.startswith(STARTING)
+        self._may_be_there = self.remote.remote_unit_id == "" and (is_starting or self.remote.may_be_there is True)
+        """Whether the other node may have the work without our knowing its unit."""
+        self._is_sending = False
+        self.find_from = float("-inf")
+        """Until then what was sent, and not answered, may still arrive at the other node."""
+        self.is_released = self.remote.local_released and not self._may_have_unit
         self._must_check = self.remote.remote_unit_id != "" and not self.remote.remote_started
         self._must_discard = False
         self._found_waiting = 0
@@ -74,12 +82,20 @@ class RemoteUnit:
         assert isinstance(self.status.extra, RemoteExtra)
         return self.status.extra
 
+    @property
+    def _may_have_unit(self) -> bool:
+        """Whether there may be a unit of this work on the other node."""
+        return self.remote.remote_unit_id != "" or self._may_be_there
+
     # What is wanted
 
     def wanted(self) -> frozenset[Talk]:
         """The conversations to hold now or, if they failed lately, after their pause."""
         if self.is_released:
             return frozenset()
+        is_unwanted = self.remote.local_cancelled or self.remote.local_released or self.status.state.is_final
+        if is_unwanted and self._may_be_there:
+            return frozenset({Talk.SUBMIT if self._is_sending else Talk.FIND})
         if self.remote.local_released:
             return frozenset({Talk.RELEASE})
         if not self.remote.remote_started:
@@ -89,7 +105,7 @@ class RemoteUnit:
             wanted.add(Talk.CANCEL)
         if not self.status.state.is_final:
             wanted.add(Talk.FOLLOW)
-        if not self.is_complete:
+        if self.status.stdout_size > self.stdout_size:
             wanted.add(Talk.FETCH)
         return frozenset(wanted)
 
@@ -103,7 +119,8 @@ class RemoteUnit:
 
     def not_before(self, talk: Talk) -> float:
         """When a conversation may be held again after its last failure."""
-        return self._retries[talk].not_before if talk in self._retries else float("-inf")
+        not_before = self._retries[talk].not_before if talk in self._retries else float("-inf")
+        return max(not_before, self.find_from) if talk is Talk.FIND and not self.forced else not_before
 
     @property
     def is_cancel_pending(self) -> bool:
@@ -126,18 +143,41 @@ class RemoteUnit:
 
     # What the conversations tell
 
+    def sending(self) -> None:
+        """The work is about to be sent with its payload; without an answer we don't know what became of it.
+
+        The other node may go on with the unit that we know, or make another in its stead.
+        """
+        self._may_be_there = self._is_sending = True
+        self._change_remote(remote_unit_id="")
+        if not self.status.detail.startswith(STARTING):
+            self.status = msgspec.structs.replace(self.status, detail=STARTING)
+
     def remote_unit_made(self, unit_id: str) -> None:
         """The other node has made the unit; its payload is on the way."""
-        self._change_remote(remote_unit_id=unit_id)
+        self._may_be_there = self._is_sending = False
+        self._change_remote(remote_unit_id=unit_id, may_be_there=msgspec.UNSET)
 
     def submitted(self) -> None:
-        """The other node has the whole payload and has started the unit."""
+        """The other node has the whole payload and has started the unit; too late if it had to end meanwhile."""
         self._must_check = False
-        self._change_remote(remote_started=True)
+        if not self.status.state.is_final:
+            self._change_remote(remote_started=True)
 
-    def submission_broke_off(self) -> None:
+    def submission_broke_off(self, now: float) -> None:
         """The connection was lost during a submission: if a unit was made, see first what became of it."""
         self._must_check = self.remote.remote_unit_id != ""
+        self._is_sending = False
+        self.find_from = now + FIRST_PAUSE  # What is on its way to the other node arrives before we look for it.
+
+    def found(self, unit_id: str) -> None:
+        """The other node has made a unit of the work that is not wanted any more."""
+        self.remote_unit_made(unit_id)
+        self._must_check = True
+
+    def not_found(self) -> None:
+        """The other node has nothing of the work that is not wanted any more."""
+        self._nothing_is_there()
 
     def checked(self, remote: Status, knows_key: bool) -> bool:
         """What became of a unit whose submission broke off; ``knows_key`` if the other node has our key with it.
@@ -160,16 +200,22 @@ class RemoteUnit:
         self._must_check = self._must_discard = False
         self._found_waiting = 0
         self._change_remote(remote_unit_id="")
-        if self.remote.local_cancelled:
-            self._finish(State.CANCELED, LOCALLY_CANCELLED)
+        self._nothing_is_there()
 
     def postponed(self, reason: str) -> None:
-        """The other node may want the work later."""
+        """The work could not be sent now, or the connection broke meanwhile."""
         if self.status.state is State.PENDING:
-            self.status = msgspec.structs.replace(self.status, detail=reason)
+            detail = f"{STARTING}: {reason}" if self._may_be_there else reason
+            self.status = msgspec.structs.replace(self.status, detail=detail)
+
+    def put_off(self, reason: str) -> None:
+        """The other node may want the work later."""
+        self._nothing_is_there()
+        self.postponed(reason)
 
     def refused(self, reason: str) -> None:
-        """The other node does not want the work, or can't be trusted with it."""
+        """The other node does not want the work, or can't be trusted with it. It may keep a unit that has failed."""
+        self._is_sending = False
         self._finish(State.FAILED, reason)
 
     def status_received(self, remote: Status) -> None:
@@ -217,7 +263,7 @@ class RemoteUnit:
 
     def failed(self, talk: Talk, now: float) -> None:
         """A conversation could not be held, or broke: try again after a growing pause; force-release does not."""
-        if talk is Talk.RELEASE and self.forced:
+        if talk in (Talk.RELEASE, Talk.FIND) and self.forced:
             self.is_released = True
         retry = self._retries.setdefault(talk, _Retry())
         retry.not_before = now + retry.pause
@@ -233,7 +279,7 @@ class RemoteUnit:
         """Stop the work; before anything of it reached the other node, it is over at once."""
         self._change_remote(local_cancelled=True)
         self._must_check = self.remote.remote_unit_id != "" and not self.remote.remote_started
-        if not self.remote.remote_unit_id:
+        if not self._may_have_unit:
             self._finish(State.CANCELED, LOCALLY_CANCELLED)
         self._retries.clear()
 
@@ -241,7 +287,7 @@ class RemoteUnit:
         """Stop the work and delete it on both nodes; ``force`` gives up after one try to reach the other."""
         self._change_remote(local_cancelled=True, local_released=True)
         self.forced = self.forced or force
-        self.is_released = self.is_released or not self.remote.remote_unit_id
+        self.is_released = self.is_released or not self._may_have_unit
         self._retries.clear()
 
     def expire(self) -> None:
@@ -251,11 +297,22 @@ class RemoteUnit:
 
     # Helpers
 
+    def _nothing_is_there(self) -> None:
+        """The other node has nothing of the work, and nothing is on its way there: what was cancelled is over."""
+        self._may_be_there = self._is_sending = False
+        self._change_remote(may_be_there=msgspec.UNSET)
+        if self.remote.local_cancelled and not self._may_have_unit:
+            self._finish(State.CANCELED, LOCALLY_CANCELLED)
+        self.is_released = self.is_released or (self.remote.local_released and not self._may_have_unit)
+
     def _finish(self, state: State, detail: str) -> None:
         if may_follow(self.status.state, state):
             self.status = msgspec.structs.replace(self.status, state=state, detail=detail)
+            if self._may_be_there:
+                # The detail doesn't tell it any more.
+                self._change_remote(may_be_there=True)
 
-    def _change_remote(self, **changes: str | bool) -> None:
+    def _change_remote(self, **changes: str | bool | msgspec.UnsetType) -> None:
         self.status = msgspec.structs.replace(self.status, extra=msgspec.structs.replace(self.remote, **changes))
 
 

@@ -5,28 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Literal
 
 import msgspec
 
 from receptor.errors import CommandError, OperatingError, PeerError, TlsError, UnreachableError
-from receptor.node.byte_stream import CHUNK, ByteStream
+from receptor.node.byte_stream import ByteStream
 from receptor.workceptor import conversations
 from receptor.workceptor.conversations import Refused
 from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
+from receptor.workceptor.node_session import NodeSession, NodeSessions, OpenSession
+from receptor.workceptor.numbered import MOST_ATTACHED
 from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.remote import RemoteUnit, Talk
-from receptor.workceptor.status import ProcessAnswer, State, Status
+from receptor.workceptor.status import ProcessAnswer, Report, State, Status
 from receptor.workceptor.tokens import Deed, Signer, file_digest, submit_deed
 from receptor.workceptor.unit import Keeper, Unit
 
-CONTROL_SERVICE = "control"
-GREETING_TIME = 10.0
 ANSWER_TIME = 30.0
+NEWS_TIME = 330.0
+"""Seconds in which a node of ours tells of a unit, if only that there is nothing new."""
+
+LONG_READ = 1024 * 1024
+"""Bytes of a payload that are read at once: a turn of the disk's thread costs as much as copying 200 KiB."""
+
 ORDER_TIME = 8.0
 """Seconds after which a cancel or release tells its client that it is pending."""
 
@@ -35,16 +41,6 @@ STATUS_INTERVAL = 1.0
 """Seconds between two requests for the status to a node that answers at once, when nothing suggests to ask sooner."""
 
 logger = logging.getLogger("receptor.workceptor")
-
-
-class Dialer(Protocol):
-    """The part of the mesh that units need."""
-
-    async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
-        """Open a stream to a service of a node.
-
-        Raises UnreachableError, TlsError if the two don't accept each other, CommandError for an unknown tls-client.
-        """
 
 
 class RemoteWorkUnit(Unit):
@@ -57,13 +53,13 @@ class RemoteWorkUnit(Unit):
         disk: Executor,
         keeper: Keeper,
         submission: Submission,
-        mesh: Dialer,
+        sessions: NodeSessions,
         signer: Signer | None,
         stdout_size: int = 0,
     ) -> None:
         super().__init__(folder, status, disk, keeper, submission)
         self.logic = RemoteUnit(status, stdout_size)
-        self._mesh = mesh
+        self._sessions = sessions
         self._signer = signer
         self._talks: dict[Talk, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,8 +69,9 @@ class RemoteWorkUnit(Unit):
         self._is_resumed = False
         self._is_closed = False
         self._output_ended = asyncio.Event()
-        self._holders: dict[Talk, Callable[[ByteStream], Awaitable[None]]] = {
+        self._holders: dict[Talk, Callable[[NodeSession], Awaitable[None]]] = {
             Talk.SUBMIT: self._submit,
+            Talk.FIND: self._find,
             Talk.CHECK: self._check,
             Talk.DISCARD: self._discard,
             Talk.FOLLOW: self._follow,
@@ -131,7 +128,7 @@ class RemoteWorkUnit(Unit):
         await self._sync()
         with suppress(TimeoutError):
             async with asyncio.timeout(ORDER_TIME):
-                await self._attempts(Talk.CHECK, Talk.DISCARD, Talk.CANCEL)
+                await self._attempts(Talk.SUBMIT, Talk.FIND, Talk.CHECK, Talk.DISCARD, Talk.CANCEL)
         return not self.logic.is_cancel_pending and self.save_problem is None
 
     async def release(self, force: bool) -> bool:
@@ -139,7 +136,7 @@ class RemoteWorkUnit(Unit):
         await self._sync()
         with suppress(TimeoutError):
             async with asyncio.timeout(ORDER_TIME):
-                await self._attempts(Talk.RELEASE)
+                await self._attempts(Talk.SUBMIT, Talk.FIND, Talk.RELEASE)
         if force and not self.logic.is_released:
             self.logic.release_heard()
             self._drop_unwanted()
@@ -203,8 +200,19 @@ class RemoteWorkUnit(Unit):
 
     async def _attempts(self, *talks: Talk) -> None:
         """Wait until none of the conversations is being held: it has failed once, or isn't wanted."""
-        while tasks := [self._talks[talk] for talk in talks if talk in self._talks]:
-            await asyncio.wait(tasks)
+        while True:
+            if tasks := [self._talks[talk] for talk in talks if talk in self._talks]:
+                await asyncio.wait(tasks)
+            elif Talk.FIND in self.logic.wanted().intersection(talks) and (pause := self._pause_before_find) > 0:
+                await asyncio.sleep(pause)
+                self._hold_wanted()
+            else:
+                return
+
+    @property
+    def _pause_before_find(self) -> float:
+        """Seconds for which what was sent, and not answered, may still arrive at the other node."""
+        return self.logic.find_from - asyncio.get_running_loop().time()
 
     async def _sync(self) -> None:
         """Save what the logic has changed, and do what follows from it."""
@@ -227,16 +235,10 @@ class RemoteWorkUnit(Unit):
         return task
 
     async def _hold(self, talk: Talk) -> None:
-        """Dial, greet, talk; report to the logic how it went."""
+        """Talk; report to the logic how it went."""
         node = self.logic.remote.remote_node
         try:
-            stream = await self._mesh.dial(node, CONTROL_SERVICE, self.logic.remote.tls_client)
-            try:
-                async with asyncio.timeout(GREETING_TIME):
-                    await conversations.greet(stream, node)
-                await self._holders[talk](stream)
-            finally:
-                stream.close()
+            await self._holders[talk](self._sessions.to(node, self.logic.remote.tls_client))
             self.logic.succeeded(talk)
         except Refused as error:
             self._refused(talk, error)
@@ -264,7 +266,7 @@ class RemoteWorkUnit(Unit):
 
     def _refused(self, talk: Talk, error: Refused) -> None:
         if talk is Talk.SUBMIT and error.may_pass:
-            self.logic.postponed(f"{self.logic.remote.remote_node} does not take the work yet: {error}")
+            self.logic.put_off(f"{self.logic.remote.remote_node} does not take the work yet: {error}")
             self._failed(talk, str(error))
         elif talk is Talk.SUBMIT:
             self.logic.refused(f"{self.logic.remote.remote_node} refused the work: {error}")
@@ -276,18 +278,44 @@ class RemoteWorkUnit(Unit):
             self._failed(talk, str(error))
 
     def _failed(self, talk: Talk, reason: str) -> None:
+        now = asyncio.get_running_loop().time()
         if talk is Talk.SUBMIT:
-            self.logic.submission_broke_off()
-        self.logic.failed(talk, asyncio.get_running_loop().time())
+            self.logic.submission_broke_off(now)
+        self.logic.failed(talk, now)
         logger.info(
             "can't %s now: %s", talk.value, reason, extra={"unit": self.unit_id, "peer": self.logic.remote.remote_node}
         )
 
-    async def _submit(self, stream: ByteStream) -> None:
+    async def _submit(self, node: NodeSession) -> None:
+        session = await node.open()
         signature = await self._submit_signature()
-        async with aclosing(self._payload()) as payload:
-            await conversations.submit(stream, self.logic.remote, self.unit_id, signature, payload, self._unit_made)
+        remote = self.logic.remote
+        payload = await self.on_disk(_read_short, self.folder) if session.is_multiplexed else None
+        if payload is not None:
+            await self._note_sending()
+            made = await conversations.submit_at_once(session, remote, self.unit_id, signature, payload)
+            self.logic.remote_unit_made(made)
+        else:
+            async with closed_at_the_end(await node.dial()) as stream, aclosing(self._payload()) as parts:
+                await conversations.submit(stream, remote, self.unit_id, signature, parts, self._unit_made)
         self.logic.submitted()
+
+    async def _note_sending(self) -> None:
+        """Without it on disk, what became of a lost answer would not be asked after a restart."""
+        self.logic.sending()
+        if self.logic.status != self.status:
+            await self.save(self.logic.status)
+        if self.save_problem is not None:
+            raise self.save_problem
+
+    async def _find(self, node: NodeSession) -> None:
+        session = await node.open()
+        async with asyncio.timeout(ANSWER_TIME):
+            found = await conversations.find(session, self.unit_id) if session.is_multiplexed else None
+        if found is None:
+            self.logic.not_found()
+        else:
+            self.logic.found(found)
 
     async def _unit_made(self, remote_unit_id: str) -> None:
         self.logic.remote_unit_made(remote_unit_id)
@@ -301,37 +329,61 @@ class RemoteWorkUnit(Unit):
             while data := await self.on_disk(_read, stdin):
                 yield data
 
-    async def _check(self, stream: ByteStream) -> None:
+    async def _check(self, node: NodeSession) -> None:
         async with asyncio.timeout(ANSWER_TIME):
-            report = await conversations.ask_status(stream, self.logic.remote.remote_unit_id)
+            report, _ = await conversations.ask_status(await node.open(), self.logic.remote.remote_unit_id)
         if not self.logic.checked(report.status, report.idempotency_key == self.unit_id):
             raise UnreachableError("the rest of the payload may still be on its way")
 
-    async def _discard(self, stream: ByteStream) -> None:
-        async with asyncio.timeout(ANSWER_TIME):
-            await conversations.release(stream, self.logic.remote.remote_unit_id, self._signature("release"))
+    async def _discard(self, node: NodeSession) -> None:
+        async with self._order(node) as session:
+            await conversations.release(session, self.logic.remote.remote_unit_id, self._signature("release"))
         self.logic.discarded()
 
-    async def _follow(self, stream: ByteStream) -> None:
+    async def _follow(self, node: NodeSession) -> None:
+        session = await node.open()
         interval = FIRST_STATUS_INTERVAL
-        while True:
+        while not self.status.state.is_final:
             self._output_ended.clear()
-            asked_at, known = asyncio.get_running_loop().time(), self.logic.status.state
-            async with asyncio.timeout(ANSWER_TIME):
-                report = await conversations.ask_status(stream, self.logic.remote.remote_unit_id, known)
+            asked_at, known, size = asyncio.get_running_loop().time(), self.logic.status.state, self.logic.stdout_size
+            report = await self._next_report(session, known)
             if report.process is not None and self.end is None:
                 await self._note_end(report.process)
             self.logic.status_received(report.status)
             self.logic.succeeded(Talk.FOLLOW)
             await self._sync()
-            if self.status.state.is_final:
-                return
-            if report.status.state is known:
+            if report.status.state is known and self.logic.stdout_size == size:
                 # An existing node answers at once, and is asked again after a while.
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(asked_at + interval):
                         await self._output_ended.wait()
             interval = min(interval * 2, STATUS_INTERVAL)
+
+    async def _next_report(self, session: OpenSession, known: State) -> Report:
+        """The status when it has changed, or at once if the other node can't wait. New output with it is on disk."""
+        remote = self.logic.remote
+        has_output_brought = session.is_multiplexed and not (remote.sign_work or Talk.FETCH in self.logic.wanted())
+        start = self.logic.stdout_size if has_output_brought else None
+        try:
+            async with asyncio.timeout(NEWS_TIME if session.is_multiplexed else ANSWER_TIME):
+                report, output = await conversations.ask_status(session, remote.remote_unit_id, known, start)
+        except TimeoutError:
+            session.close()  # The other node does not answer any more, whatever is asked.
+            raise
+        if start is not None and output:
+            await self._append(start, output)
+        return report
+
+    async def _append(self, start: int, output: bytes) -> None:
+        try:
+            await self.on_disk(_append, self.folder, start, output)
+        except OperatingError as error:
+            # The status goes on; it tells that output is missing, which is then fetched until the disk takes it.
+            logger.error("%s", error, extra={"unit": self.unit_id})
+            self.logic.stdout_size = await self.stdout_size()
+            return
+        self.logic.output_received(len(output))
+        self.notify()
 
     async def _note_end(self, process: ProcessAnswer) -> None:
         try:
@@ -342,11 +394,12 @@ class RemoteWorkUnit(Unit):
         except OperatingError as error:
             logger.error("how the command ended can't be noted: %s", error, extra={"unit": self.unit_id})
 
-    async def _fetch(self, stream: ByteStream) -> None:
+    async def _fetch(self, node: NodeSession) -> None:
         # As it is on disk: what failed before may have written a part.
         start = self.logic.stdout_size = await self.stdout_size()
         remote_id = self.logic.remote.remote_unit_id
         async with (
+            closed_at_the_end(await node.dial()) as stream,
             self.opened(self.folder.open_stdout_append) as stdout,
             aclosing(conversations.results(stream, remote_id, start, self._signature("results"))) as output,
         ):
@@ -371,16 +424,30 @@ class RemoteWorkUnit(Unit):
             async with asyncio.timeout(STATUS_INTERVAL):
                 await self.final()
 
-    async def _cancel(self, stream: ByteStream) -> None:
-        async with asyncio.timeout(ANSWER_TIME):
-            await conversations.cancel(stream, self.logic.remote.remote_unit_id, self._signature("cancel"))
+    async def _cancel(self, node: NodeSession) -> None:
+        async with self._order(node) as session:
+            await conversations.cancel(session, self.logic.remote.remote_unit_id, self._signature("cancel"))
         self.logic.cancel_heard()
         self._output_ended.set()
 
-    async def _release(self, stream: ByteStream) -> None:
-        async with asyncio.timeout(ANSWER_TIME):
-            await conversations.release(stream, self.logic.remote.remote_unit_id, self._signature("release"))
+    async def _release(self, node: NodeSession) -> None:
+        async with self._order(node) as session:
+            await conversations.release(session, self.logic.remote.remote_unit_id, self._signature("release"))
         self.logic.release_heard()
+
+    @asynccontextmanager
+    async def _order(self, node: NodeSession) -> AsyncIterator[OpenSession]:
+        """A session for a command that may take a while, for which an existing node makes all others wait."""
+        async with asyncio.timeout(ANSWER_TIME):
+            session = await node.open()
+            if session.is_multiplexed:
+                yield session
+                return
+            own = OpenSession(await node.dial(), is_multiplexed=False)
+            try:
+                yield own
+            finally:
+                own.close()
 
     def _signature(self, command: Literal["results", "cancel", "release"]) -> str:
         return self._sign(Deed(command, self.logic.remote.remote_unit_id))
@@ -404,6 +471,29 @@ class RemoteWorkUnit(Unit):
         self._spawn(self._sync(), f"expire unit {self.unit_id}")
 
 
+@asynccontextmanager
+async def closed_at_the_end(stream: ByteStream) -> AsyncIterator[ByteStream]:
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+def _read_short(folder: UnitFolder) -> bytes | None:
+    """The payload, if it can go with the command."""
+    with folder.open_stdin_for_reading() as stdin, operating_errors(folder.stdin_file):
+        payload = stdin.read(MOST_ATTACHED + 1)
+    return payload if len(payload) <= MOST_ATTACHED else None
+
+
+def _append(folder: UnitFolder, start: int, output: bytes) -> None:
+    """Write output behind what is there. Raises OperatingError if that isn't as much as we know of."""
+    with operating_errors(folder.stdout_file), folder.open_stdout_append() as stdout:
+        if stdout.tell() != start:
+            raise OperatingError(f"{folder.stdout_file} has {stdout.tell()} bytes and not {start}, as it had")
+        write_through(stdout, output)
+
+
 def _read(file: BinaryIO) -> bytes:
     with operating_errors(Path(file.name)):
-        return file.read(CHUNK)
+        return file.read(LONG_READ)

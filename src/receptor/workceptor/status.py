@@ -13,6 +13,9 @@ import msgspec
 LARGEST_STATUS = 4 * 1024 * 1024
 """Bytes of the largest status file that is read or written."""
 
+STARTING = "Starting Worker"
+"""How the detail begins when the payload is whole, until the command, or the node on which it runs, tells more."""
+
 REMOTE_WORK_TYPE = "remote"
 NO_EXPIRATION = "0001-01-01T00:00:00Z"
 SECRET_PREFIX = "secret_"
@@ -77,11 +80,13 @@ class RemoteExtra(
         "sign_work": "SignWork",
         "tls_client": "TLSClient",
         "expiration": "Expiration",
+        "may_be_there": "MayBeThere",
     },
 ):
     """What the status says of a unit that runs on another node; older files lack some of the keys.
 
-    ``expiration`` is RFC 3339 text, ``NO_EXPIRATION`` if the unit may wait for its start for ever.
+    ``expiration`` is RFC 3339 text, ``NO_EXPIRATION`` if the unit may wait for its start for ever. ``may_be_there``
+    (ours) is there while a unit that has ended must be looked for on the other node.
     """
 
     remote_node: str = ""
@@ -94,6 +99,7 @@ class RemoteExtra(
     sign_work: bool = False
     tls_client: str = ""
     expiration: str = NO_EXPIRATION
+    may_be_there: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class PodExtra(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):

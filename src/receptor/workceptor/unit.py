@@ -16,11 +16,14 @@ import msgspec
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
 from receptor.workceptor.records import ExitRecord, Submission
-from receptor.workceptor.status import State, Status, encode_status, may_follow
+from receptor.workceptor.status import STARTING, State, Status, encode_status, may_follow
 
 CREATED = "Unit Created"
 WAITING_FOR_PAYLOAD = "Waiting for Input Data"
 PAYLOAD_ERROR = "Error reading input data"
+
+SHORT_PAYLOAD = 64 * 1024
+"""Bytes that are taken into memory, and to the disk in one turn of its thread."""
 
 FIRST_SAVE_PAUSE = 1.0
 LONGEST_SAVE_PAUSE = 60.0
@@ -114,7 +117,7 @@ class Unit(ABC):
         """
         try:
             await self._store(payload)
-            await self.update(detail="Starting Worker")
+            await self.update(detail=STARTING)
             if self.save_problem is not None:
                 raise self.save_problem
         except ConnectionError as error:
@@ -133,17 +136,30 @@ class Unit(ABC):
             self._receiver = None
 
     async def _write_payload(self, payload: AsyncIterator[bytes]) -> None:
+        first = b""
+        async for data in payload:
+            first += data
+            if len(first) > SHORT_PAYLOAD:
+                await self._write_long_payload(first, payload)
+                break
+        else:
+            if not self.is_removed:
+                await self.on_disk(self.folder.write_payload, first)
+        if self.folder.survives_power and not self.is_removed:
+            # In another thread, as a large payload would hold up all units in the disk's one.
+            await asyncio.to_thread(self.folder.settle_payload)
+
+    async def _write_long_payload(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
         problem: OperatingError | None = None
         async with self.opened(self.folder.open_stdin_for_writing) as stdin:
-            async for data in payload:
+            data: bytes | None = first
+            while data is not None:
                 try:
                     if problem is None:
                         await self.on_disk(write_through, stdin, data)
                 except OperatingError as error:
                     problem = error
-            if problem is None and self.folder.survives_power:
-                # In another thread, as a large payload would hold up all units in the disk's one.
-                await asyncio.to_thread(self.folder.settle_payload)
+                data = await anext(rest, None)
         if problem is not None:
             raise problem
 

@@ -19,11 +19,12 @@ from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import Durability, UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
+from receptor.workceptor.node_session import Dialer, NodeSessions
 from receptor.workceptor.pods.definition import first_pod_status
 from receptor.workceptor.pods.unit import PodWorkUnit
 from receptor.workceptor.processes import GRACE
 from receptor.workceptor.records import LOCAL, ExitRecord, Submission
-from receptor.workceptor.remote_unit import Dialer, RemoteWorkUnit
+from receptor.workceptor.remote_unit import RemoteWorkUnit
 from receptor.workceptor.runner_client import NeverStarted, RunnerClient, Running, Vanished
 from receptor.workceptor.status import PodExtra, RemoteExtra, Status, encode_status
 from receptor.workceptor.stored import StoredUnit, load_units
@@ -63,6 +64,7 @@ class Workceptor:
         self.units: dict[str, Unit] = {}
         self.limits = limits
         self._mesh = mesh
+        self._sessions = NodeSessions(mesh)
         self._folder = data_folder
         self._durability = durability
         self._signer = signer
@@ -87,6 +89,12 @@ class Workceptor:
             return self.units[unit_id]
         except KeyError:
             raise UnknownUnit(unit_id) from None
+
+    async def units_of_key(self, submitter: str, idempotency_key: str) -> list[Unit]:
+        """The unit that the submitter has made under this key, or is just making, if there is one."""
+        async with self._making:
+            unit = self._keyed.get((submitter, idempotency_key))
+        return [] if unit is None else [unit]
 
     async def make_unit(self, work: Work, submitter: str = LOCAL, idempotency_key: str = "") -> Unit:
         """A new unit, or the one that the submitter has made under this key before; that one may lack its payload.
@@ -161,7 +169,7 @@ class Workceptor:
         unit: CommandUnit | RemoteWorkUnit | PodWorkUnit
         command = self.work_commands.get(stored.status.work_type)
         if isinstance(stored.status.extra, RemoteExtra):
-            unit = RemoteWorkUnit(*base, self._mesh, self._signer, stored.stdout_size)
+            unit = RemoteWorkUnit(*base, self._sessions, self._signer, stored.stdout_size)
         elif isinstance(stored.status.extra, PodExtra):
             unit = PodWorkUnit(*base, command if isinstance(command, WorkKubernetes) else None, stored.stdout_size)
         else:
@@ -249,6 +257,7 @@ class Workceptor:
         """Stop looking after the units. Commands go on; everything can be taken up again."""
         for unit in list(self.units.values()):
             await unit.close()
+        await self._sessions.close()
         await self._runner.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.growth.close()

@@ -1,0 +1,94 @@
+"""What there is to tell of a unit to somebody who knows a state of it and a part of its output."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from receptor.workceptor.command_unit import CommandUnit
+from receptor.workceptor.folder import operating_errors
+from receptor.workceptor.growth import GrowthWatcher
+from receptor.workceptor.status import State, Status
+from receptor.workceptor.unit import Unit
+
+FIRST_BREATH = 0.02
+"""Seconds for which it is not told that a command has begun, as it may have ended by then."""
+
+MOST_OUTPUT = 16 * 1024
+"""Bytes. Who wants more, asks for the results."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A status of a unit, and output that there was by then."""
+
+    status: Status
+    output: bytes = b""
+
+
+async def await_news(unit: Unit, known: State, start: int | None, growth: GrowthWatcher) -> None:
+    """Return when the unit is in another state, or has output from that byte on, or is removed.
+
+    Nothing of the output is held meanwhile: ``look`` for it then. Raises OperatingError if it can't be looked at.
+    Cancelling is safe.
+    """
+    is_watched = not (isinstance(unit, CommandUnit) and start is not None)
+    with ExitStack() as stack:
+        while unit.shown.state is known and not unit.is_removed:
+            version = unit.version
+            if not is_watched and unit.shown.state is State.RUNNING:
+                stack.enter_context(growth.watching(unit.folder.stdout_file, unit.notify))
+                is_watched = True
+            if start is not None and await _has_output(unit, start):
+                return
+            await unit.changed_since(version)
+    if known is State.PENDING:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_BREATH):
+                while unit.shown.state is State.RUNNING and not unit.is_removed:
+                    await unit.changed_since(unit.version)
+
+
+async def _has_output(unit: Unit, start: int) -> bool:
+    return _may_have_output(unit.shown, start) and await asyncio.to_thread(_size, unit.folder.stdout_file) > start
+
+
+async def look(unit: Unit, start: int | None) -> News:
+    """The status, and at most MOST_OUTPUT from that byte on, if given. Raises OperatingError as ``await_news``."""
+    status = unit.shown
+    if start is None:
+        return News(await unit.current_status())
+    if not _may_have_output(status, start):
+        return News(status)
+    size, output = await asyncio.to_thread(_read, unit.folder.stdout_file, start)
+    return News(status if status.state.is_final else msgspec.structs.replace(status, stdout_size=size), output)
+
+
+def _may_have_output(status: Status, start: int) -> bool:
+    return status.state is not State.PENDING and not (status.state.is_final and start >= status.stdout_size)
+
+
+def _size(stdout_file: Path) -> int:
+    with operating_errors(stdout_file):
+        try:
+            return stdout_file.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
+def _read(stdout_file: Path, start: int) -> tuple[int, bytes]:
+    """The size of the file, and some of what is in it. Without a file there is no output yet, or any more."""
+    with operating_errors(stdout_file):
+        try:
+            with open(stdout_file, "rb", buffering=0) as stdout:
+                size = stdout.seek(0, 2)
+                if start >= size:
+                    return size, b""
+                stdout.seek(start)
+                return size, stdout.read(MOST_OUTPUT)
+        except FileNotFoundError:
+            return 0, b""
