@@ -6,6 +6,9 @@
 
 bin := .venv/bin
 
+# Hundreds of processes that tests start would otherwise compile the whole program each.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:
 	@echo 'make demo     start two nodes and watch them work for each other'
 	@echo 'make test     run the tests and the style and type checks'

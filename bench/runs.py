@@ -100,6 +100,7 @@ def settings_of(against: str | None) -> Iterator[list[Setting]]:
     """Ours and, if wanted, the other one, in a folder that is removed at the end."""
     ours = shlex.split(os.environ.get("RECEPTOR", "")) or [str(INSTALLED / "receptor")]
     client = shlex.split(os.environ.get("RECEPTORCTL", "")) or [str(INSTALLED / "receptorctl")]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # What is installed is compiled.
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         settings = [Setting(ours, client, folder / "a")]

@@ -12,7 +12,8 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+
+import msgspec
 
 BACKLOG = 512
 HANDSHAKE_TIMEOUT = 10.0
@@ -182,8 +183,7 @@ class Acceptor:
             )
 
 
-@dataclass(slots=True)
-class _Failures:
+class _Failures(msgspec.Struct):
     """When the log was last told of one kind, and how many there were since."""
 
     told_at: float = float("-inf")

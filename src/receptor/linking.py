@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+
+import msgspec
 
 from receptor.backends.session import Backend
 from receptor.backends.tcp import TcpDialer, TcpListener
@@ -22,8 +23,7 @@ from receptor.tls.profiles import TlsProfiles
 logger = logging.getLogger("receptor.node")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Running:
+class _Running(msgspec.Struct, frozen=True, eq=False):
     """A backend at work."""
 
     action: actions.Listener | actions.Peer

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import fields
 from ipaddress import ip_network
+
+from msgspec.structs import fields
 
 from receptor.config.keys import keys_of
 from receptor.config.kind import Written

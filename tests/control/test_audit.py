@@ -70,7 +70,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
 
 
 def unit_of(command: Command) -> str:
-    return "u1" if "unit_id" in type(command).__slots__ and not isinstance(command, WorkList) else ""
+    return "u1" if "unit_id" in command.__struct_fields__ and not isinstance(command, WorkList) else ""
 
 
 def carry_out(command: Command, result: object, origin: Origin = BAR) -> None:

@@ -141,7 +141,7 @@ def test_when_there_are_too_many_sessions_the_next_is_turned_away_and_nobody_els
 def test_a_newcomer_is_no_dearer_the_more_sessions_there_are() -> None:
     looks = 0
 
-    class WatchedOrigin(Origin):
+    class WatchedOrigin(Origin, frozen=True):
         @property
         def is_local(self) -> bool:
             nonlocal looks

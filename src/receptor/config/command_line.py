@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from receptor.errors import ConfigurationError
 
@@ -26,50 +27,43 @@ _CERTS = "certs"
 _SOURCE = "command line"
 
 
-@dataclass(frozen=True, slots=True)
-class RunNode:
+class RunNode(msgspec.Struct, frozen=True):
     """Run a node with this configuration, which is from the file ``source`` or from the command line."""
 
     configuration: Configuration
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class MakeCertificates:
+class MakeCertificates(msgspec.Struct, frozen=True):
     """Carry out these actions, which are from the file ``source`` or from the command line."""
 
     actions: tuple[CertificateAction, ...]
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """Say whether this could be done, and do nothing."""
 
     work: RunNode | MakeCertificates
 
 
-@dataclass(frozen=True, slots=True)
-class RunCerts:
+class RunCerts(msgspec.Struct, frozen=True):
     """Do what ``receptor certs`` does with these arguments."""
 
     arguments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ShowHelp:
+class ShowHelp(msgspec.Struct, frozen=True):
     """Show the help of an action (its name as given, perhaps unknown), or the general one."""
 
     action: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ShowVersion:
+class ShowVersion(msgspec.Struct, frozen=True):
     """Show the version."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShowSchema:
+class ShowSchema(msgspec.Struct, frozen=True):
     """Show the JSON schema of configuration files."""
 
 

@@ -6,7 +6,6 @@ Nothing past this module sees what the client wrote. Errors are CommandErrors wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -21,29 +20,25 @@ _SHOWN = 60
 _LONGEST_REASON = 200
 
 
-@dataclass(frozen=True, slots=True)
-class ShowStatus:
+class ShowStatus(msgspec.Struct, frozen=True):
     """``status``: the state of the node, or of the fields asked for."""
 
     fields: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(msgspec.Struct, frozen=True):
     """``ping``: measure the way to a node."""
 
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Traceroute:
+class Traceroute(msgspec.Struct, frozen=True):
     """``traceroute``: name the nodes on the way to a node."""
 
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(msgspec.Struct, frozen=True):
     """``connect``: bridge this connection to a service."""
 
     node: str
@@ -51,18 +46,23 @@ class Connect:
     tls_client: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reload:
+class Reload(msgspec.Struct, frozen=True):
     """``reload``: read the configuration again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Multiplex:
+class Multiplex(msgspec.Struct, frozen=True):
     """``multiplex``: from now on the commands of this session are numbered, and carried out at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkSubmit:
+class _Secretive(msgspec.Struct, frozen=True):
+    """Shows itself without what may give away a secret."""
+
+    def __repr__(self) -> str:
+        shown = (name for name in self.__struct_fields__ if name not in ("signature", "parameters"))
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+class WorkSubmit(_Secretive, frozen=True, kw_only=True):
     """``work submit``: make a unit of work. The payload follows the answer to this line."""
 
     node: str
@@ -70,21 +70,19 @@ class WorkSubmit:
     tls_client: str = ""
     ttl: str = ""
     sign_work: bool = False
-    signature: str = field(default="", repr=False)
+    signature: str = ""
     idempotency_key: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    parameters: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkList:
+class WorkList(msgspec.Struct, frozen=True):
     """``work list``: the status of all units, of one, or of the one that the client has submitted under a key."""
 
     unit_id: str | None = None
     idempotency_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkStatus:
+class WorkStatus(msgspec.Struct, frozen=True):
     """``work status``: the status of a unit; as long as it is in a state that the client knows, not at once.
 
     With ``start`` also its output from that byte on, which is news like another state: in numbered commands only.
@@ -95,30 +93,27 @@ class WorkStatus:
     start: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkCancel:
+class WorkCancel(_Secretive, frozen=True):
     """``work cancel``: stop a unit."""
 
     unit_id: str
-    signature: str = field(default="", repr=False)
+    signature: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkRelease:
+class WorkRelease(_Secretive, frozen=True):
     """``work release`` and ``work force-release``: stop a unit and delete its files."""
 
     unit_id: str
-    signature: str = field(default="", repr=False)
+    signature: str = ""
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WorkResults:
+class WorkResults(_Secretive, frozen=True):
     """``work results``: the output of a unit from a byte offset on."""
 
     unit_id: str
     start: int = 0
-    signature: str = field(default="", repr=False)
+    signature: str = ""
 
 
 Command = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from receptor.errors import PeerError
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
@@ -18,8 +18,7 @@ _ENTRY_BYTES = 1_000
 _ITEM_BYTES = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     advertisement: Advertisement
     heard_at: float
     bytes: int

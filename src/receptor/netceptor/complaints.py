@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+
+import msgspec
 
 from receptor.netceptor.effects import Effect, Notice, Severity
 
@@ -12,8 +13,7 @@ MOST_KINDS = 1_000
 _MORE_KINDS = "more kinds than are told apart"
 
 
-@dataclass(slots=True)
-class _Kind:
+class _Kind(msgspec.Struct):
     since: float
     told: int = 0
     held_back: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
@@ -29,38 +28,33 @@ class Send(msgspec.Struct, frozen=True):
     may_drop: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
+class Disconnect(msgspec.Struct, frozen=True):
     """Close a session, after what was sent on it before."""
 
     session: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(msgspec.Struct, frozen=True):
     """The link of a session is set up."""
 
     session: int
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class RoutesChanged:
+class RoutesChanged(msgspec.Struct, frozen=True):
     """The table of next hops has changed."""
 
     routes: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(msgspec.Struct, frozen=True):
     """An older node with our id has told us to go: this node must end."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """A line for the log."""
 
     severity: Severity
@@ -68,15 +62,13 @@ class Notice:
     peer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DatagramArrived:
+class DatagramArrived(msgspec.Struct, frozen=True):
     """A datagram for an open datagram service."""
 
     datagram: Datagram
 
 
-@dataclass(frozen=True, slots=True)
-class PingEnded:
+class PingEnded(msgspec.Struct, frozen=True):
     """The answer to a ping: who answered after how many seconds, or the problem (and who reported it)."""
 
     ping: int
@@ -85,8 +77,7 @@ class PingEnded:
     problem: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOpened:
+class StreamOpened(msgspec.Struct, frozen=True):
     """A stream is ready: one of ours that the far end has accepted, or a new one for a listening service."""
 
     stream: int
@@ -94,30 +85,26 @@ class StreamOpened:
     remote: Address
 
 
-@dataclass(frozen=True, slots=True)
-class StreamData:
+class StreamData(msgspec.Struct, frozen=True):
     """Bytes have arrived on a stream."""
 
     stream: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEnded:
+class StreamEnded(msgspec.Struct, frozen=True):
     """The far end has written its last byte (its half of the stream is closed)."""
 
     stream: int
 
 
-@dataclass(frozen=True, slots=True)
-class StreamWritable:
+class StreamWritable(msgspec.Struct, frozen=True):
     """What was written on a stream has drained enough for more."""
 
     stream: int
 
 
-@dataclass(frozen=True, slots=True)
-class StreamClosed:
+class StreamClosed(msgspec.Struct, frozen=True):
     """A stream is over in both directions; ``problem`` is None after an orderly close.
 
     With ``failed_tls`` it has never opened, since an end did not accept the other one.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, cast
+
+import msgspec
 
 from receptor.identifiers import is_localhost, is_service_name
 
@@ -34,8 +35,7 @@ class Verdict(Enum):
     DROP = "drop"
 
 
-@dataclass(frozen=True, slots=True)
-class FirewallRule:
+class FirewallRule(msgspec.Struct, frozen=True):
     """What becomes of packets that match in all that is named.
 
     Each pattern is a name, or a regular expression between slashes that matches a name as a whole; empty matches any.

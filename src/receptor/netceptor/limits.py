@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 MEBIBYTE = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class MeshLimits:
+class MeshLimits(msgspec.Struct, frozen=True):
     """The limits of the mesh, each at least 1. What goes beyond one is refused or dropped, and the log says so."""
 
     unlinked_sessions: int = 256

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from receptor.errors import PeerError
 from receptor.netceptor.messages import RoutingUpdate
@@ -12,12 +13,11 @@ SETUP_INTERVAL = 1.0
 SETUP_ATTEMPTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class LinkTerms:
+class LinkTerms(msgspec.Struct, frozen=True):
     """What the backend that a session belongs to says about its links."""
 
     cost: float = 1.0
-    node_cost: Mapping[str, float] = field(default_factory=dict)
+    node_cost: Mapping[str, float] = msgspec.field(default_factory=dict)
     allowed_peers: frozenset[str] | None = None
 
     def cost_of(self, node: str) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -46,8 +45,7 @@ SHORTEST_IDLE_TIMEOUT = 21.0
 SWEEP_INTERVAL = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who this node is in this run, and how its own clock relates to the world's."""
 
     node_id: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from receptor.errors import UnreachableError
 from receptor.identifiers import random_name
@@ -18,8 +19,7 @@ from receptor.netceptor.timers import Timers
 PING_TIMEOUT = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(msgspec.Struct, frozen=True):
     ping: int
     service: str
     sent_at: float

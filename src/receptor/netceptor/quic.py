@@ -10,8 +10,8 @@ import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+import msgspec
 from qh3._hazmat import Certificate
 from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.events import (
@@ -323,25 +323,21 @@ class StreamConnection:
         return Broken(f"the connection ended with code {event.error_code}: {event.reason_phrase or 'no reason given'}")
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """The stream may be used."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """Bytes of the far end."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """The far end has closed its half."""
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True):
     """The connection is over; without a problem if somebody closed it in order."""
 
     problem: str | None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from receptor.errors import UnreachableError
 from receptor.identifiers import is_localhost, random_name
@@ -43,14 +44,13 @@ WRITE_LIMIT = 1024 * 1024
 WRITE_RESUME = WRITE_LIMIT // 4
 
 
-@dataclass(slots=True)
-class _Stream:
+class _Stream(msgspec.Struct):
     number: int
     connection: StreamConnection
     local: Address
     remote: Address
     is_dialer: bool
-    received: list[bytes] = field(default_factory=list)
+    received: list[bytes] = msgspec.field(default_factory=list)
     opened: bool = False
     told_closed: bool = False
     writer_waits: bool = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+
+import msgspec
 
 from receptor.errors import PeerError
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
@@ -24,8 +25,7 @@ ROOM_INTERVAL = 1.0
 SEEN_UPDATE_MEMORY = 3600.0
 
 
-@dataclass(slots=True)
-class KnownNode:
+class KnownNode(msgspec.Struct):
     """The newest run (epoch) of a node and its newest update (sequence) that we have processed."""
 
     epoch: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from receptor.backends.session import Session
 from receptor.netceptor.links import LinkTerms
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from receptor.node.mesh_node import MeshNode
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BackendSessions:
+class BackendSessions(msgspec.Struct, frozen=True, eq=False):
     """Hands the sessions of a backend to the mesh node, on the terms of that backend.
 
     ``dialled`` says that they lead to a peer of the operator's choice. Others may be closed at once.

@@ -7,7 +7,8 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from receptor.errors import PeerError
 
@@ -26,8 +27,7 @@ class Carrier(enum.Enum):
     MESH = "node"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where the other end of a stream is.
 
     ``host`` is the IP address of a client over TCP, the id of a node of the mesh; ``name`` tells in full for people.

@@ -10,7 +10,8 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from receptor.backends.session import Session
 from receptor.errors import TlsError, UnreachableError
@@ -67,12 +68,11 @@ _LEVELS = {
 StreamUser = Callable[[ByteStream], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class _OpenSession:
+class _OpenSession(msgspec.Struct):
     session: Session
     backend: BackendSessions
     became_link: bool = False
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
 
 
 class MeshNode:

@@ -8,7 +8,6 @@ breaks, Refused if the other node says no, and PeerError if it speaks another pr
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -43,8 +42,7 @@ class ControlStream(Protocol):
         """Close our direction."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the other node answers to a command: a line, and what is attached to it."""
 
     text: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class WorkLimits:
+class WorkLimits(msgspec.Struct, frozen=True):
     """Bounds on what all, or one submitter, may have on this node. ``payload`` is in bytes."""
 
     units: int = 100_000

@@ -6,7 +6,7 @@ command and what is attached its payload; back, the text is the answer and what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from receptor.errors import PeerError
 from receptor.node.byte_stream import ByteStream
@@ -17,8 +17,7 @@ MOST_ATTACHED = 64 * 1024
 _LONGEST_NUMBER = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A command, or the answer with the same number."""
 
     number: int

@@ -9,7 +9,6 @@ reports how each ends, and asks again.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 import msgspec
 
@@ -45,8 +44,7 @@ class Talk(enum.Enum):
     RELEASE = "release"
 
 
-@dataclass(slots=True)
-class _Retry:
+class _Retry(msgspec.Struct):
     pause: float = FIRST_PAUSE
     not_before: float = 0.0
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from receptor.errors import OperatingError
 from receptor.netceptor.messages import parse_time
@@ -17,8 +18,7 @@ from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
 logger = logging.getLogger("receptor.workceptor")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredUnit:
+class StoredUnit(msgspec.Struct, frozen=True):
     """What the folder of a unit holds. One whose files are damaged counts as failed, with the reason."""
 
     folder: UnitFolder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 
 import msgspec
 
@@ -25,16 +24,14 @@ from receptor.workceptor.status import (
 from receptor.workceptor.unit import WAITING_FOR_PAYLOAD
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandWork:
+class CommandWork(msgspec.Struct, frozen=True, kw_only=True):
     """A command of this node."""
 
     work_type: str
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteWork:
+class RemoteWork(msgspec.Struct, frozen=True, kw_only=True):
     """Work of another node."""
 
     node: str
@@ -50,7 +47,7 @@ Work = CommandWork | RemoteWork
 
 def digest_of(work: Work) -> str:
     """The same text for the same work only."""
-    return hashlib.sha256(msgspec.json.encode(asdict(work), order="deterministic")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(work, order="sorted")).hexdigest()
 
 
 def first_command_status(work: CommandWork, command: WorkCommand) -> Status:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 import yaml
@@ -84,8 +83,7 @@ def _check(definition: str, given: Mapping[str, str], action: WorkKubernetes) ->
         raise CommandError("pod_pending_timeout must be more than 0")
 
 
-@dataclass(frozen=True, slots=True)
-class PodToMake:
+class PodToMake(msgspec.Struct, frozen=True):
     """A pod but for its name, which is to begin with ``prefix``; ``namespace`` is empty if its author names none."""
 
     prefix: str

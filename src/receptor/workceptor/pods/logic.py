@@ -8,7 +8,6 @@ The pod's name is on disk before the pod is made, so making it twice makes one, 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 import msgspec
 
@@ -48,8 +47,7 @@ class Deed(enum.Enum):
     DELETE = "delete"
 
 
-@dataclass(slots=True)
-class _Retry:
+class _Retry(msgspec.Struct):
     pause: float
     not_before: float = 0.0
     times: int = 0

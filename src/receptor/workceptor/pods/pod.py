@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 WORKER = "worker"
@@ -127,8 +125,7 @@ class Pod(msgspec.Struct, frozen=True):
         return _joined(f"exit status {end.exit_code}{reason}", end.message.strip())
 
 
-@dataclass(frozen=True, slots=True)
-class PodEnd:
+class PodEnd(msgspec.Struct, frozen=True):
     """How a pod's worker ended; without an exit code it never ran. ``reason`` is for people."""
 
     exit_code: int | None
