@@ -24,7 +24,13 @@ class TlsStream:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._tls_lock = threading.Lock()
+        """For all use of the TLS object and its two buffers."""
         self._send_lock = threading.Lock()
+        """Held until the records are sent: they must keep their order. Taken before the other lock."""
+        self._plain = bytearray()
+        """What has been decrypted and not been read yet."""
+        self._is_over = False
+        self._problem: ssl.SSLError | None = None
         try:
             self._handshake()
         except BaseException:
@@ -39,28 +45,35 @@ class TlsStream:
         """What has arrived, at least a byte; empty after the other side has ended its direction properly."""
         while True:
             with self._tls_lock:
-                plain = self._decrypt()
-            self._flush()
-            if plain is not None:
+                self._decrypt()
+                plain = bytes(self._plain)
+                self._plain.clear()
+            if self._problem is not None and not plain:
+                raise self._problem
+            self._send_answers()
+            if plain or self._is_over:
                 return plain
             self._receive(size)
 
     def sendall(self, data: bytes) -> None:
         rest = memoryview(data)
-        with self._tls_lock:
-            while rest:
-                rest = rest[self._tls.write(rest) :]
-        self._flush()
+        with self._send_lock:
+            with self._tls_lock:
+                while rest:
+                    rest = rest[self._tls.write(rest) :]
+            self._send_records()
 
     def shutdown(self, how: int) -> None:
         """End our direction (SHUT_WR); the other stays open."""
-        with self._tls_lock:
-            try:
-                self._tls.unwrap()
-            except ssl.SSLWantReadError:
-                pass  # our end is announced; theirs is not here yet
-        self._flush()
-        self._socket.shutdown(how)
+        with self._send_lock:
+            with self._tls_lock:
+                self._decrypt()  # unwrap would take data that is still there for a breach of the rules
+                try:
+                    self._tls.unwrap()
+                except ssl.SSLWantReadError:
+                    pass  # our end is announced; theirs is not here yet
+            self._send_records()
+            self._socket.shutdown(how)
 
     def settimeout(self, seconds: float | None) -> None:
         self._socket.settimeout(seconds)
@@ -79,38 +92,52 @@ class TlsStream:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
-                self._flush()
+                self._send_records()
                 self._receive(_LARGEST_RECORD)
             except ssl.SSLError:
-                self._flush()  # the alert that tells the server why
+                self._send_records()  # the alert that tells the server why
                 raise
             else:
-                self._flush()
+                self._send_records()
                 return
 
-    def _decrypt(self) -> bytes | None:
-        """All that can be decrypted by now; None if that is nothing."""
-        plain = bytearray()
-        while True:
+    def _decrypt(self) -> None:
+        """Decrypt all that has arrived by now."""
+        while not (self._is_over or self._problem):
             try:
                 chunk = self._tls.read(_LARGEST_RECORD)
             except ssl.SSLWantReadError:
-                return bytes(plain) or None
+                return
             except ssl.SSLZeroReturnError:
                 chunk = b""
-            if not chunk:
-                return bytes(plain)
-            plain += chunk
+            except ssl.SSLError as error:
+                self._problem = error
+                return
+            self._plain += chunk
+            self._is_over = not chunk
 
     def _receive(self, size: int) -> None:
         data = self._socket.recv(size)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        with self._tls_lock:
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
 
-    def _flush(self) -> None:
-        """Send what TLS wants to send; one at a time, since records must keep their order."""
-        if self._outgoing.pending:
-            with self._send_lock:
-                self._socket.sendall(self._outgoing.read())
+    def _send_answers(self) -> None:
+        """Send what TLS itself answers to what came.
+
+        Nothing of the sender, who has the lock as long as there is any: else we might wait here for the other side to
+        read, while it waits for us.
+        """
+        if self._problem is None and self._outgoing.pending and self._send_lock.acquire(blocking=False):
+            try:
+                self._send_records()
+            finally:
+                self._send_lock.release()
+
+    def _send_records(self) -> None:
+        with self._tls_lock:
+            records = self._outgoing.read()
+        if records:
+            self._socket.sendall(records)
