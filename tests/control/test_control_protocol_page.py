@@ -29,8 +29,8 @@ from receptor.control.service import ControlService
 from receptor.control.work_commands import LONGEST_WAIT, MOST_WAITING, WorkCommands
 from receptor.errors import NOT_NOW
 from receptor.node.byte_stream import LOCAL_CLIENT
-from receptor.workceptor.command_unit import ANSWER_TIME
-from receptor.workceptor.news import FIRST_BREATH, MOST_OUTPUT
+from receptor.workceptor.command_unit import ANSWER_TIME, FIRST_BREATH
+from receptor.workceptor.news import MOST_OUTPUT
 from receptor.workceptor.numbered import MOST_ATTACHED
 from receptor.workceptor.status import State
 from receptor.workceptor.workceptor import Workceptor
@@ -173,7 +173,7 @@ def test_the_numbers_are_right() -> None:
         f"if it takes more than {ANSWER_TIME:.0f} seconds",
         f"after {LONGEST_WAIT:.0f} seconds there is one in any case",
         f"While {MOST_WAITING} commands wait for news of a unit",
-        f"up to {FIRST_BREATH * 1000:.0f} ms more",
+        f"{FIRST_BREATH * 1000:.0f} ms after its beginning",
         f"up to {MOST_OUTPUT} bytes of the output",
         f"({MOST_ATTACHED} at most)",
         f"{multiplexed.MOST_AT_ONCE} commands may be without an answer",

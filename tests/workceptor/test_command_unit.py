@@ -123,6 +123,7 @@ class TestStarting:
         async def story(it: Played) -> None:
             it.new_unit("-n x")
             await it.run()
+            await told_to_run(it.unit)
             assert it.outcome == (State.RUNNING, "Running: PID 7")
             assert it.unit.shown.extra == CommandExtra(pid=7, params="-n x")
             await it.unit.command_ended(end())
@@ -473,6 +474,38 @@ class TestOrders:
         play(story)
 
 
+class TestTheFirstBreath:
+    def test_of_a_short_command_only_the_end_is_saved_and_told(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            assert it.unit.shown.state is State.PENDING
+            inode = it.folder.status_file.stat().st_ino
+            await it.unit.command_ended(end())
+            assert it.outcome == (State.SUCCEEDED, "exit status 0")
+            assert it.folder.status_file.stat().st_ino != inode
+            await asyncio.sleep(2 * command_unit.FIRST_BREATH)
+            assert it.folder.status_file.stat().st_ino != inode, "saved once"
+            assert it.outcome == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+
+    def test_of_others_the_beginning_is_saved_meanwhile(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            await told_to_run(it.unit)
+            assert decode_status(it.folder.read_status()).state is State.RUNNING
+
+        play(story)
+
+    def test_the_daemon_may_end_within_it(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            await it.run()
+            await it.unit.close()
+            assert decode_status(it.folder.read_status()).state is State.RUNNING
+
+        play(story)
+
+
 class TestWhatCanNotBeKilled:
     """A process that hangs in the kernel can't be made by a test."""
 
@@ -491,6 +524,7 @@ class TestWhatCanNotBeKilled:
             with pytest.raises(OperatingError, match="process 7 can't be killed"):
                 await it.unit.release(force=False)
             assert it.keeper.forgotten == []
+            await told_to_run(it.unit)
             assert it.outcome == (State.RUNNING, "Running: PID 7")
             assert "process 7 can't be killed" in caplog.text
 
@@ -596,6 +630,11 @@ def processes_of(unit: CommandUnit) -> list[int]:
     return list(ProcessTable().belonging_to({str(unit.folder.path)}, set()))
 
 
+async def told_to_run(unit: CommandUnit) -> None:
+    while unit.shown.state is State.PENDING:
+        await unit.changed_since(unit.version)
+
+
 async def has_output(unit: CommandUnit, output: bytes) -> None:
     await asyncio.to_thread(eventually, lambda: unit.folder.stdout_file.read_bytes() == output)
 
@@ -647,6 +686,7 @@ class TestRealCommands:
         async def story(units: Real) -> None:
             unit = await units.run("echo 12345; exec sleep 60")
             await has_output(unit, b"12345\n")
+            await told_to_run(unit)
             current = await unit.current_status()
             assert (current.state, current.stdout_size) == (State.RUNNING, 6)
 

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_only_the_owner_gets_in(unit: UnitFolder) -> None:
     unit.write_status(b"{}\n")
     assert mode(unit.path) == 0o700
     assert {file.name: mode(file) for file in unit.path.iterdir()} == dict.fromkeys(
-        ("status", "status.lock", "stdin", "stdout"), 0o600
+        ("status", "status.lock", "status.new", "stdin", "stdout"), 0o600
     )
 
 
@@ -140,10 +140,79 @@ class TestStatus:
         for raw in (b"old and long\n", b"new\n"):
             unit.write_status(raw)
         assert unit.read_status() == b"new\n"
-        assert sorted(file.name for file in unit.path.iterdir()) == ["status", "status.lock", "stdin", "stdout"]
 
-    def test_it_is_whole_at_every_instant(self, unit: UnitFolder) -> None:
-        """A reader that knows no lock sees one or the other."""
+    def test_no_file_is_made_or_deleted_by_later_ones(self, unit: UnitFolder) -> None:
+        """ext4 takes long to make files where many were deleted lately."""
+
+        def files() -> dict[int, list[str]]:
+            return {inode: sorted(names) for inode, names in inodes(unit.path).items()}
+
+        def inodes(folder: Path) -> dict[int, list[str]]:
+            found: dict[int, list[str]] = {}
+            for file in folder.iterdir():
+                found.setdefault(file.stat().st_ino, []).append(file.name.removesuffix(".new"))
+            return found
+
+        unit.write_status(b"first")
+        before = files()
+        for number in range(10):
+            unit.write_status(b"%d" % number)
+        assert files() == before
+        assert unit.read_status() == b"9"
+
+    @pytest.mark.parametrize("dies_at", ["open", "link", "rename", "second rename"])
+    def test_a_crash_at_any_step_leaves_the_old_or_the_new_one(
+        self, unit: UnitFolder, monkeypatch: pytest.MonkeyPatch, dies_at: str
+    ) -> None:
+        unit.write_status(b"old and long")
+        steps: list[str] = []
+
+        def or_die(name: str, step: Callable[[str, str], None]) -> Callable[[object, object], None]:
+            def stepping(source: object, target: object) -> None:
+                steps.append(name)
+                if dies_at in (name, f"second {name}" if steps.count(name) > 1 else ""):
+                    raise SystemExit
+                step(str(source), str(target))
+
+            return stepping
+
+        def dying_write(path: str | Path, raw: bytes) -> None:
+            Path(path).write_bytes(raw[:1])
+            raise SystemExit
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "link", or_die("link", os.link))
+            patched.setattr(os, "rename", or_die("rename", os.rename))
+            if dies_at == "open":
+                patched.setattr(unit, "_write", dying_write)
+            with pytest.raises(SystemExit):
+                unit.write_status(b"new")
+        assert unit.read_status() == (b"new" if dies_at == "second rename" else b"old and long")
+        unit.write_status(b"newer")
+        assert unit.read_status() == b"newer"
+        assert not unit.path.joinpath("status.old").exists()
+
+    def test_where_files_can_have_no_second_name(self, unit: UnitFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(source: object, target: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+        for raw in (b"old and long", b"new"):
+            unit.write_status(raw)
+            assert unit.read_status() == raw
+
+    def test_payload_and_end_come_before_it(self, unit: UnitFolder) -> None:
+        unit.write_payload(b"a longer one before")
+        unit.write_status(b"status", b"payload", EXIT)
+        assert unit.stdin_file.read_bytes() == b"payload"
+        assert unit.read_exit() == EXIT
+        unit.stdin_file.unlink()
+        unit.stdin_file.symlink_to("/dev/full")
+        with pytest.raises(OperatingError, match="stdin: No space left"):
+            unit.write_status(b"later", b"payload")
+        assert unit.read_status() == b"status"
+
+    def test_it_is_whole_for_who_takes_the_lock(self, unit: UnitFolder) -> None:
         texts = [json.dumps({"Detail": letter * 20_000}).encode() for letter in "ab"]
         unit.write_status(texts[0])
         seen: set[bytes] = set()
@@ -151,7 +220,7 @@ class TestStatus:
 
         def read() -> None:
             while not done.is_set():
-                seen.add(unit.status_file.read_bytes())
+                seen.add(unit.read_status())
 
         reader = threading.Thread(target=read)
         reader.start()
@@ -163,7 +232,8 @@ class TestStatus:
 
     def test_a_failed_replacement_leaves_the_old_one(self, unit: UnitFolder) -> None:
         unit.write_status(b"old")
-        (unit.path / "status.new").symlink_to("/dev/full")
+        unit.path.joinpath("status.new").unlink()
+        unit.path.joinpath("status.new").symlink_to("/dev/full")
         with pytest.raises(OperatingError, match="status: No space left on device; free some space"):
             unit.write_status(b"new")
         assert unit.read_status() == b"old"

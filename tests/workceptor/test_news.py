@@ -13,7 +13,6 @@ from fed_unit import FedUnit
 from played_keeper import PlayedKeeper
 
 from receptor.errors import OperatingError
-from receptor.workceptor import news
 from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
@@ -247,33 +246,6 @@ def test_thousands_may_wait(run: EventLoop, command: CommandUnit) -> None:
             assert await is_quiet(waiting[0])
             write(command, b"x")
             await asyncio.gather(*waiting)
-
-    run(main())
-
-
-def test_a_command_that_ends_as_soon_as_it_has_begun_is_told_of_once(
-    run: EventLoop, fed: FedUnit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(news, "FIRST_BREATH", 60.0)
-
-    async def main() -> None:
-        async with watcher() as growth:
-            waiting = asyncio.create_task(await_news(fed, State.PENDING, 0, growth))
-            await fed.update(state=State.RUNNING)
-            assert await is_quiet(waiting)
-            await fed.update(state=State.SUCCEEDED)
-            await waiting
-
-    run(main())
-
-
-def test_one_that_goes_on_is_told_of_soon(run: EventLoop, fed: FedUnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news, "FIRST_BREATH", 0.0)
-
-    async def main() -> None:
-        async with watcher() as growth:
-            await fed.update(state=State.RUNNING)
-            await await_news(fed, State.PENDING, 0, growth)
 
     run(main())
 

@@ -1047,6 +1047,7 @@ class TestAFullDisk:
             here.other.is_reachable = False
             await here.submit()
             draft = here.folder.path / "status.new"
+            draft.unlink(missing_ok=True)
             draft.symlink_to("/dev/full")
             here.other.is_reachable = True
             here.unit.route_found()
@@ -1067,6 +1068,7 @@ class TestAFullDisk:
             here.other.is_reachable = False
             await here.submit()
             draft = here.folder.path / "status.new"
+            draft.unlink(missing_ok=True)
             draft.symlink_to("/dev/full")
             here.other.is_reachable = True
             here.unit.route_found()

@@ -19,7 +19,7 @@ from virtual_time import run_in_virtual_time
 
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import Durability, UnitFolder
-from receptor.workceptor.records import LOCAL, Submission
+from receptor.workceptor.records import LOCAL, ExitRecord, Submission
 from receptor.workceptor.status import LARGEST_STATUS, State, Status, decode_status
 from receptor.workceptor.unit import CREATED, LONGEST_SAVE_PAUSE, SHORT_PAYLOAD, WAITING_FOR_PAYLOAD, Unit
 
@@ -94,14 +94,15 @@ class FullingFolder(UnitFolder):
         self.saves_at: list[float] = []
         """When it was tried to save the status."""
 
-    def write_status(self, raw: bytes) -> None:
+    def write_status(self, raw: bytes, payload: bytes | None = None, end: ExitRecord | None = None) -> None:
         self.saves_at.append(asyncio.get_running_loop().time())
-        super().write_status(raw)
+        super().write_status(raw, payload, end)
 
     @contextmanager
     def full(self) -> Iterator[None]:
         """The disk takes no new status."""
         draft = self.path / "status.new"
+        draft.unlink(missing_ok=True)
         draft.symlink_to("/dev/full")
         try:
             yield
@@ -692,15 +693,16 @@ class TestPayloadOfAKeyedUnit:
 class TestSettlingAPayload:
     def test_holds_up_no_other_unit_and_comes_before_it_is_called_complete(self, tmp_path: Path) -> None:
         started, go_on = threading.Event(), threading.Event()
+        whole = bytes(SHORT_PAYLOAD + 1)
 
         class SlowToSettle(UnitFolder):
             def settle_payload(self) -> None:
-                assert self.stdin_file.read_bytes() == b"whole"
+                assert self.stdin_file.read_bytes() == whole
                 started.set()
                 assert go_on.wait(10)
 
         async def story(it: PlainUnit) -> None:
-            receiving = asyncio.create_task(it.receive_payload(payload(b"whole")))
+            receiving = asyncio.create_task(it.receive_payload(payload(whole)))
             assert await asyncio.to_thread(started.wait, 10)
             async with asyncio.timeout(10):
                 assert decode_status(await it.on_disk(it.folder.read_status)).detail == WAITING_FOR_PAYLOAD

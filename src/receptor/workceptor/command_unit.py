@@ -20,6 +20,9 @@ from receptor.workceptor.unit import Keeper, Unit
 ANSWER_TIME = 8.0
 """Seconds after which a cancel or release answers that it is pending."""
 
+FIRST_BREATH = 0.02
+"""Seconds after which it is told, and saved, that a command has begun: many have ended by then."""
+
 CANCELED_DETAIL = "Canceled"
 START_ERROR = "Error starting worker"
 
@@ -53,6 +56,7 @@ class CommandUnit(Unit):
         """Set once the command was started, or could not be."""
         self._is_cancelled = False
         self._is_forced = False
+        self._breath: asyncio.TimerHandle | None = None
         self._stopping: asyncio.Task[OperatingError | None] | None = None
         self._removing: asyncio.Task[OperatingError | None] | None = None
         self.ended = asyncio.Event()
@@ -67,7 +71,7 @@ class CommandUnit(Unit):
 
     def is_to_be_saved(self, status: Status) -> bool:
         # Until the command runs nobody was promised anything, and whether it was begun is for the runner to note.
-        return status.state is not State.PENDING
+        return status.state is not State.PENDING and self._breath is None
 
     async def start(self) -> str:
         if self.ended.is_set():
@@ -84,6 +88,8 @@ class CommandUnit(Unit):
             raise CommandError(str(error)) from None
         finally:
             self._process_known.set()
+        if not self.ended.is_set():
+            self._breath = asyncio.get_running_loop().call_later(FIRST_BREATH, self._breathe)
         await self.running(process)
         return self.start_result
 
@@ -107,6 +113,15 @@ class CommandUnit(Unit):
             extra=CommandExtra(pid=process.pid, params=self._params),
         )
         await self.save(running)
+
+    def _breathe(self) -> None:
+        self._breath = None
+        self._begin_to_save()
+
+    def _hold_no_breath(self) -> None:
+        if self._breath is not None:
+            self._breath.cancel()
+            self._breath = None
 
     async def command_ended(self, record: ExitRecord) -> None:
         """The command has ended: settle the final status."""
@@ -136,6 +151,7 @@ class CommandUnit(Unit):
         return await _done_in_time(self._begin_to_remove())
 
     async def close(self) -> None:
+        self._hold_no_breath()
         tasks = [task for task in (self._removing, self._stopping) if task is not None]
         for task in tasks:
             task.cancel()
@@ -201,6 +217,7 @@ class CommandUnit(Unit):
     async def _settle(self, state: State, detail: str, size: int | None = None) -> None:
         """The command has ended, or will never begin: write the final status, once; ``size`` of the output if known."""
         self.ended.set()
+        self._hold_no_breath()
         try:
             if self.folder.survives_power:
                 await asyncio.to_thread(self.folder.settle_output)

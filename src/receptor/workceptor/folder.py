@@ -118,10 +118,21 @@ class UnitFolder:
             shutil.rmtree(draft, ignore_errors=True)
             raise
 
-    def write_status(self, raw: bytes) -> None:
-        """Replace the status; a crash at any instant leaves the old or the new one, whole."""
+    def write_status(self, raw: bytes, payload: bytes | None = None, end: ExitRecord | None = None) -> None:
+        """Replace the status; a crash at any instant leaves the old or the new one, whole.
+
+        A short payload and the end of the command are written before it, so that all takes one turn of the disk's
+        thread. The status goes on without that end where the disk does not take it.
+        """
+        if payload is not None:
+            self.write_payload(payload)
+        if end is not None:
+            try:
+                self.write_exit(end)
+            except OperatingError as error:
+                logger.error("how the command ended can't be noted: %s", error, extra={"unit": self.unit_id})
         with operating_errors(self.status_file), self._locked(fcntl.LOCK_EX):
-            self._replace(self.status_file, raw)
+            self._exchange(self.status_file, raw)
 
     def read_status(self) -> bytes:
         """The status, empty if there is none; at most one byte more than ``decode_status`` takes."""
@@ -143,8 +154,8 @@ class UnitFolder:
 
     def write_payload(self, payload: bytes) -> None:
         """Write a short payload, all of it."""
-        with operating_errors(self.stdin_file), self.open_stdin_for_writing() as stdin:
-            stdin.write(payload)
+        with operating_errors(self.stdin_file):
+            self._write(self.stdin_file, payload)
 
     def open_stdin_for_writing(self) -> BinaryIO:
         """The payload's file, empty; write to it with ``write_through``."""
@@ -260,11 +271,32 @@ class UnitFolder:
         temporary.replace(path)
         self._settle_names(path.parent)
 
-    def _write(self, path: Path, raw: bytes) -> None:
-        with open(path, "wb", opener=_private) as file:
-            file.write(raw)
+    def _exchange(self, path: Path, raw: bytes) -> None:
+        """As ``_replace``, for what is replaced often: the file with the old content stays, for the next time.
+
+        ext4 takes a millisecond to make a file where many were deleted in the last minutes, and this makes none.
+        """
+        draft, old = f"{path}.new", f"{path}.old"
+        self._write(draft, raw)
+        try:
+            with suppress(FileNotFoundError):  # a crash may have left it
+                os.unlink(old)
+            os.link(path, old)
+        except OSError:  # There is no old content yet, or no second name for a file on this file system.
+            os.rename(draft, path)
+        else:
+            os.rename(draft, path)
+            os.rename(old, draft)
+        self._settle_names(path.parent)
+
+    def _write(self, path: Path | str, raw: bytes) -> None:
+        # Cut to size at the end and not at the beginning, for which ext4 would wait for the disk.
+        with open(path, "wb", buffering=0, opener=_private_and_whole) as file:
+            written = 0
+            while written < len(raw):
+                written += file.write(raw[written:])
+            file.truncate()
             if self.survives_power:
-                file.flush()
                 os.fsync(file.fileno())
 
     def _settle_names(self, folder: Path) -> None:
@@ -344,6 +376,10 @@ def _wait_for_lock(descriptor: int, kind: int) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _private_and_whole(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_TRUNC, 0o600)
 
 
 def _read(path: Path, largest: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -13,9 +13,6 @@ from receptor.workceptor.folder import operating_errors
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.status import State, Status
 from receptor.workceptor.unit import Unit
-
-FIRST_BREATH = 0.02
-"""Seconds for which it is not told that a command has begun, as it may have ended by then."""
 
 MOST_OUTPUT = 16 * 1024
 """Bytes. Who wants more, asks for the results."""
@@ -44,11 +41,6 @@ async def await_news(unit: Unit, known: State, start: int | None, growth: Growth
             if start is not None and await _has_output(unit, start):
                 return
             await unit.changed_since(version)
-    if known is State.PENDING:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_BREATH):
-                while unit.shown.state is State.RUNNING and not unit.is_removed:
-                    await unit.changed_since(unit.version)
 
 
 async def _has_output(unit: Unit, start: int) -> bool:

@@ -22,7 +22,7 @@ from receptor.workceptor.node_session import NodeSession, NodeSessions, OpenSess
 from receptor.workceptor.numbered import MOST_ATTACHED
 from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.remote import RemoteUnit, Talk
-from receptor.workceptor.status import ProcessAnswer, Report, State, Status
+from receptor.workceptor.status import ProcessAnswer, Report, State, Status, encode_status
 from receptor.workceptor.tokens import Deed, Signer, file_digest, submit_deed
 from receptor.workceptor.unit import Keeper, Unit
 
@@ -69,6 +69,9 @@ class RemoteWorkUnit(Unit):
         self._is_resumed = False
         self._is_closed = False
         self._output_ended = asyncio.Event()
+        self._fresh_payload: bytes | None = None
+        """A short one that has just come, until it is sent for the first time."""
+        self._unnoted_end: ExitRecord | None = None
         self._holders: dict[Talk, Callable[[NodeSession], Awaitable[None]]] = {
             Talk.SUBMIT: self._submit,
             Talk.FIND: self._find,
@@ -148,6 +151,17 @@ class RemoteWorkUnit(Unit):
         if not self.is_removed:
             self.logic.status = status
         await super().save(status)
+
+    async def _store_short_payload(self, payload: bytes) -> None:
+        """It goes to the disk with the status that tells of it."""
+        self._fresh_payload = payload
+
+    async def _put_on_disk(self, status: Status) -> None:
+        payload = self._fresh_payload if status.state is State.PENDING else None
+        end = self._unnoted_end
+        await self.on_disk(self.folder.write_status, encode_status(status), payload, end)
+        if self._unnoted_end is end:
+            self._unnoted_end = None
 
     def route_found(self) -> None:
         """The other node has come into reach."""
@@ -290,8 +304,10 @@ class RemoteWorkUnit(Unit):
         session = await node.open()
         signature = await self._submit_signature()
         remote = self.logic.remote
-        payload = await self.on_disk(_read_short, self.folder) if session.is_multiplexed else None
-        if payload is not None:
+        payload, self._fresh_payload = self._fresh_payload, None
+        if payload is None and session.is_multiplexed:
+            payload = await self.on_disk(_read_short, self.folder)
+        if payload is not None and session.is_multiplexed:
             await self._note_sending()
             made = await conversations.submit_at_once(session, remote, self.unit_id, signature, payload)
             self.logic.remote_unit_made(made)
@@ -348,7 +364,7 @@ class RemoteWorkUnit(Unit):
             asked_at, known, size = asyncio.get_running_loop().time(), self.logic.status.state, self.logic.stdout_size
             report = await self._next_report(session, known)
             if report.process is not None and self.end is None:
-                await self._note_end(report.process)
+                self._note_end(report.process)
             self.logic.status_received(report.status)
             self.logic.succeeded(Talk.FOLLOW)
             await self._sync()
@@ -385,14 +401,12 @@ class RemoteWorkUnit(Unit):
         self.logic.output_received(len(output))
         self.notify()
 
-    async def _note_end(self, process: ProcessAnswer) -> None:
+    def _note_end(self, process: ProcessAnswer) -> None:
+        """How the command ended goes to the disk with the status that tells of the end."""
         try:
-            self.end = ExitRecord.of(process)
-            await self.on_disk(self.folder.write_exit, self.end)
+            self.end = self._unnoted_end = ExitRecord.of(process)
         except ValueError as error:
             raise PeerError(f"it can't be understood how the command ended: {error}") from None
-        except OperatingError as error:
-            logger.error("how the command ended can't be noted: %s", error, extra={"unit": self.unit_id})
 
     async def _fetch(self, node: NodeSession) -> None:
         # As it is on disk: what failed before may have written a part.

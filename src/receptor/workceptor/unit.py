@@ -144,10 +144,10 @@ class Unit(ABC):
                 break
         else:
             if not self.is_removed:
-                await self.on_disk(self.folder.write_payload, first)
-        if self.folder.survives_power and not self.is_removed:
-            # In another thread, as a large payload would hold up all units in the disk's one.
-            await asyncio.to_thread(self.folder.settle_payload)
+                await self._store_short_payload(first)
+
+    async def _store_short_payload(self, payload: bytes) -> None:
+        await self.on_disk(self.folder.write_payload, payload)
 
     async def _write_long_payload(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
         problem: OperatingError | None = None
@@ -162,6 +162,9 @@ class Unit(ABC):
                 data = await anext(rest, None)
         if problem is not None:
             raise problem
+        if self.folder.survives_power and not self.is_removed:
+            # In another thread, as a large payload would hold up all units in the disk's one.
+            await asyncio.to_thread(self.folder.settle_payload)
 
     async def stop_receiving(self) -> None:
         """Drop the connection by which the payload is coming, if one is: it is to be sent once more."""
@@ -276,7 +279,7 @@ class Unit(ABC):
             self._is_dirty = False
             status = self.status
             try:
-                await self.on_disk(self.folder.write_status, encode_status(status))
+                await self._put_on_disk(status)
                 self._save_no_more()
             except (OperatingError, ValueError) as error:
                 if not self.is_removed:
@@ -284,6 +287,9 @@ class Unit(ABC):
             self.shown = status
             self.notify()
         self._saving = None
+
+    async def _put_on_disk(self, status: Status) -> None:
+        await self.on_disk(self.folder.write_status, encode_status(status))
 
     def _save_later(self, problem: OperatingError) -> None:
         if self.save_problem is None:
