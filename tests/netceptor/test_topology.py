@@ -41,7 +41,7 @@ def test_routes_are_those_of_least_cost_over_edges_that_both_ends_list(costs: di
     for node, connections in costs.items():
         if node != "a":
             topology.apply(update_of(node, connections), now=0.0)
-    topology.compute_routes()
+    topology.compute_routes(0.0)
     agreed = {
         node: {
             other: cost for other, cost in edges.items() if node == "a" or other not in costs or node in costs[other]
@@ -56,9 +56,9 @@ def test_a_detour_over_cheap_links_wins() -> None:
     topology.connect("b", 1.0)
     topology.connect("c", 5.0)
     topology.apply(update_of("b", {"a": 1.0, "c": 1.0}), now=0.0)
-    assert topology.compute_routes()
+    assert topology.compute_routes(0.0)
     assert topology.routes == {"b": "b", "c": "b"}
-    assert not topology.compute_routes(), "nothing changed"
+    assert not topology.compute_routes(0.0), "nothing changed"
 
 
 def test_a_node_that_no_longer_lists_another_ends_the_edge_from_there_too() -> None:
@@ -67,7 +67,7 @@ def test_a_node_that_no_longer_lists_another_ends_the_edge_from_there_too() -> N
     topology.apply(update_of("b", {"a": 1.0, "c": 1.0}), now=0.0)
     topology.apply(update_of("c", {"b": 1.0}), now=0.0)
     assert topology.apply(update_of("c", {}, sequence=2), now=1.0)
-    topology.compute_routes()
+    topology.compute_routes(0.0)
     assert topology.routes == {"b": "b"}
 
 
@@ -82,7 +82,7 @@ def test_an_edge_that_one_end_claims_leads_nowhere_in_whatever_order_they_speak(
         topology.connect("b", 1.0)
         for update in updates:
             topology.apply(update, now=0.0)
-        topology.compute_routes()
+        topology.compute_routes(0.0)
         assert topology.routes == {"b": "b"}
 
 
@@ -100,10 +100,10 @@ def test_what_others_say_does_not_end_a_link_of_ours() -> None:
     topology = Topology("a")
     topology.connect("b", 1.0)
     topology.apply(update_of("b", {}), now=0.0)
-    topology.compute_routes()
+    topology.compute_routes(0.0)
     assert topology.routes == {"b": "b"}
     topology.disconnect("b")
-    topology.compute_routes()
+    topology.compute_routes(0.0)
     assert topology.routes == {}
 
 
@@ -148,22 +148,22 @@ def test_the_run_of_a_suspected_duplicate_is_left_for_that_of_the_older_node() -
 # Memory
 
 
-def test_an_update_is_seen_for_the_first_time_once() -> None:
+def test_an_update_that_has_passed_is_remembered_for_an_hour() -> None:
     topology = Topology("a")
-    assert topology.first_sight("x", 0.0)
-    assert not topology.first_sight("x", 1.0)
+    assert not topology.has_passed("x")
+    topology.passed("x", 0.0)
     topology.forget_stale(SEEN_UPDATE_MEMORY - 1.0)
-    assert not topology.first_sight("x", SEEN_UPDATE_MEMORY - 1.0)
+    assert topology.has_passed("x")
     topology.forget_stale(SEEN_UPDATE_MEMORY)
-    assert topology.first_sight("x", SEEN_UPDATE_MEMORY)
+    assert not topology.has_passed("x")
 
 
 def test_the_memory_of_seen_updates_is_bounded_however_many_come() -> None:
     topology = Topology("a", MeshLimits(seen_updates=1000))
     for number in range(1010):
-        assert topology.first_sight(str(number), 0.0)
-    assert not topology.first_sight("10", 0.0), "the newest are kept"
-    assert topology.first_sight("9", 0.0), "the oldest are forgotten"
+        topology.passed(str(number), 0.0)
+    assert topology.has_passed("10"), "the newest are kept"
+    assert not topology.has_passed("9"), "the oldest are forgotten"
 
 
 def test_a_node_out_of_reach_is_forgotten_ten_minutes_after_its_last_update() -> None:
@@ -172,10 +172,10 @@ def test_a_node_out_of_reach_is_forgotten_ten_minutes_after_its_last_update() ->
     topology.apply(update_of("b", {"a": 1.0, "c": 1.0}), now=0.0)
     topology.apply(update_of("c", {"b": 1.0, "d": 1.0}), now=50.0)
     topology.apply(update_of("d", {"c": 1.0}), now=100.0)
-    topology.compute_routes()
+    topology.compute_routes(0.0)
     assert topology.forget_stale(5000.0) == [], "all are in reach"
     topology.disconnect("b")
-    topology.compute_routes()
+    topology.compute_routes(100.0)
     assert sorted(topology.forget_stale(50.0 + MEMORY)) == ["b", "c"]
     assert topology.costs == {"d": {"c": 1.0}}
     assert topology.forget_stale(100.0 + MEMORY) == ["d"]
@@ -190,7 +190,7 @@ def full(size: int = 5) -> Topology:
     topology.apply(update_of("b", {"a": 1.0, **dict.fromkeys(others, 1.0)}), now=0.0)
     for number, name in enumerate(others):
         topology.apply(update_of(name, {"b": 1.0}), now=float(number))
-    topology.compute_routes()
+    topology.compute_routes(0.0)
     return topology
 
 
@@ -204,7 +204,7 @@ def test_who_is_known_stays_known_when_there_are_more_nodes_than_we_care_to_keep
 def test_a_node_out_of_reach_makes_room_for_another() -> None:
     topology = full()
     topology.apply(update_of("b", {"a": 1.0, "n0": 1.0, "n3": 1.0}, sequence=2), now=10.0)
-    topology.compute_routes()
+    topology.compute_routes(0.0)
     assert topology.make_room(10.0) == ["n1"], "heard of before n2"
     assert topology.nodes.keys() == {"b", "n0", "n2", "n3"}
     assert topology.make_room(10.0) == [], "there is room now"
@@ -223,7 +223,7 @@ def test_a_node_within_reach_that_has_fallen_silent_makes_room_but_no_neighbour_
 def test_room_is_made_for_some_at_once_and_not_searched_for_each() -> None:
     topology = full(1000)
     topology.disconnect("b")
-    topology.compute_routes()
+    topology.compute_routes(0.0)
     assert len(topology.make_room(2000.0)) == 63
 
 
