@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from routes import assert_shortest
 
 from receptor.errors import PeerError
+from receptor.netceptor.digests import digest_of
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import RoutingUpdate
 from receptor.netceptor.topology import MEMORY, RUN_SILENCE, SEEN_UPDATE_MEMORY, SILENCE, Topology
@@ -19,7 +21,12 @@ cost_tables = st.dictionaries(
 
 
 def update_of(
-    node: str, connections: dict[str, float], epoch: int = 1, sequence: int = 1, suspected_duplicate: int = 0
+    node: str,
+    connections: dict[str, float],
+    epoch: int = 1,
+    sequence: int = 1,
+    suspected_duplicate: int = 0,
+    refresh: int = 0,
 ) -> RoutingUpdate:
     return RoutingUpdate(
         node_id=node,
@@ -29,6 +36,7 @@ def update_of(
         connections=connections,
         forwarding_node=node,
         suspected_duplicate=suspected_duplicate,
+        refresh=refresh or msgspec.UNSET,
     )
 
 
@@ -258,3 +266,105 @@ def test_edges_are_counted_right_whatever_happens(events: list[tuple[str, dict[s
         elif node in topology.nodes:
             topology.forget(node)
         assert topology.edges == sum(map(len, topology.claims.values())) - 1
+
+
+# What nodes of ours tell of themselves
+
+
+changes = st.lists(
+    st.one_of(
+        st.tuples(st.just("apply"), node_names, st.dictionaries(node_names, st.just(1.0), max_size=4)),
+        st.tuples(st.just("adopt"), node_names, st.just({})),
+        st.tuples(st.just("forget"), node_names, st.just({})),
+        st.tuples(st.just("connect"), node_names, st.just({})),
+        st.tuples(st.just("disconnect"), node_names, st.just({})),
+        st.tuples(st.just("compute"), node_names, st.just({})),
+    ),
+    max_size=40,
+)
+
+
+@given(changes)
+def test_the_digest_that_is_kept_up_to_date_is_that_of_the_nodes_in_reach(
+    steps: list[tuple[str, str, dict[str, float]]],
+) -> None:
+    topology = Topology("a")
+    for number, (step, node, edges) in enumerate(steps, 1):
+        if node == "a":
+            continue
+        match step:
+            case "apply":
+                topology.apply(update_of(node, edges, epoch=10, sequence=number, refresh=number % 2), float(number))
+            case "adopt":
+                topology.adopt_run(update_of(node, {}, epoch=number, suspected_duplicate=10))
+            case "forget" if node in topology.nodes:
+                topology.forget(node)
+            case "connect":
+                topology.connect(node, 1.0)
+            case "disconnect":
+                topology.disconnect(node)
+            case _:
+                topology.compute_routes(float(number))
+        expected = digest_of("a", 5, topology.claims["a"])
+        for other in topology.routes.keys() & topology.nodes.keys():
+            expected ^= digest_of(other, topology.nodes[other].epoch, topology.claims[other])
+        assert topology.digest(5) == expected
+        promised = all(known.refresh for known in topology.nodes.values())
+        assert topology.is_patient == (promised and topology.routes.keys() <= topology.nodes.keys())
+
+
+def test_all_who_know_the_same_have_the_same_digest() -> None:
+    edges = {"a": {"b": 1.0, "c": 2.0}, "b": {"a": 1.0}, "c": {"a": 2.0, "d": 1.0}, "d": {"c": 1.0}}
+    digests = set()
+    for name, own in edges.items():
+        topology = Topology(name)
+        for neighbour, cost in own.items():
+            topology.connect(neighbour, cost)
+        for sequence, other in enumerate(edges.keys() - {name}):
+            topology.apply(update_of(other, edges[other], sequence=sequence), 0.0)
+        topology.compute_routes(0.0)
+        digests.add(topology.digest(1))
+    assert len(digests) == 1
+
+
+def test_a_run_that_may_be_silent_for_long_is_over_only_after_that_or_when_it_was_out_of_reach() -> None:
+    topology = Topology("a")
+    topology.connect("b", 1.0)
+    topology.apply(update_of("b", {"a": 1.0}, epoch=9, refresh=600), 0.0)
+    topology.compute_routes(0.0)
+    earlier = update_of("b", {"a": 1.0}, epoch=5, refresh=600)
+    assert not topology.is_news(earlier, 600.0 + RUN_SILENCE - 1.0)
+    assert topology.is_news(earlier, 600.0 + RUN_SILENCE)
+    topology.disconnect("b")
+    topology.compute_routes(100.0)
+    topology.connect("b", 1.0)
+    topology.compute_routes(101.0)
+    assert not topology.is_news(earlier, 100.0 + RUN_SILENCE - 1.0)
+    assert topology.is_news(earlier, 100.0 + RUN_SILENCE)
+
+
+def test_a_node_that_may_be_silent_for_long_does_not_make_room_because_of_it() -> None:
+    topology = Topology("a", MeshLimits(nodes=3))
+    topology.connect("b", 1.0)
+    topology.apply(update_of("b", {"a": 1.0, "old": 1.0, "ours": 1.0}), 0.0)
+    topology.apply(update_of("ours", {"b": 1.0}, refresh=600), 0.0)
+    topology.apply(update_of("old", {"b": 1.0}), 0.0)
+    topology.compute_routes(0.0)
+    assert topology.make_room(590.0) == ["old"]
+
+
+def test_who_is_out_of_reach_is_remembered_for_ten_minutes_however_long_it_had_been_silent() -> None:
+    topology = Topology("a")
+    topology.connect("b", 1.0)
+    topology.apply(update_of("b", {"a": 1.0}, refresh=600), 0.0)
+    topology.compute_routes(0.0)
+    topology.disconnect("b")
+    topology.compute_routes(590.0)
+    assert topology.forget_stale(590.0 + MEMORY - 1.0) == []
+    assert topology.forget_stale(590.0 + MEMORY) == ["b"]
+
+
+def test_a_promise_of_endless_silence_counts_for_ten_minutes() -> None:
+    topology = Topology("a")
+    topology.apply(update_of("b", {}, refresh=2**64 - 1), 0.0)
+    assert topology.nodes["b"].refresh == 600

@@ -1,0 +1,421 @@
+"""How nodes of ours come to know the same, at which cost, and what changes when an existing node is about."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mesh_bench import Bench, Neighbour, join
+from simulation import Cable, Simulation, line_of_nodes
+
+from receptor.netceptor.agreement import LONGEST_PAUSE, SECOND_LOOK
+from receptor.netceptor.announcer import CORRECTION_DELAY
+from receptor.netceptor.limits import MeshLimits
+from receptor.netceptor.links import LinkTerms
+from receptor.netceptor.messages import decode_routing_update
+from receptor.netceptor.pace import LONGEST_REFRESH, UPDATE_INTERVAL
+from receptor.netceptor.packets import ROUTING_UPDATE
+from receptor.netceptor.topology import MEMORY, RUN_SILENCE
+
+MENDED = UPDATE_INTERVAL + SECOND_LOOK + 0.5
+"""Seconds in which neighbours find out what one of them lacks, and tell it."""
+
+OWN_UPDATE = "update of us (near at 1)"
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def near(bench: Bench) -> Neighbour:
+    """A neighbour of ours, which knows something that we don't: no digest of its agrees with what we have."""
+    return join(bench, 1, refresh=LONGEST_REFRESH)
+
+
+def cable_between(simulation: Simulation, one: str, other: str) -> Cable:
+    return next(cable for cable in simulation.cables.values() if {name for name, _ in cable.ends} == {one, other})
+
+
+def services(simulation: Simulation, node: str) -> list[str]:
+    return sorted(str(one) for one in simulation.nodes[node].mesh.advertisements.everything())
+
+
+def advertise(simulation: Simulation, node: str, service: str = "svc") -> None:
+    simulation.nodes[node].mesh.advertise(service, 1, {}, None, simulation.now)
+    simulation.settle(node)
+
+
+def ring_of(size: int) -> Simulation:
+    """Nodes in a ring, each with a service, that all know each other."""
+    simulation = Simulation()
+    names = [f"n{number}" for number in range(size)]
+    for name in names:
+        simulation.add(name)
+        advertise(simulation, name)
+    for one, other in pairwise([*names, names[0]]):
+        simulation.plug(one, other)
+    simulation.run(30.0)
+    assert all(len(simulation.routes(name)) == size - 1 for name in names)
+    assert all(len(services(simulation, name)) == size for name in names)
+    return simulation
+
+
+def sent_in(simulation: Simulation, seconds: float) -> int:
+    """How many packets the mesh sends in that time."""
+    before = simulation.sent_packets
+    simulation.run(seconds)
+    return simulation.sent_packets - before
+
+
+# What got lost is mended
+
+
+@pytest.mark.parametrize("where", ["ab", "bc", "cd"])
+def test_an_update_that_gets_lost_on_any_link_is_told_soon(where: str) -> None:
+    simulation = line_of_nodes("a", "b", "c", "d")
+    simulation.run(20.0)
+    simulation.add("x")
+    cable = cable_between(simulation, *where)
+    cable.loss = 1.0
+    simulation.plug("a", "x")
+    simulation.run(2.0)
+    cable.loss = 0.0
+    assert simulation.run_until(
+        lambda: {"x"} <= simulation.routes("d").keys() and "d" in simulation.routes("x"), MENDED
+    )
+
+
+@pytest.mark.parametrize("where", ["ab", "bc", "cd"])
+def test_the_end_of_a_link_that_gets_lost_on_any_other_is_told_soon(where: str) -> None:
+    simulation = line_of_nodes("x", "a", "b", "c", "d")
+    simulation.run(20.0)
+    cable = cable_between(simulation, *where)
+    cable.loss = 1.0
+    simulation.unplug(cable_between(simulation, "x", "a"))
+    simulation.run(2.0)
+    assert "x" in simulation.routes("d")
+    cable.loss = 0.0
+    assert simulation.run_until(lambda: "x" not in simulation.routes("d"), MENDED)
+
+
+@pytest.mark.parametrize("where", ["ab", "bc", "cd"])
+def test_a_service_and_its_end_that_get_lost_are_told_soon(where: str) -> None:
+    simulation = line_of_nodes("a", "b", "c", "d")
+    simulation.run(20.0)
+    cable = cable_between(simulation, *where)
+    cable.loss = 1.0
+    advertise(simulation, "a")
+    cable.loss = 0.0
+    assert simulation.run_until(lambda: services(simulation, "d") == ["service svc of a"], MENDED)
+    simulation.run(UPDATE_INTERVAL)
+    cable.loss = 1.0
+    simulation.nodes["a"].mesh.withdraw("svc", simulation.now)
+    simulation.settle("a")
+    cable.loss = 0.0
+    assert simulation.run_until(lambda: services(simulation, "d") == [], MENDED + CORRECTION_DELAY)
+
+
+def test_a_service_that_a_restarted_node_does_not_offer_any_more_is_soon_denied() -> None:
+    simulation = line_of_nodes("a", "b", "c")
+    advertise(simulation, "a")
+    simulation.run(20.0)
+    assert services(simulation, "c") == ["service svc of a"]
+    simulation.kill("a")
+    simulation.add("a")
+    simulation.plug("a", "b")
+    assert simulation.run_until(lambda: services(simulation, "c") == [], CORRECTION_DELAY + 0.5)
+    assert services(simulation, "b") == []
+
+
+def test_a_notice_of_a_duplicate_that_gets_lost_is_told_soon() -> None:
+    """Who has missed it follows the namesake, and takes the true node's updates for those of an earlier run."""
+    bench = Bench()
+    near = join(bench, 1, refresh=LONGEST_REFRESH)
+    other = join(bench, 2, "other", refresh=LONGEST_REFRESH)
+    near.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
+    near.update({"near": 1.0}, of="far", epoch=9, refresh=LONGEST_REFRESH)
+    near.update({"near": 1.0}, of="far", epoch=5, sequence=70, suspects=9, refresh=LONGEST_REFRESH)
+    near.update({"near": 1.0}, of="far", epoch=5, sequence=71, refresh=LONGEST_REFRESH)
+    bench.wait(1.0)
+    bench.did()
+    other.greet(1)
+    told = [line for line in bench.did() if "of far" in line]
+    assert told == ["2: update of far via us (near at 1) suspects 9", "2: update of far via us (near at 1)"]
+
+
+def test_two_halves_of_a_mesh_that_meet_tell_each_other_of_all() -> None:
+    simulation = Simulation()
+    for name in "abcdef":
+        simulation.add(name)
+        advertise(simulation, name)
+    for one, other in ("ab", "bc", "de", "ef"):
+        simulation.plug(one, other)
+    simulation.run(20.0)
+    simulation.plug("c", "d")
+    simulation.run(1.0)
+    for name in "abcdef":
+        assert len(simulation.routes(name)) == 5
+        assert len(services(simulation, name)) == 6
+
+
+def test_a_node_that_dies_without_a_word_is_missed_as_soon_as_its_links_are() -> None:
+    simulation = line_of_nodes("a", "b", "c", "d")
+    simulation.run(45.0)
+    for cable in {id(cable): cable for cable in simulation.cables.values()}.values():
+        cable.cut = "d" in {name for name, _ in cable.ends}
+    assert simulation.run_until(lambda: "d" not in simulation.routes("a"), 22.0)
+
+
+# What it costs
+
+
+def test_at_rest_a_link_carries_one_small_message_each_way_in_ten_seconds() -> None:
+    simulation = ring_of(8)
+    before = simulation.sent_bytes
+    assert sent_in(simulation, 200.0) == 8 * 2 * 20
+    assert simulation.sent_bytes - before < 8 * 2 * 20 * 200
+
+
+def test_a_node_repeats_itself_and_its_services_within_ten_minutes() -> None:
+    simulation = ring_of(8)
+    simulation.run(1.1 * LONGEST_REFRESH)
+    for name, node in simulation.nodes.items():
+        for other in simulation.nodes.keys() - {name}:
+            assert node.mesh.topology.nodes[other].heard_at > 30.0
+    sent = sent_in(simulation, 10 * LONGEST_REFRESH)
+    greetings = 8 * 2 * LONGEST_REFRESH
+    assert greetings < sent < 1.5 * greetings
+    assert all(len(services(simulation, name)) == 8 for name in simulation.nodes)
+
+
+def test_those_who_can_never_agree_tell_each_other_all_ever_more_seldom() -> None:
+    simulation = ring_of(8)
+    simulation.add("small", limits=MeshLimits(services_of_a_node=1))
+    simulation.plug("small", "n0")
+    advertise(simulation, "n4", "one too many")
+    simulation.run(300.0)
+    assert "service svc of n4" in services(simulation, "small")
+    assert len(services(simulation, "small")) == 8
+    sent = sent_in(simulation, 3600.0)
+    greetings = 2 * 9 * 360
+    repetitions = (9 + 9) * 2 * 9 * 3600 / (0.5 * LONGEST_REFRESH)
+    tables = 2 * (9 + 9) * (3600 / LONGEST_PAUSE)
+    assert greetings < sent < greetings + repetitions + tables
+    assert simulation.nodes["n0"].mesh.neighbours["small"].comparison.pause == LONGEST_PAUSE
+
+
+# What a neighbour can make us do
+
+
+def tables_sent(bench: Bench) -> list[float]:
+    """When near was told of far."""
+    return [when for when, line in bench.timeline() if line.startswith("1: update of far")]
+
+
+def know_far(bench: Bench) -> Neighbour:
+    """Have another neighbour, and a node behind it."""
+    other = join(bench, 2, "other", refresh=LONGEST_REFRESH)
+    other.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
+    other.update({"other": 1.0}, of="far", epoch=3, refresh=LONGEST_REFRESH)
+    bench.wait(1.0)
+    bench.did()
+    return other
+
+
+def test_a_difference_from_the_start_is_told_at_once_and_a_later_one_when_it_lasts(
+    bench: Bench, near: Neighbour
+) -> None:
+    know_far(bench)
+    near.greet(1)
+    assert "1: update of far via us (other at 1)" in bench.did()
+    bench.wait(UPDATE_INTERVAL)
+    bench.did()
+    near.greet(2)
+    assert bench.did() == []
+    bench.wait(SECOND_LOOK)
+    assert bench.did() == ["1: greeting"], "so that the neighbour may see for itself"
+    near.greet(2)
+    assert "1: update of far via us (other at 1)" in bench.did()
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 3.0), st.integers(1, 3)), min_size=200, max_size=200))
+@settings(max_examples=10, deadline=None)
+def test_whatever_a_neighbour_greets_with_it_is_not_told_all_more_often_than_an_existing_node(
+    greetings: list[tuple[float, int]],
+) -> None:
+    bench = Bench()
+    near = join(bench, 1, refresh=LONGEST_REFRESH)
+    know_far(bench)
+    mesh = bench.node.mesh
+    for wait, kind in greetings:
+        bench.wait(wait)
+        true = mesh.topology.digest(1000) ^ mesh.advertisements.digest(mesh.topology.routes)
+        near.greet(true if kind == 1 else true ^ kind)
+    times = tables_sent(bench)
+    assert all(later - earlier >= UPDATE_INTERVAL - 1e-6 for earlier, later in pairwise(times))
+
+
+def test_a_flood_of_greetings_is_answered_once_a_second(bench: Bench, near: Neighbour) -> None:
+    know_far(bench)
+    for number in range(1000):
+        bench.wait(0.01)
+        near.greet(number + 1)
+    assert len([line for line in bench.did() if line == "1: greeting"]) <= 11
+
+
+def test_a_difference_that_stays_is_told_ever_more_seldom_but_a_new_one_soon(bench: Bench, near: Neighbour) -> None:
+    other = know_far(bench)
+    for _ in range(360):
+        bench.wait(UPDATE_INTERVAL - 2.0)
+        other.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
+        for _ in range(2):
+            bench.wait(1.0)
+            near.greet(1)
+    times = tables_sent(bench)
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses[:5] == sorted(pauses[:5])
+    assert all(LONGEST_PAUSE <= pause <= LONGEST_PAUSE + UPDATE_INTERVAL for pause in pauses[5:])
+    for _ in range(2):
+        bench.wait(1.0)
+        near.greet(2)
+    assert tables_sent(bench) != []
+
+
+# Existing nodes
+
+
+def test_a_neighbour_that_is_an_existing_node_hears_from_us_every_ten_seconds(bench: Bench) -> None:
+    neighbour = join(bench, 1)
+    for _ in range(10):
+        bench.wait(UPDATE_INTERVAL)
+        neighbour.update({"us": 1.0})
+    assert bench.did() == [f"1: {OWN_UPDATE}"] * 10
+
+
+def test_it_does_so_even_if_somebody_says_in_its_name_that_it_need_not(bench: Bench) -> None:
+    existing = join(bench, 1)
+    join(bench, 2, "other", refresh=LONGEST_REFRESH).update(
+        {"us": 1.0}, of="near", sequence=1000, refresh=LONGEST_REFRESH
+    )
+    bench.wait(0.5)
+    bench.did()
+    for _ in range(3):
+        existing.update({"us": 1.0})
+        bench.wait(UPDATE_INTERVAL)
+    assert len([line for line in bench.did() if line.startswith("1: update of us")]) == 3
+
+
+def test_we_repeat_ourselves_while_a_node_is_known_by_others_only(bench: Bench, near: Neighbour) -> None:
+    """News of an existing node may get lost; those of its neighbours name it."""
+    bench.wait(UPDATE_INTERVAL)
+    bench.did()
+    near.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
+    bench.wait(UPDATE_INTERVAL)
+    assert bench.did() == ["routes far=near near=near", f"1: {OWN_UPDATE}"]
+    near.update({"near": 1.0}, of="far", refresh=LONGEST_REFRESH)
+    near.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
+    bench.wait(UPDATE_INTERVAL)
+    assert bench.did() == ["1: greeting"]
+
+
+@given(st.lists(st.floats(0.1, 15.0), min_size=50, max_size=50), st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_a_link_is_never_silent_for_long_however_often_we_change_our_pace(waits: list[float], seed: int) -> None:
+    bench = Bench()
+    near = join(bench, 1, refresh=LONGEST_REFRESH)
+    near.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
+    bench.did()
+    start = bench.now
+    for number, wait in enumerate(waits):
+        near.update({"near": 1.0}, of="far", refresh=(seed >> number % 32 & 1) * LONGEST_REFRESH)
+        bench.wait(wait)
+    times = [start, *(when for when, line in bench.timeline() if line.startswith("1: "))]
+    assert all(later - earlier <= UPDATE_INTERVAL + 1e-3 for earlier, later in pairwise(times))
+
+
+def updates_of(cable: Cable, node: str) -> int:
+    """How many updates of a node a cable has carried since the last look."""
+    carried, cable.carried = cable.carried, []
+    updates = [decode_routing_update(packet) for _, packet in carried if packet[0] == ROUTING_UPDATE]
+    return len([update for update in updates if update.node_id == node])
+
+
+def test_everybody_repeats_itself_when_an_existing_node_joins_and_until_it_is_forgotten() -> None:
+    simulation = line_of_nodes("a", "b", "c", "d")
+    advertise(simulation, "a")
+    simulation.run(30.0)
+    simulation.add("old", is_existing=True)
+    cable = simulation.plug("d", "old")
+    assert simulation.run_until(lambda: len(simulation.routes("old")) == 4, 3.0), "soon, and not by and by"
+    assert services(simulation, "old") == ["service svc of a"]
+    simulation.run(UPDATE_INTERVAL)
+    cable.carried = []
+    simulation.run(120.0)
+    told = [packet for _, packet in cable.carried if packet[0] != ROUTING_UPDATE]
+    assert len(told) == 2, "a service each minute"
+    assert all(b"Refresh" not in packet and b"Digest" not in packet for _, packet in cable.carried)
+    assert updates_of(cable, "a") == 12
+    simulation.kill("old")
+    simulation.run(1.0)
+    watched = cable_between(simulation, "b", "c")
+    watched.carried = []
+    simulation.run(120.0)
+    assert updates_of(watched, "a") == 12, "it may come back elsewhere"
+    simulation.run(MEMORY)
+    watched.carried = []
+    simulation.run(120.0)
+    assert updates_of(watched, "a") <= 1
+
+
+def test_updates_that_were_passed_on_by_an_existing_node_count_as_its_own_do() -> None:
+    """It passes on only what it knows."""
+    simulation = Simulation()
+    for name in ("a", "old", "c"):
+        simulation.add(name, is_existing=name == "old")
+    simulation.plug("a", "old")
+    far = simulation.plug("old", "c")
+    simulation.run(5.0)
+    assert simulation.routes("c") == {"a": "old", "old": "old"}
+    far.carried = []
+    simulation.run(60.0)
+    assert updates_of(far, "a") == 6
+    simulation.plug("a", "c")
+    simulation.kill("old")
+    simulation.run(MEMORY + 2 * LONGEST_REFRESH)
+    assert simulation.nodes["a"].mesh.topology.is_patient
+    assert simulation.nodes["c"].mesh.topology.is_patient
+
+
+def test_a_node_of_ours_behind_an_existing_one_hears_of_all_soon() -> None:
+    simulation = line_of_nodes("a", "b")
+    simulation.add("old", is_existing=True)
+    simulation.plug("b", "old")
+    simulation.run(30.0)
+    simulation.add("c")
+    simulation.plug("old", "c")
+    assert simulation.run_until(lambda: len(simulation.routes("c")) == 3, 3.0)
+
+
+def test_an_existing_node_is_known_behind_a_link_that_heals() -> None:
+    simulation = line_of_nodes("a", "b")
+    simulation.add("c")
+    simulation.add("old", is_existing=True)
+    simulation.plug("c", "old")
+    simulation.run(120.0)
+    simulation.plug("b", "c")
+    assert simulation.run_until(lambda: len(simulation.routes("old")) == 3, 3.0)
+    simulation.run(MEMORY / 10)
+    assert not simulation.nodes["a"].mesh.topology.is_patient
+
+
+def test_a_restart_with_an_earlier_clock_is_followed_at_once() -> None:
+    simulation = line_of_nodes("a", "b", "c")
+    simulation.run(200.0)
+    simulation.kill("c")
+    simulation.add("c", clock_error=-1e6)
+    simulation.plug("b", "c", LinkTerms())
+    assert simulation.run_until(lambda: "c" in simulation.routes("a") and "a" in simulation.routes("c"), RUN_SILENCE)
