@@ -211,9 +211,9 @@ def test_those_who_can_never_agree_tell_each_other_all_ever_more_seldom() -> Non
 # What a neighbour can make us do
 
 
-def tables_sent(bench: Bench) -> list[float]:
-    """When near was told of far."""
-    return [when for when, line in bench.timeline() if line.startswith("1: update of far")]
+def tables_sent(bench: Bench, node: str = "far") -> list[float]:
+    """When the neighbour of session 1 was told all that we know, with that node."""
+    return [when for when, line in bench.timeline() if line.startswith(f"1: update of {node} via us")]
 
 
 def know_far(bench: Bench) -> Neighbour:
@@ -226,7 +226,7 @@ def know_far(bench: Bench) -> Neighbour:
     return other
 
 
-def test_a_difference_from_the_start_is_told_at_once_and_a_later_one_when_it_lasts(
+def test_what_a_neighbour_new_to_the_mesh_lacks_is_told_at_once_and_a_later_one_when_it_lasts(
     bench: Bench, near: Neighbour
 ) -> None:
     know_far(bench)
@@ -257,6 +257,18 @@ def test_whatever_a_neighbour_greets_with_it_is_not_told_all_more_often_than_an_
         near.greet(true if kind == 1 else true ^ kind)
     times = tables_sent(bench)
     assert all(later - earlier >= UPDATE_INTERVAL - 1e-6 for earlier, later in pairwise(times))
+
+
+def test_what_a_neighbour_that_was_in_reach_before_lacks_is_told_when_the_difference_lasts() -> None:
+    """A link more within a mesh: what differs now is most likely on its way."""
+    bench = Bench()
+    know_far(bench)
+    far = join(bench, 1, "far", refresh=LONGEST_REFRESH)
+    far.greet(1)
+    assert tables_sent(bench, "other") == []
+    bench.wait(SECOND_LOOK)
+    far.greet(1)
+    assert tables_sent(bench, "other") == [bench.now]
 
 
 def test_a_flood_of_greetings_is_answered_once_a_second(bench: Bench, near: Neighbour) -> None:

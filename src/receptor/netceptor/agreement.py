@@ -53,6 +53,10 @@ class Agreement:
         self._timers = timers
         self._rng = rng
 
+    def expect_difference(self, link: Link) -> None:
+        """A neighbour from another part of the mesh needs no second look: it knows others than we do."""
+        link.comparison.differs_since = float("-inf")
+
     def greet(self, link: Link, now: float) -> None:
         """Greet a neighbour of ours."""
         self._sender.send(link.session, self._greeting(), now)
@@ -62,7 +66,7 @@ class Agreement:
         self._sender.flood(self._greeting(), now)
 
     def hear(self, link: Link, digest: int, now: float) -> None:
-        """A neighbour greets. What differs from the start, or still after SECOND_LOOK, is not only on its way."""
+        """A neighbour greets. What differs as expected, or still after SECOND_LOOK, is not only on its way."""
         difference = digest ^ self._digest()
         comparison = link.comparison
         if not difference:

@@ -34,8 +34,8 @@ class LinkRefused(PeerError):
 class Comparison:
     """How what the neighbour knows compares with what we know; see ``agreement.py``."""
 
-    differs_since: float | None = float("-inf")
-    """None while it is the same, or the difference was told."""
+    differs_since: float | None = None
+    """None while it is the same, as far as we know, or the difference was told."""
     told: int = 0
     """The difference when the neighbour was told all that we know."""
     told_at: float = float("-inf")

@@ -182,6 +182,8 @@ class Mesh:
         self._learn(node)
         if update.node_id == node:
             self._note_run(node, update.epoch, now)
+        if node not in self.topology.routes:
+            self._agreement.expect_difference(link)
         self.sessions.establish(link, node, now)
         self.topology.connect(node, link.cost)
         self._own_updates.flood(now)
