@@ -323,13 +323,9 @@ class Mesh:
                 del self.names[name_hash(node)]
 
     def _sweep(self, now: float) -> None:
-        gone = self.topology.forget_stale(now)
-        self._unlearn(gone)
-        for node in gone:
-            self.advertisements.forget(node)
-        self.advertisements.forget_stale(
-            heard_before=now - MEMORY, but=self.topology.nodes.keys() - self.topology.old_nodes
-        )
+        self._unlearn(self.topology.forget_stale(now))
+        patient = self.topology.nodes.keys() - self.topology.old_nodes
+        self.advertisements.forget_stale(heard_before=now - MEMORY, but=patient)
         self.advertisements.forget_stale(heard_before=now - SERVICE_MEMORY)
         self.complaints.sweep(now)
         self.timers.set(self._sweep, now + SWEEP_INTERVAL)
