@@ -368,3 +368,16 @@ def test_a_promise_of_endless_silence_counts_for_ten_minutes() -> None:
     topology = Topology("a")
     topology.apply(update_of("b", {}, refresh=2**64 - 1), 0.0)
     assert topology.nodes["b"].refresh == 600
+
+
+def test_told_is_what_is_in_reach_or_so_new_that_it_may_be_before_long() -> None:
+    topology = Topology("a")
+    topology.connect("b", 1.0)
+    topology.apply(update_of("b", {"a": 1.0}), 0.0, b"b")
+    topology.compute_routes(0.0)
+    topology.apply(update_of("c", {"b": 1.0}), 0.0, b"c")
+    assert topology.packets(1.0) == {"b": (b"b",), "c": (b"c",)}
+    assert topology.packets(RUN_SILENCE) == {"b": (b"b",)}
+    topology.disconnect("b")
+    topology.compute_routes(1.0)
+    assert topology.packets(1.0) == {"c": (b"c",)}, "who may have died is told by those who reach it"

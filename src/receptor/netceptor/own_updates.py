@@ -41,7 +41,7 @@ class OwnUpdates:
         self.epoch = epoch
         self.sequence = 0
         self.latest = b""
-        """The update that holds now."""
+        """The last of them."""
         self._node_id = node_id
         self._neighbours = neighbours
         self._topology = topology
@@ -66,10 +66,8 @@ class OwnUpdates:
             suspected_duplicate=suspected_duplicate,
             refresh=LONGEST_REFRESH,
         )
-        packet = encode_routing_update(update)
-        if not suspected_duplicate:
-            self.latest = packet
-        return packet
+        self.latest = encode_routing_update(update)
+        return self.latest
 
     def begin_another_epoch(self) -> None:
         """Count anew, above whatever was counted in our name until now."""
