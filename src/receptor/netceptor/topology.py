@@ -125,7 +125,7 @@ class Topology:
             digest = digest_of(update.node_id, update.epoch, update.connections)
             self._count(update.node_id, digest ^ (known.digest if known is not None else 0))
         refresh = min(update.refresh or 0, LONGEST_REFRESH)
-        notice = known.notice if known is not None else b""
+        notice = known.notice if known is not None and known.epoch == update.epoch else b""
         self.nodes[update.node_id] = KnownNode(update.epoch, update.sequence, now, refresh, digest, packet, notice)
         self._unheard.discard(update.node_id)
         if refresh:
