@@ -145,7 +145,32 @@ def test_a_notice_of_a_duplicate_that_gets_lost_is_told_soon() -> None:
     bench.did()
     other.greet(1)
     told = [line for line in bench.did() if "of far" in line]
-    assert told == ["2: update of far via us (near at 1) suspects 9", "2: update of far via us (near at 1)"]
+    update, notice = "2: update of far via us (near at 1)", "2: update of far via us (near at 1) suspects 9"
+    assert told == [update, notice, update]
+
+
+def test_a_node_that_took_up_an_earlier_run_of_another_is_put_right_by_what_it_has_heard_before(
+    bench: Bench, near: Neighbour
+) -> None:
+    """Some part of the mesh that was cut off has brought it back."""
+    other = join(bench, 2, "other", refresh=LONGEST_REFRESH)
+
+    def told_all() -> None:
+        near.update({"near": 1.0, "true": 1.0}, of="far", epoch=5, sequence=71, update_id="true")
+        near.update({"near": 1.0}, of="far", epoch=5, sequence=70, suspects=9, update_id="notice")
+        near.update({"near": 1.0, "true": 1.0}, of="far", epoch=5, sequence=71, update_id="true")
+
+    near.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
+    told_all()
+    other.update({"other": 1.0}, of="far", epoch=9, update_id="former")
+    far = bench.node.mesh.topology
+    assert far.claims["far"] == {"other": 1.0}
+    bench.did()
+    told_all()
+    assert far.claims["far"] == {"near": 1.0, "true": 1.0}
+    other.update({"other": 1.0}, of="far", epoch=9, update_id="former")
+    assert far.claims["far"] == {"near": 1.0, "true": 1.0}
+    assert bench.did() == [], "nothing is passed on twice"
 
 
 def test_two_halves_of_a_mesh_that_meet_tell_each_other_of_all() -> None:

@@ -383,7 +383,7 @@ def test_told_is_what_is_in_reach_or_so_new_that_it_may_be_before_long() -> None
     assert topology.packets(1.0) == {"c": (b"c",)}, "who may have died is told by those who reach it"
 
 
-def test_a_notice_of_a_duplicate_is_told_as_long_as_its_run_is_followed() -> None:
+def test_a_notice_of_a_duplicate_is_told_until_a_later_run_is_followed() -> None:
     topology = Topology("a")
     topology.connect("b", 1.0)
     topology.compute_routes(0.0)
@@ -391,6 +391,8 @@ def test_a_notice_of_a_duplicate_is_told_as_long_as_its_run_is_followed() -> Non
     topology.adopt_run(update_of("b", {"a": 1.0}, epoch=5, suspected_duplicate=9), b"notice")
     assert topology.packets(1.0) == {"b": (b"notice",)}
     topology.apply(update_of("b", {"a": 1.0}, epoch=5, sequence=2), 1.0, b"b")
-    assert topology.packets(1.0) == {"b": (b"notice", b"b")}
-    topology.apply(update_of("b", {"a": 1.0}, epoch=12), 2.0, b"next run")
-    assert topology.packets(2.0) == {"b": (b"next run",)}
+    assert topology.packets(1.0) == {"b": (b"b", b"notice", b"b")}
+    topology.apply(update_of("b", {"a": 1.0}, epoch=8), 2.0, b"another run")
+    assert topology.packets(2.0) == {"b": (b"another run", b"notice", b"another run")}
+    topology.apply(update_of("b", {"a": 1.0}, epoch=10), 3.0, b"next run")
+    assert topology.packets(3.0) == {"b": (b"next run",)}

@@ -264,21 +264,30 @@ class Mesh:
             self._namesakes.heard(update, now)
             return
         # What two runs of a node say would follow each other round a loop of links without end, each the latest again.
-        if self.topology.has_passed(update.update_id):
-            return
-        packet = encode_routing_update(msgspec.structs.replace(update, forwarding_node=self.identity.node_id))
+        # So nothing is passed on twice, and what has passed changes no run but by a notice.
+        has_passed = self.topology.has_passed(update.update_id)
         if update.suspected_duplicate:
-            if self.topology.adopt_run(update, packet):
-                self.advertisements.forget(update.node_id)
-            if update.node_id in self.neighbours:
-                # The namesake's updates have cost us our edge to it everywhere.
-                self._own_updates.flood_by(now + FLOOD_DELAY)
-        elif not self.topology.is_news(update, now):
+            packet = self._passed_on(update)
+            self._heed_notice(update, packet, has_passed, now)
+        elif not self.topology.is_news(update, now) or (has_passed and self.topology.would_change_run(update)):
             return
         else:
+            packet = self._passed_on(update)
             self._apply(update, packet, now)
-        self.topology.passed(update.update_id, now)
-        self._sender.flood(packet, now, but=link)
+        if not has_passed:
+            self.topology.passed(update.update_id, now)
+            self._sender.flood(packet, now, but=link)
+
+    def _passed_on(self, update: RoutingUpdate) -> bytes:
+        return encode_routing_update(msgspec.structs.replace(update, forwarding_node=self.identity.node_id))
+
+    def _heed_notice(self, update: RoutingUpdate, packet: bytes, has_passed: bool, now: float) -> None:
+        is_adopted = self.topology.adopt_run(update, packet)
+        if is_adopted:
+            self.advertisements.forget(update.node_id)
+        if update.node_id in self.neighbours and (is_adopted or not has_passed):
+            # The namesake's updates have cost us our edge to it everywhere.
+            self._own_updates.flood_by(now + FLOOD_DELAY)
 
     def _apply(self, update: RoutingUpdate, packet: bytes, now: float) -> None:
         """Take in an update. Raises PeerError if there are too many nodes or edges for it."""

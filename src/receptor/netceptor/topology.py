@@ -42,8 +42,9 @@ class KnownNode:
     packet: bytes = b""
     """Its last update, as we have passed it on; empty if that did not tell its edges."""
     notice: bytes = b""
-    """The update with which it has named another run as a duplicate, if we had followed that: who missed it still does,
-    and takes no other update."""
+    """The update with which it has named a later run as a duplicate: who follows that takes no other."""
+    suspected: int = 0
+    """The epoch of that run."""
     was_lost: bool = False
     """Whether it has been out of reach since it was heard."""
 
@@ -90,12 +91,16 @@ class Topology:
         True if that is the run that we had followed. ``packet`` is the update as we pass it on.
         """
         known = self.nodes.get(update.node_id)
-        if known is None or known.epoch != update.suspected_duplicate:
+        if known is None:
+            return False
+        if known.epoch != update.suspected_duplicate:
+            if known.epoch < update.suspected_duplicate and not known.notice:
+                known.notice, known.suspected = packet, update.suspected_duplicate
             return False
         digest = digest_of(update.node_id, update.epoch, self.claims[update.node_id])
         self._count(update.node_id, known.digest ^ digest)
-        known.epoch, known.sequence, known.digest = update.epoch, update.sequence, digest
-        known.packet, known.notice = b"", packet
+        known.epoch, known.sequence, known.digest, known.packet = update.epoch, update.sequence, digest, b""
+        known.notice, known.suspected = packet, update.suspected_duplicate
         return True
 
     def is_news(self, update: RoutingUpdate, now: float) -> bool:
@@ -108,6 +113,11 @@ class Topology:
             return True
         may_be_silent = known.refresh if update.node_id in self.routes and not known.was_lost else 0
         return update.epoch != known.epoch and known.heard_at + may_be_silent + RUN_SILENCE <= now
+
+    def would_change_run(self, update: RoutingUpdate) -> bool:
+        """Whether the update is of another run than that which is followed."""
+        known = self.nodes.get(update.node_id)
+        return known is not None and known.epoch != update.epoch
 
     def apply(self, update: RoutingUpdate, now: float, packet: bytes = b"") -> bool:
         """Record an update that is news, and the packet in which we pass it on; True if any edge changed.
@@ -125,8 +135,9 @@ class Topology:
             digest = digest_of(update.node_id, update.epoch, update.connections)
             self._count(update.node_id, digest ^ (known.digest if known is not None else 0))
         refresh = min(update.refresh or 0, LONGEST_REFRESH)
-        notice = known.notice if known is not None and known.epoch == update.epoch else b""
-        self.nodes[update.node_id] = KnownNode(update.epoch, update.sequence, now, refresh, digest, packet, notice)
+        new = self.nodes[update.node_id] = KnownNode(update.epoch, update.sequence, now, refresh, digest, packet)
+        if known is not None and update.epoch < known.suspected:
+            new.notice, new.suspected = known.notice, known.suspected
         self._unheard.discard(update.node_id)
         if refresh:
             self.old_nodes.discard(update.node_id)
@@ -186,9 +197,12 @@ class Topology:
         return self._digest ^ self._own_digest[1]
 
     def packets(self, now: float) -> dict[str, tuple[bytes, ...]]:
-        """The last updates of all nodes in reach, and of those that are so new that they may be before long."""
+        """The last updates of all nodes in reach, and of those that are so new that they may be before long.
+
+        A notice is remembered by those who know the node, and lets those who follow a duplicate take its update.
+        """
         return {
-            node: tuple(packet for packet in (known.notice, known.packet) if packet)
+            node: tuple(filter(None, (known.packet, known.notice, known.notice and known.packet)))
             for node, known in self.nodes.items()
             if node in self.routes or (not known.was_lost and known.heard_at + RUN_SILENCE > now)
         }
