@@ -150,6 +150,18 @@ class Simulation:
     def routes(self, node: str) -> dict[str, str]:
         return self.nodes[node].mesh.topology.routes
 
+    def cable_between(self, one: str, other: str) -> Cable:
+        return next(cable for cable in self.cables.values() if {name for name, _ in cable.ends} == {one, other})
+
+    def advertise(self, node: str, service: str = "svc") -> None:
+        """Let a node offer a service from now on."""
+        self.nodes[node].mesh.advertise(service, 1, {}, None, self.now)
+        self.settle(node)
+
+    def services(self, node: str) -> list[str]:
+        """The services that a node knows."""
+        return sorted(str(one) for one in self.nodes[node].mesh.advertisements.everything())
+
     def told_of(self, node_id: str, kind: type[EffectKind]) -> list[EffectKind]:
         """What a node has told its user of a kind."""
         return [effect for effect in self.told[node_id] if isinstance(effect, kind)]

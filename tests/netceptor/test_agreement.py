@@ -1,4 +1,4 @@
-"""How nodes of ours come to know the same, at which cost, and what changes when an existing node is about."""
+"""How nodes of ours come to know the same, and at which cost."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mesh_bench import OUR_EPOCH, Bench, Neighbour, join
-from simulation import Cable, Simulation, line_of_nodes
+from simulation import Simulation, line_of_nodes
 
 from receptor.netceptor.advertisements import SERVICE_MEMORY
 from receptor.netceptor.agreement import LONGEST_PAUSE, SECOND_LOOK
 from receptor.netceptor.announcer import CORRECTION_DELAY
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.links import LinkTerms
-from receptor.netceptor.messages import decode_routing_update
 from receptor.netceptor.pace import LONGEST_REFRESH, UPDATE_INTERVAL
-from receptor.netceptor.packets import ROUTING_UPDATE
 from receptor.netceptor.topology import MEMORY, RUN_SILENCE
 
 MENDED = UPDATE_INTERVAL + SECOND_LOOK + 0.5
@@ -37,31 +35,18 @@ def near(bench: Bench) -> Neighbour:
     return join(bench, 1, refresh=LONGEST_REFRESH)
 
 
-def cable_between(simulation: Simulation, one: str, other: str) -> Cable:
-    return next(cable for cable in simulation.cables.values() if {name for name, _ in cable.ends} == {one, other})
-
-
-def services(simulation: Simulation, node: str) -> list[str]:
-    return sorted(str(one) for one in simulation.nodes[node].mesh.advertisements.everything())
-
-
-def advertise(simulation: Simulation, node: str, service: str = "svc") -> None:
-    simulation.nodes[node].mesh.advertise(service, 1, {}, None, simulation.now)
-    simulation.settle(node)
-
-
 def ring_of(size: int) -> Simulation:
     """Nodes in a ring, each with a service, that all know each other."""
     simulation = Simulation()
     names = [f"n{number}" for number in range(size)]
     for name in names:
         simulation.add(name)
-        advertise(simulation, name)
+        simulation.advertise(name)
     for one, other in pairwise([*names, names[0]]):
         simulation.plug(one, other)
     simulation.run(30.0)
     assert all(len(simulation.routes(name)) == size - 1 for name in names)
-    assert all(len(services(simulation, name)) == size for name in names)
+    assert all(len(simulation.services(name)) == size for name in names)
     return simulation
 
 
@@ -80,7 +65,7 @@ def test_an_update_that_gets_lost_on_any_link_is_told_soon(where: str) -> None:
     simulation = line_of_nodes("a", "b", "c", "d")
     simulation.run(20.0)
     simulation.add("x")
-    cable = cable_between(simulation, *where)
+    cable = simulation.cable_between(*where)
     cable.loss = 1.0
     simulation.plug("a", "x")
     simulation.run(2.0)
@@ -94,9 +79,9 @@ def test_an_update_that_gets_lost_on_any_link_is_told_soon(where: str) -> None:
 def test_the_end_of_a_link_that_gets_lost_on_any_other_is_told_soon(where: str) -> None:
     simulation = line_of_nodes("x", "a", "b", "c", "d")
     simulation.run(20.0)
-    cable = cable_between(simulation, *where)
+    cable = simulation.cable_between(*where)
     cable.loss = 1.0
-    simulation.unplug(cable_between(simulation, "x", "a"))
+    simulation.unplug(simulation.cable_between("x", "a"))
     simulation.run(2.0)
     assert "x" in simulation.routes("d")
     cable.loss = 0.0
@@ -107,29 +92,29 @@ def test_the_end_of_a_link_that_gets_lost_on_any_other_is_told_soon(where: str) 
 def test_a_service_and_its_end_that_get_lost_are_told_soon(where: str) -> None:
     simulation = line_of_nodes("a", "b", "c", "d")
     simulation.run(20.0)
-    cable = cable_between(simulation, *where)
+    cable = simulation.cable_between(*where)
     cable.loss = 1.0
-    advertise(simulation, "a")
+    simulation.advertise("a")
     cable.loss = 0.0
-    assert simulation.run_until(lambda: services(simulation, "d") == ["service svc of a"], MENDED)
+    assert simulation.run_until(lambda: simulation.services("d") == ["service svc of a"], MENDED)
     simulation.run(UPDATE_INTERVAL)
     cable.loss = 1.0
     simulation.nodes["a"].mesh.withdraw("svc", simulation.now)
     simulation.settle("a")
     cable.loss = 0.0
-    assert simulation.run_until(lambda: services(simulation, "d") == [], MENDED + CORRECTION_DELAY)
+    assert simulation.run_until(lambda: simulation.services("d") == [], MENDED + CORRECTION_DELAY)
 
 
 def test_a_service_that_a_restarted_node_does_not_offer_any_more_is_soon_denied() -> None:
     simulation = line_of_nodes("a", "b", "c")
-    advertise(simulation, "a")
+    simulation.advertise("a")
     simulation.run(20.0)
-    assert services(simulation, "c") == ["service svc of a"]
+    assert simulation.services("c") == ["service svc of a"]
     simulation.kill("a")
     simulation.add("a")
     simulation.plug("a", "b")
-    assert simulation.run_until(lambda: services(simulation, "c") == [], CORRECTION_DELAY + 0.5)
-    assert services(simulation, "b") == []
+    assert simulation.run_until(lambda: simulation.services("c") == [], CORRECTION_DELAY + 0.5)
+    assert simulation.services("b") == []
 
 
 def test_a_notice_of_a_duplicate_that_gets_lost_is_told_soon() -> None:
@@ -177,7 +162,7 @@ def test_two_halves_of_a_mesh_that_meet_tell_each_other_of_all() -> None:
     simulation = Simulation()
     for name in "abcdef":
         simulation.add(name)
-        advertise(simulation, name)
+        simulation.advertise(name)
     for one, other in ("ab", "bc", "de", "ef"):
         simulation.plug(one, other)
     simulation.run(20.0)
@@ -185,7 +170,7 @@ def test_two_halves_of_a_mesh_that_meet_tell_each_other_of_all() -> None:
     simulation.run(1.0)
     for name in "abcdef":
         assert len(simulation.routes(name)) == 5
-        assert len(services(simulation, name)) == 6
+        assert len(simulation.services(name)) == 6
 
 
 def test_a_node_that_dies_without_a_word_is_missed_as_soon_as_its_links_are() -> None:
@@ -194,6 +179,15 @@ def test_a_node_that_dies_without_a_word_is_missed_as_soon_as_its_links_are() ->
     for cable in {id(cable): cable for cable in simulation.cables.values()}.values():
         cable.cut = "d" in {name for name, _ in cable.ends}
     assert simulation.run_until(lambda: "d" not in simulation.routes("a"), 22.0)
+
+
+def test_a_restart_with_an_earlier_clock_is_followed_at_once() -> None:
+    simulation = line_of_nodes("a", "b", "c")
+    simulation.run(200.0)
+    simulation.kill("c")
+    simulation.add("c", clock_error=-1e6)
+    simulation.plug("b", "c", LinkTerms())
+    assert simulation.run_until(lambda: "c" in simulation.routes("a") and "a" in simulation.routes("c"), RUN_SILENCE)
 
 
 # What it costs
@@ -215,17 +209,17 @@ def test_a_node_repeats_itself_and_its_services_within_ten_minutes() -> None:
     sent = sent_in(simulation, 10 * LONGEST_REFRESH)
     greetings = 8 * 2 * LONGEST_REFRESH
     assert greetings < sent < 1.5 * greetings
-    assert all(len(services(simulation, name)) == 8 for name in simulation.nodes)
+    assert all(len(simulation.services(name)) == 8 for name in simulation.nodes)
 
 
 def test_those_who_can_never_agree_tell_each_other_all_ever_more_seldom() -> None:
     simulation = ring_of(8)
     simulation.add("small", limits=MeshLimits(services_of_a_node=1))
     simulation.plug("small", "n0")
-    advertise(simulation, "n4", "one too many")
+    simulation.advertise("n4", "one too many")
     simulation.run(300.0)
-    assert "service svc of n4" in services(simulation, "small")
-    assert len(services(simulation, "small")) == 8
+    assert "service svc of n4" in simulation.services("small")
+    assert len(simulation.services("small")) == 8
     sent = sent_in(simulation, 3600.0)
     greetings = 2 * 9 * 360
     repetitions = (9 + 9) * 2 * 9 * 3600 / (0.5 * LONGEST_REFRESH)
@@ -352,139 +346,3 @@ def test_a_difference_that_stays_is_told_ever_more_seldom_but_a_new_one_soon(ben
         bench.wait(1.0)
         near.greet(2)
     assert tables_sent(bench) != []
-
-
-# Existing nodes
-
-
-def test_a_neighbour_that_is_an_existing_node_hears_from_us_every_ten_seconds(bench: Bench) -> None:
-    neighbour = join(bench, 1)
-    for _ in range(10):
-        bench.wait(UPDATE_INTERVAL)
-        neighbour.update({"us": 1.0})
-    assert bench.did() == [f"1: {OWN_UPDATE}"] * 10
-
-
-def test_it_does_so_even_if_somebody_says_in_its_name_that_it_need_not(bench: Bench) -> None:
-    existing = join(bench, 1)
-    join(bench, 2, "other", refresh=LONGEST_REFRESH).update(
-        {"us": 1.0}, of="near", sequence=1000, refresh=LONGEST_REFRESH
-    )
-    bench.wait(0.5)
-    bench.did()
-    for _ in range(3):
-        existing.update({"us": 1.0})
-        bench.wait(UPDATE_INTERVAL)
-    assert len([line for line in bench.did() if line.startswith("1: update of us")]) == 3
-
-
-def test_we_repeat_ourselves_while_a_node_is_known_by_others_only(bench: Bench, near: Neighbour) -> None:
-    """News of an existing node may get lost; those of its neighbours name it."""
-    bench.wait(UPDATE_INTERVAL)
-    bench.did()
-    near.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
-    bench.wait(UPDATE_INTERVAL)
-    assert bench.did() == ["routes far=near near=near", f"1: {OWN_UPDATE}"]
-    near.update({"near": 1.0}, of="far", refresh=LONGEST_REFRESH)
-    near.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
-    bench.wait(UPDATE_INTERVAL)
-    assert bench.did() == ["1: greeting"]
-
-
-@given(st.lists(st.floats(0.1, 15.0), min_size=50, max_size=50), st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
-def test_a_link_is_never_silent_for_long_however_often_we_change_our_pace(waits: list[float], seed: int) -> None:
-    bench = Bench()
-    near = join(bench, 1, refresh=LONGEST_REFRESH)
-    near.update({"us": 1.0, "far": 1.0}, refresh=LONGEST_REFRESH)
-    bench.did()
-    start = bench.now
-    for number, wait in enumerate(waits):
-        near.update({"near": 1.0}, of="far", refresh=(seed >> number % 32 & 1) * LONGEST_REFRESH)
-        bench.wait(wait)
-    times = [start, *(when for when, line in bench.timeline() if line.startswith("1: "))]
-    assert all(later - earlier <= UPDATE_INTERVAL + 1e-3 for earlier, later in pairwise(times))
-
-
-def updates_of(cable: Cable, node: str) -> int:
-    """How many updates of a node a cable has carried since the last look."""
-    carried, cable.carried = cable.carried, []
-    updates = [decode_routing_update(packet) for _, packet in carried if packet[0] == ROUTING_UPDATE]
-    return len([update for update in updates if update.node_id == node])
-
-
-def test_everybody_repeats_itself_when_an_existing_node_joins_and_until_it_is_forgotten() -> None:
-    simulation = line_of_nodes("a", "b", "c", "d")
-    advertise(simulation, "a")
-    simulation.run(30.0)
-    simulation.add("old", is_existing=True)
-    cable = simulation.plug("d", "old")
-    assert simulation.run_until(lambda: len(simulation.routes("old")) == 4, 3.0), "soon, and not by and by"
-    assert services(simulation, "old") == ["service svc of a"]
-    simulation.run(UPDATE_INTERVAL)
-    cable.carried = []
-    simulation.run(120.0)
-    told = [packet for _, packet in cable.carried if packet[0] != ROUTING_UPDATE]
-    assert len(told) == 2, "a service each minute"
-    assert all(b"Refresh" not in packet and b"Digest" not in packet for _, packet in cable.carried)
-    assert updates_of(cable, "a") == 12
-    simulation.kill("old")
-    simulation.run(1.0)
-    watched = cable_between(simulation, "b", "c")
-    watched.carried = []
-    simulation.run(120.0)
-    assert updates_of(watched, "a") == 12, "it may come back elsewhere"
-    simulation.run(MEMORY)
-    watched.carried = []
-    simulation.run(120.0)
-    assert updates_of(watched, "a") <= 1
-
-
-def test_updates_that_were_passed_on_by_an_existing_node_count_as_its_own_do() -> None:
-    """It passes on only what it knows."""
-    simulation = Simulation()
-    for name in ("a", "old", "c"):
-        simulation.add(name, is_existing=name == "old")
-    simulation.plug("a", "old")
-    far = simulation.plug("old", "c")
-    simulation.run(5.0)
-    assert simulation.routes("c") == {"a": "old", "old": "old"}
-    far.carried = []
-    simulation.run(60.0)
-    assert updates_of(far, "a") == 6
-    simulation.plug("a", "c")
-    simulation.kill("old")
-    simulation.run(MEMORY + 2 * LONGEST_REFRESH)
-    assert simulation.nodes["a"].mesh.topology.is_patient
-    assert simulation.nodes["c"].mesh.topology.is_patient
-
-
-def test_a_node_of_ours_behind_an_existing_one_hears_of_all_soon() -> None:
-    simulation = line_of_nodes("a", "b")
-    simulation.add("old", is_existing=True)
-    simulation.plug("b", "old")
-    simulation.run(30.0)
-    simulation.add("c")
-    simulation.plug("old", "c")
-    assert simulation.run_until(lambda: len(simulation.routes("c")) == 3, 3.0)
-
-
-def test_an_existing_node_is_known_behind_a_link_that_heals() -> None:
-    simulation = line_of_nodes("a", "b")
-    simulation.add("c")
-    simulation.add("old", is_existing=True)
-    simulation.plug("c", "old")
-    simulation.run(120.0)
-    simulation.plug("b", "c")
-    assert simulation.run_until(lambda: len(simulation.routes("old")) == 3, 3.0)
-    simulation.run(MEMORY / 10)
-    assert not simulation.nodes["a"].mesh.topology.is_patient
-
-
-def test_a_restart_with_an_earlier_clock_is_followed_at_once() -> None:
-    simulation = line_of_nodes("a", "b", "c")
-    simulation.run(200.0)
-    simulation.kill("c")
-    simulation.add("c", clock_error=-1e6)
-    simulation.plug("b", "c", LinkTerms())
-    assert simulation.run_until(lambda: "c" in simulation.routes("a") and "a" in simulation.routes("c"), RUN_SILENCE)
