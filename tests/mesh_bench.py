@@ -1,14 +1,15 @@
 """A node on the bench: packets of invented neighbours go in by hand, and what it does is written down in lines.
 
 The lines of effects, sessions first: ``1: up near``, ``1: update of us (near at 1)``, ``1: update of far via us (near
-at 1)``, ``1: service control of far``, ``1: data from us:x to far:y with 29 hops: 'payload'``, ``1: reject``,
-``1: disconnect``, ``routes near=near``, ``duplicate``.
+at 1)``, ``1: greeting``, ``1: service control of far``, ``1: data from us:x to far:y with 29 hops: 'payload'``,
+``1: reject``, ``1: disconnect``, ``routes near=near``, ``duplicate``.
 """
 
 from __future__ import annotations
 
 import random
 
+import msgspec
 from simulation import UNIX_TIME, credentials
 
 from receptor.netceptor.effects import (
@@ -151,6 +152,8 @@ class Bench:
             return f"data from {source} to {destination} with {header.hops} hops: {packet[HEADER_SIZE:].decode()!r}"
         update = decode_routing_update(packet)
         assert packet[0] == ROUTING_UPDATE
+        if isinstance(update.digest, int):
+            return "greeting"
         text = str(update).replace(f" {update.update_id}", "")
         if update.forwarding_node != update.node_id:
             text = text.replace(" (", f" via {update.forwarding_node} (")
@@ -180,6 +183,7 @@ class Neighbour:
         forwarder: str | None = None,
         suspects: int = 0,
         update_id: str | None = None,
+        refresh: int = 0,
     ) -> None:
         """Send a routing update: of ourselves and in order, unless it says otherwise."""
         self.sequence += 1
@@ -191,8 +195,22 @@ class Neighbour:
             connections=connections,
             forwarding_node=forwarder if forwarder is not None else self.node_id,
             suspected_duplicate=suspects,
+            refresh=refresh or msgspec.UNSET,
         )
         self.say(encode_routing_update(update))
+
+    def greet(self, digest: int) -> None:
+        """Greet as a node of ours does."""
+        greeting = RoutingUpdate(
+            node_id="",
+            update_id="greeting",
+            epoch=0,
+            sequence=0,
+            connections={},
+            forwarding_node=self.node_id,
+            digest=digest,
+        )
+        self.say(encode_routing_update(greeting))
 
     def advertise(self, service: str, of: str = "far", made_at: float = 1.0, cancel: bool = False) -> None:
         """Pass on the advertisement of a service."""
@@ -208,12 +226,12 @@ class Neighbour:
         self.say(encode_datagram(Datagram(source, destination, payload), hops))
 
 
-def join(bench: Bench, session: int, node_id: str = "near", cost: float = 1.0) -> Neighbour:
+def join(bench: Bench, session: int, node_id: str = "near", cost: float = 1.0, refresh: int = 0) -> Neighbour:
     """A neighbour whose link is up and listed by both sides; what happened until then is not told."""
     neighbour = Neighbour(bench, session, node_id)
     bench.open(session, LinkTerms(cost=cost))
-    neighbour.update({})
-    neighbour.update({"us": cost})
+    neighbour.update({}, refresh=refresh)
+    neighbour.update({"us": cost}, refresh=refresh)
     bench.wait(0.2)
     bench.did()
     return neighbour

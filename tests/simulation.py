@@ -14,12 +14,16 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
+import msgspec
+
 from receptor.netceptor.effects import Disconnect, Duplicate, Effect, RoutesChanged, Send
 from receptor.netceptor.firewall import OPEN, Firewall
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, Identity
+from receptor.netceptor.messages import decode_routing_update, encode_routing_update
 from receptor.netceptor.netceptor import Netceptor
+from receptor.netceptor.packets import ROUTING_UPDATE
 from receptor.netceptor.stream_security import ListenerSecurity
 from receptor.node.credentials import insecure_credentials
 
@@ -31,6 +35,14 @@ EffectKind = TypeVar("EffectKind", bound=Effect)
 @lru_cache
 def credentials() -> ListenerSecurity:
     return insecure_credentials()
+
+
+def as_existing_nodes_understand(packet: bytes) -> bytes:
+    """A packet without what only nodes of ours say; existing nodes don't pass it on either."""
+    if packet[0] != ROUTING_UPDATE:
+        return packet
+    update = decode_routing_update(packet)
+    return encode_routing_update(msgspec.structs.replace(update, refresh=msgspec.UNSET, digest=msgspec.UNSET))
 
 
 @dataclass
@@ -60,6 +72,8 @@ class Simulation:
         self.nodes: dict[str, Netceptor] = {}
         self.told: dict[str, list[Effect]] = {}
         self.cables: dict[tuple[str, int], Cable] = {}
+        self.existing: set[str] = set()
+        """Nodes that neither say nor hear what existing nodes don't know, and so behave as they do."""
         self.sent_packets = 0
         self.sent_bytes = 0
         self.routes_changed_at = 0.0
@@ -75,6 +89,7 @@ class Simulation:
         clock_error: float = 0.0,
         limits: MeshLimits = DEFAULT_LIMITS,
         firewall: Firewall = OPEN,
+        is_existing: bool = False,
     ) -> Netceptor:
         """Start a node, and know it by a name that may differ from its id. Its clock is ahead by ``clock_error``."""
         unix_time = UNIX_TIME + clock_error
@@ -83,12 +98,15 @@ class Simulation:
         node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now, limits, firewall)
         self.nodes[name] = node
         self.told[name] = []
+        if is_existing:
+            self.existing.add(name)
         self.settle(name)
         return node
 
     def kill(self, node_id: str) -> None:
         """End a node at once; its neighbours see their sessions close."""
         del self.nodes[node_id]
+        self.existing.discard(node_id)
         for key in [key for key in self.cables if key[0] == node_id]:
             self.unplug(self.cables[key])
 
@@ -131,6 +149,18 @@ class Simulation:
 
     def routes(self, node: str) -> dict[str, str]:
         return self.nodes[node].mesh.topology.routes
+
+    def cable_between(self, one: str, other: str) -> Cable:
+        return next(cable for cable in self.cables.values() if {name for name, _ in cable.ends} == {one, other})
+
+    def advertise(self, node: str, service: str = "svc") -> None:
+        """Let a node offer a service from now on."""
+        self.nodes[node].mesh.advertise(service, 1, {}, None, self.now)
+        self.settle(node)
+
+    def services(self, node: str) -> list[str]:
+        """The services that a node knows."""
+        return sorted(str(one) for one in self.nodes[node].mesh.advertisements.everything())
 
     def told_of(self, node_id: str, kind: type[EffectKind]) -> list[EffectKind]:
         """What a node has told its user of a kind."""
@@ -180,9 +210,11 @@ class Simulation:
         cable = self.cables.get((node_id, session))
         if cable is None or cable.cut or self.rng.random() < cable.loss:
             return
+        to_node, to_session = cable.far_end(node_id)
+        if node_id in self.existing or to_node in self.existing:
+            packet = as_existing_nodes_understand(packet)
         if self._keeps is None:
             cable.carried.append((node_id, packet))
-        to_node, to_session = cable.far_end(node_id)
         # A link keeps its order, as TCP does.
         when = max(cable.arrival.get(node_id, 0.0), self.now + cable.latency)
         cable.arrival[node_id] = when

@@ -1,7 +1,8 @@
 """A storm over a simulated mesh: links come and go, nodes die and return with wrong clocks, impostors join, packets
 get lost, and what must hold at every step, and after a while of quiet, is checked.
 
-Everything follows from the seed. A failure names it; replay it, or try a larger storm, with
+In storms of even seeds some of the nodes behave as existing ones do. Everything follows from the seed. A failure names
+it; replay it, or try a larger storm, with
 
     python tests/storm.py SEED [NODES [STEPS]]
 """
@@ -76,6 +77,8 @@ class Storm:
         self.services: dict[str, set[str]] = {}
         self.clock_errors: dict[str, float] = {}
         self.transfers = Transfers(self.simulation, self.rng)
+        self.share_of_existing = 0.0 if seed % 2 else 0.2
+        self.existing: set[str] = set()
         self.started = 0
         self.names = (f"n{number}" for number in count())
         self.log: list[str] = []
@@ -91,6 +94,8 @@ class Storm:
     def new_node(self) -> str:
         """A node joins the mesh at some other."""
         name = next(self.names)
+        if self.rng.random() < self.share_of_existing:
+            self.existing.add(name)
         others = sorted(self.services)
         self._start(name)
         if others:
@@ -156,7 +161,8 @@ class Storm:
     def impostor(self) -> None:
         """Somebody starts a node with an id that is in use, and has to go."""
         victim, neighbour = self._some_node(), self._some_node()
-        if victim == neighbour or victim not in self.simulation.routes(neighbour):
+        is_linked = bool(self.simulation.nodes[victim].mesh.neighbours)
+        if victim == neighbour or not is_linked or victim not in self.simulation.routes(neighbour):
             return
         self.clearing()
         older = self.simulation.nodes[victim]
@@ -293,7 +299,7 @@ class Storm:
     def _start(self, name: str, clock_error: float = 0.0) -> None:
         self.started += 1
         self.clock_errors[name] = clock_error
-        node = self.simulation.add(name, clock_error=clock_error)
+        node = self.simulation.add(name, clock_error=clock_error, is_existing=name in self.existing)
         node.streams.listen(SINK)
         for service in sorted(self.services.setdefault(name, set())):
             node.mesh.advertise(service, 1, {}, None, self.simulation.now)

@@ -26,8 +26,8 @@ PURE = [
 ]
 
 WITHOUT_EFFECTS = {
-    "__future__", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools",
-    "math", "random", "re", "ssl", "string", "struct", "typing",
+    "__future__", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq",
+    "itertools", "math", "random", "re", "ssl", "string", "struct", "typing",
     "msgspec", "re2", "qh3._hazmat", "qh3.quic", "qh3.tls",
 }  # fmt: skip
 """What pure modules may import: it neither waits nor reads nor writes, and tells no time unless asked to."""

@@ -9,13 +9,17 @@ import msgspec
 from simulation import Cable, Simulation
 
 from bench.growth.shapes import SHAPES
+from receptor.netceptor.pace import EARLIEST_REFRESH, LONGEST_REFRESH
 
 LATENCY = 0.005
 AT_ONCE = 100
 """Links that are set up at the same moment while a mesh is built: a node takes only so many strangers."""
 
-SETTLING = 15.0
-REST = 10.0
+SETTLING = LONGEST_REFRESH * (EARLIEST_REFRESH + 0.05)
+"""Seconds until nodes that have started together repeat themselves."""
+
+REST = 60.0
+"""Seconds, so that services are told of as well."""
 WINDOW = 12.0
 """Seconds after an event in which its last effect on any route is looked for: more than a round of updates."""
 
@@ -69,7 +73,7 @@ class _Mesh:
 
     def build(self) -> None:
         for name in self.names:
-            self.simulation.add(name)
+            self._start(name)
         for number, wire in enumerate(self.wires):
             self._plug(wire)
             if number % AT_ONCE == AT_ONCE - 1:
@@ -87,7 +91,7 @@ class _Mesh:
 
     def join(self) -> None:
         self.names.append("newcomer")
-        self.simulation.add("newcomer")
+        self._start("newcomer")
         self._plug((self.names[-2], "newcomer"))
 
     def cut(self) -> None:
@@ -114,6 +118,10 @@ class _Mesh:
         for name in self.names:
             if len(self.simulation.routes(name)) != len(self.names) - 1:
                 raise RuntimeError(f"{name} reaches {len(self.simulation.routes(name))} of {len(self.names) - 1} nodes")
+
+    def _start(self, name: str) -> None:
+        """Start a node with one service, as most have: the control service."""
+        self.simulation.add(name).mesh.advertise("control", 1, {"type": "Control Service"}, [], self.simulation.now)
 
     def _plug(self, wire: tuple[str, str]) -> None:
         self._cables[wire] = self.simulation.plug(*wire, latency=LATENCY)

@@ -4,9 +4,12 @@ from contextlib import suppress
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from receptor.errors import PeerError
 from receptor.netceptor.advertisements import RENEWAL, Advertisements
+from receptor.netceptor.digests import digest_of_service
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.messages import Advertisement, format_time
 
@@ -132,3 +135,54 @@ def test_what_is_not_advertised_again_is_forgotten() -> None:
     table.forget_stale(heard_before=10.0)
     assert table.everything() == (service_of("us"), service_of("far", "renewed", made_at=2.0))
     assert table.receive(service_of("far", "ended", made_at=1.0), 80.0)
+
+
+# Digests
+
+
+steps_of_a_table = st.lists(
+    st.tuples(st.sampled_from(["receive", "cancel", "forget", "stale", "offer", "withdraw", "reach"]),
+              st.sampled_from("xyz"), st.sampled_from(["one", "two"])),
+    max_size=40,
+)  # fmt: skip
+
+
+@given(steps_of_a_table)
+def test_the_digest_that_is_kept_up_to_date_is_that_of_the_services_in_reach(steps: list[tuple[str, str, str]]) -> None:
+    table = Advertisements("us")
+    reach = frozenset("x")
+    for number, (step, node, service) in enumerate(steps, 1):
+        match step:
+            case "receive" | "cancel":
+                table.receive(service_of(node, service, made_at=float(number), cancel=step == "cancel"), float(number))
+            case "forget":
+                table.forget(node)
+            case "stale":
+                table.forget_stale(number - 5.0, but={node})
+            case "offer":
+                table.offer(service_of("us", service, made_at=float(number)))
+            case "withdraw":
+                table.withdraw(service)
+            case _:
+                reach = frozenset("xyz") - {node}
+        expected = 0
+        for advertisement in table.everything():
+            if advertisement.node_id in {"us", *reach}:
+                expected ^= digest_of_service(advertisement)
+        assert table.digest(reach) == expected
+
+
+def test_services_of_some_nodes_outlast_those_of_others() -> None:
+    table = Advertisements("us")
+    for node in "xy":
+        table.receive(service_of(node), 0.0)
+    table.forget_stale(heard_before=10.0, but={"x"})
+    assert table.everything() == (service_of("x"),)
+
+
+def test_what_is_known_of_some_nodes_is_with_what_has_ended_and_with_our_own() -> None:
+    table = Advertisements("us")
+    table.offer(service_of("us"))
+    for node in "xy":
+        table.receive(service_of(node, cancel=True), 0.0)
+    assert table.known_of({"x"}) == [service_of("us"), service_of("x", cancel=True)]

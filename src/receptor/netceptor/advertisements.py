@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from itertools import chain
+
 import msgspec
 
 from receptor.errors import PeerError
+from receptor.netceptor.digests import digest_of_service
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.messages import Advertisement
+from receptor.netceptor.pace import LONGEST_REFRESH
 
-RENEWAL = 150.0
-"""Seconds after which a service that was not advertised again, as it should be every minute, makes room for others."""
+RENEWAL = 1.25 * LONGEST_REFRESH
+"""Seconds after which a service that was not advertised again, as it should be, makes room for others."""
+
+SERVICE_MEMORY = 2.0 * LONGEST_REFRESH
+"""Seconds for which a service of a node that is known is remembered after its last advertisement."""
 
 ROOM_INTERVAL = 1.0
 """Seconds for which the search for room is not repeated."""
@@ -22,6 +30,7 @@ class _Entry(msgspec.Struct, frozen=True):
     advertisement: Advertisement
     heard_at: float
     bytes: int
+    digest: int
 
 
 class Advertisements:
@@ -34,6 +43,10 @@ class Advertisements:
         self._full_until = float("-inf")
         self._others: dict[str, dict[str, _Entry]] = {}
         self._own: dict[str, Advertisement] = {}
+        self._own_digest = 0
+        self._counted: Container[str] = ()
+        self._digest = 0
+        """Of the services of those nodes."""
 
     def receive(self, advertisement: Advertisement, now: float) -> bool:
         """Take in what another node advertises; True if it is news, to be passed on.
@@ -50,22 +63,28 @@ class Advertisements:
             return False
         if known is None and len(services) >= self._limits.services_of_a_node:
             raise PeerError(f"{advertisement.node_id} offers more than {self._limits.services_of_a_node} services")
-        entry = _Entry(advertisement, now, _bytes(advertisement))
+        entry = _Entry(advertisement, now, _bytes(advertisement), digest_of_service(advertisement))
         if not self._fits(entry, known):
             self._make_room(now)
             if not self._fits(entry, known):
                 raise PeerError("there are more services in the mesh than this node may remember")
         self._others.setdefault(advertisement.node_id, {})[advertisement.service] = entry
         self.bytes += entry.bytes - (known.bytes if known is not None else 0)
+        self._count(advertisement.node_id, entry.digest ^ (known.digest if known is not None else 0))
         return True
 
     def offer(self, advertisement: Advertisement) -> None:
         """Record a service of this node, or its newer advertisement."""
+        self.withdraw(advertisement.service)
         self._own[advertisement.service] = advertisement
+        self._own_digest ^= digest_of_service(advertisement)
 
     def withdraw(self, service: str) -> Advertisement | None:
         """Forget a service of this node; what was advertised of it, if anything was."""
-        return self._own.pop(service, None)
+        advertisement = self._own.pop(service, None)
+        if advertisement is not None:
+            self._own_digest ^= digest_of_service(advertisement)
+        return advertisement
 
     def own_service(self, service: str) -> Advertisement | None:
         """What was last advertised of a service of this node."""
@@ -81,6 +100,24 @@ class Advertisements:
         others = (entry.advertisement for services in self._others.values() for entry in services.values())
         return (*self._own.values(), *(advertisement for advertisement in others if not advertisement.cancel))
 
+    def known_of(self, nodes: Container[str]) -> list[Advertisement]:
+        """What is known of the services of this node and of these, also of those that have ended."""
+        others = (services.values() for node, services in self._others.items() if node in nodes)
+        return [*self._own.values(), *(entry.advertisement for entry in chain.from_iterable(others))]
+
+    def digest(self, nodes: Container[str]) -> int:
+        """The services of this node and of these, as one number: the same for all who know the same.
+
+        It is counted anew for other nodes only, not for the same ones, which must not change behind our back.
+        """
+        if nodes is not self._counted:
+            self._counted = nodes
+            self._digest = 0
+            for node, services in self._others.items():
+                for entry in services.values():
+                    self._count(node, entry.digest)
+        return self._digest ^ self._own_digest
+
     def of(self, node: str) -> tuple[Advertisement, ...]:
         """What is known of another node's services, also of those that have ended."""
         return tuple(entry.advertisement for entry in self._others.get(node, {}).values())
@@ -89,16 +126,27 @@ class Advertisements:
         """Drop what another node has advertised, so that it may begin anew, with whatever its clock says now."""
         for entry in self._others.pop(node, {}).values():
             self.bytes -= entry.bytes
+            self._count(node, entry.digest)
 
-    def forget_stale(self, heard_before: float) -> None:
-        """Drop what was last heard of before that time: its node has gone, or no longer knows of the service."""
+    def forget_stale(self, heard_before: float, but: Container[str] = ()) -> None:
+        """Drop what was last heard of before that time, but not of those nodes.
+
+        The node has gone, or no longer knows of the service.
+        """
         for node, services in list(self._others.items()):
+            if node in but:
+                continue
             for name, entry in list(services.items()):
                 if entry.heard_at <= heard_before:
                     del services[name]
                     self.bytes -= entry.bytes
+                    self._count(node, entry.digest)
             if not services:
                 del self._others[node]
+
+    def _count(self, node: str, change: int) -> None:
+        if node in self._counted:
+            self._digest ^= change
 
     def _fits(self, entry: _Entry, known: _Entry | None) -> bool:
         if known is not None and entry.bytes <= known.bytes:

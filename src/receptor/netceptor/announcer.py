@@ -6,10 +6,10 @@ import msgspec
 
 from receptor.netceptor.advertisements import Advertisements
 from receptor.netceptor.messages import Advertisement, encode_advertisement, format_time
+from receptor.netceptor.pace import ADVERTISE_INTERVAL, Pace
 from receptor.netceptor.sender import Sender
 from receptor.netceptor.timers import Chore, Timers
 
-ADVERTISE_INTERVAL = 60.0
 CORRECTION_DELAY = 1.0
 """Seconds after which we contradict what others tell of our services: two who do so should not outshout each other."""
 
@@ -27,17 +27,22 @@ class Announcer:
     while a part of the mesh was out of reach. When such a message comes by, we say anew what is true.
     """
 
-    def __init__(self, unix_time_at_zero: float, table: Advertisements, sender: Sender, timers: Timers[Chore]) -> None:
+    def __init__(
+        self, unix_time_at_zero: float, table: Advertisements, sender: Sender, timers: Timers[Chore], pace: Pace
+    ) -> None:
         self._unix_time_at_zero = unix_time_at_zero
         self._table = table
         self._sender = sender
         self._timers = timers
+        self._pace = pace
         self._latest = 0
+        self._repetition = float("inf")
         self._false: dict[str, Advertisement] = {}
 
     def announce(self, advertisement: Advertisement, now: float) -> None:
-        """Tell of a service, now and every minute until it is withdrawn."""
+        """Tell of a service, now and from time to time until it is withdrawn."""
         self._tell(advertisement, now)
+        self._repetition = min(self._repetition, self._pace.latest_repetition(now))
         self._timers.set_earlier(self._repeat, now + ADVERTISE_INTERVAL)
 
     def withdraw(self, service: str, now: float) -> None:
@@ -49,6 +54,7 @@ class Announcer:
     def repeat_soon(self, now: float) -> None:
         """Tell of all services once more, out of turn."""
         if self._table.own or self._false:
+            self._repetition = now
             self._timers.set_earlier(self._repeat, now + CORRECTION_DELAY)
 
     def heard(self, advertisement: Advertisement, now: float) -> None:
@@ -65,8 +71,10 @@ class Announcer:
 
     def _repeat(self, now: float) -> None:
         """Tell of all services, and deny what was said in our name and isn't so."""
-        for advertisement in self._table.own:
-            self._tell(advertisement, now)
+        if not self._pace.may_wait(self._repetition, now):
+            self._repetition = self._pace.latest_repetition(now)
+            for advertisement in self._table.own:
+                self._tell(advertisement, now)
         false, self._false = self._false, {}
         for advertisement in false.values():
             self._deny(advertisement, now)

@@ -8,6 +8,7 @@ import msgspec
 
 from receptor.errors import PeerError
 from receptor.netceptor.messages import RoutingUpdate
+from receptor.netceptor.pace import UPDATE_INTERVAL
 
 SETUP_INTERVAL = 1.0
 SETUP_ATTEMPTS = 10
@@ -29,6 +30,20 @@ class LinkRefused(PeerError):
     """The link must end, and the other side be told so by a reject packet."""
 
 
+class Comparison(msgspec.Struct):
+    """How what the neighbour knows compares with what we know; see ``agreement.py``."""
+
+    differs_since: float | None = None
+    """None while it is the same, as far as we know, or the difference was told."""
+    told: int = 0
+    """The difference when the neighbour was told all that we know."""
+    told_at: float = float("-inf")
+    pause: float = UPDATE_INTERVAL
+    """Seconds after which that difference is told again."""
+    is_due: bool = False
+    """Whether the neighbour is to be greeted out of turn."""
+
+
 class Link:
     """The state of a session: waiting for the first routing update, then established with a named neighbour."""
 
@@ -39,6 +54,9 @@ class Link:
         self.setup_attempts = 0
         self.neighbour: str | None = None
         self.cost = terms.cost
+        self.is_ours = False
+        """Whether the neighbour itself has said, on this link, that it does without frequent repetitions."""
+        self.comparison = Comparison()
         self._listed_us = False
 
     def check_newcomer(self, update: RoutingUpdate, own_id: str, neighbours: Mapping[str, Link]) -> str:

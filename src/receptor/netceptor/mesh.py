@@ -12,7 +12,8 @@ import msgspec
 
 from receptor.errors import PeerError
 from receptor.identifiers import random_name
-from receptor.netceptor.advertisements import Advertisements
+from receptor.netceptor.advertisements import SERVICE_MEMORY, Advertisements
+from receptor.netceptor.agreement import Agreement
 from receptor.netceptor.announcer import Announcer
 from receptor.netceptor.complaints import Complaints
 from receptor.netceptor.effects import Effect, RoutesChanged, Send
@@ -30,6 +31,7 @@ from receptor.netceptor.messages import (
 )
 from receptor.netceptor.namesakes import Namesakes
 from receptor.netceptor.own_updates import FLOOD_DELAY, OwnUpdates
+from receptor.netceptor.pace import Pace
 from receptor.netceptor.packets import ADVERTISEMENT, REJECT, REJECT_PACKET, ROUTING_UPDATE
 from receptor.netceptor.sender import Sender
 from receptor.netceptor.sessions import Sessions
@@ -79,9 +81,21 @@ class Mesh:
         """The epoch in which each node was last heard."""
         self._on_restart: Callable[[str, float], None] = _nobody
         self._sender = Sender(self.neighbours, self.complaints, emit)
-        self._announcer = Announcer(identity.unix_time_at_zero, self.advertisements, self._sender, self.timers)
+        pace = Pace(self._is_patient, rng)
+        self._announcer = Announcer(identity.unix_time_at_zero, self.advertisements, self._sender, self.timers, pace)
         self._own_updates = OwnUpdates(
-            identity.node_id, identity.epoch, self.neighbours, self.topology, self._sender, self.timers, rng
+            identity.node_id,
+            identity.epoch,
+            self.neighbours,
+            self.topology,
+            self._sender,
+            self.timers,
+            pace,
+            lambda now: self._agreement.greet_all(now),
+            rng,
+        )
+        self._agreement = Agreement(
+            self.neighbours, self.topology, self.advertisements, self._own_updates, self._sender, self.timers, rng
         )
         self._namesakes = Namesakes(now, self._own_updates, self._announcer, self._sender, self.complaints, emit)
         self.sessions = Sessions(
@@ -126,7 +140,7 @@ class Mesh:
         work_commands: list[WorkCommand] | None,
         now: float,
     ) -> None:
-        """Tell the mesh of a service of ours, now and every minute until it is withdrawn."""
+        """Tell the mesh of a service of ours, now and from time to time until it is withdrawn."""
         advertisement = Advertisement(
             node_id=self.identity.node_id,
             service=service,
@@ -166,12 +180,15 @@ class Mesh:
         self._learn(node)
         if update.node_id == node:
             self._note_run(node, update.epoch, now)
+        if node not in self.topology.routes:
+            self._agreement.expect_difference(link)
         self.sessions.establish(link, node, now)
         self.topology.connect(node, link.cost)
         self._own_updates.flood(now)
         self._compute_routes(now)
-        for advertisement in self.advertisements.everything():
-            self._sender.send(link.session, encode_advertisement(advertisement), now)
+        if not update.refresh:
+            for advertisement in self.advertisements.everything():
+                self._sender.send(link.session, encode_advertisement(advertisement), now)
         if update.node_id == node:
             self._tell_of_later_run(link, node, update.epoch, now)
 
@@ -216,6 +233,9 @@ class Mesh:
                 self._process_update(update, link, now)
             except PeerError as error:
                 self._drop(link, error, now)
+            if update.node_id == link.neighbour and update.refresh and not link.is_ours:
+                link.is_ours = True
+                self._agreement.greet(link, now)
 
     def _receive_advertisement(self, link: Link, packet: bytes, now: float) -> None:
         try:
@@ -235,46 +255,64 @@ class Mesh:
 
     def _process_update(self, update: RoutingUpdate, link: Link, now: float) -> None:
         if not update.node_id:
+            if isinstance(update.digest, int):
+                self._agreement.hear(link, update.digest, now)
             return
         if update.node_id == self.identity.node_id:
             self._namesakes.heard(update, now)
             return
-        if not self.topology.first_sight(update.update_id, now):
-            return
+        # What two runs of a node say would follow each other round a loop of links without end, each the latest again.
+        # So nothing is passed on twice, and what has passed changes no run but by a notice.
+        has_passed = self.topology.has_passed(update.update_id)
         if update.suspected_duplicate:
-            if self.topology.adopt_run(update):
-                self.advertisements.forget(update.node_id)
-            if update.node_id in self.neighbours:
-                # The namesake's updates have cost us our edge to it everywhere.
-                self._own_updates.flood_by(now + FLOOD_DELAY)
-        elif not self.topology.is_news(update, now):
+            packet = self._passed_on(update)
+            self._heed_notice(update, packet, has_passed, now)
+        elif not self.topology.is_news(update, now) or (has_passed and self.topology.would_change_run(update)):
             return
         else:
-            self._apply(update, now)
-        forwarded = msgspec.structs.replace(update, forwarding_node=self.identity.node_id)
-        self._sender.flood(encode_routing_update(forwarded), now, but=link)
+            packet = self._passed_on(update)
+            self._apply(update, packet, now)
+        if not has_passed:
+            self.topology.passed(update.update_id, now)
+            self._sender.flood(packet, now, but=link)
 
-    def _apply(self, update: RoutingUpdate, now: float) -> None:
+    def _passed_on(self, update: RoutingUpdate) -> bytes:
+        return encode_routing_update(msgspec.structs.replace(update, forwarding_node=self.identity.node_id))
+
+    def _heed_notice(self, update: RoutingUpdate, packet: bytes, has_passed: bool, now: float) -> None:
+        is_adopted = self.topology.adopt_run(update, packet)
+        if is_adopted:
+            self.advertisements.forget(update.node_id)
+        if update.node_id in self.neighbours and (is_adopted or not has_passed):
+            # The namesake's updates have cost us our edge to it everywhere.
+            self._own_updates.flood_by(now + FLOOD_DELAY)
+
+    def _apply(self, update: RoutingUpdate, packet: bytes, now: float) -> None:
         """Take in an update. Raises PeerError if there are too many nodes or edges for it."""
         known = self.topology.nodes.get(update.node_id)
-        if known is None:
+        former_run = known.epoch if known is not None else None
+        if former_run is None:
             self._unlearn(self.topology.make_room(now))
-        elif update.epoch < known.epoch:
+        elif update.epoch < former_run:
             self.advertisements.forget(update.node_id)
-        if self.topology.apply(update, now):
+        if self.topology.apply(update, now, packet):
             delay = max(ROUTE_DELAY, self.topology.edges * ROUTE_DELAY_PER_EDGE)
             self.timers.set_earlier(self._compute_routes, now + delay)
-        if known is None or update.epoch != known.epoch:
+        if update.epoch != former_run:
             self._learn(update.node_id)
-            self._own_updates.flood_soon(now)
+            if self.topology.old_nodes:
+                self._own_updates.flood_soon(now)
         self._note_run(update.node_id, update.epoch, now)
 
     # Tables
 
-    def _compute_routes(self, _now: float) -> None:
+    def _compute_routes(self, now: float) -> None:
         self.timers.cancel(self._compute_routes)
-        if self.topology.compute_routes():
+        if self.topology.compute_routes(now):
             self._emit(RoutesChanged(dict(self.topology.routes)))
+
+    def _is_patient(self) -> bool:
+        return self.topology.is_patient and all(link.is_ours for link in self.neighbours.values())
 
     def _learn(self, node: str) -> None:
         self.names.setdefault(name_hash(node), node)
@@ -293,7 +331,9 @@ class Mesh:
 
     def _sweep(self, now: float) -> None:
         self._unlearn(self.topology.forget_stale(now))
-        self.advertisements.forget_stale(heard_before=now - MEMORY)
+        patient = self.topology.nodes.keys() - self.topology.old_nodes
+        self.advertisements.forget_stale(heard_before=now - MEMORY, but=patient)
+        self.advertisements.forget_stale(heard_before=now - SERVICE_MEMORY)
         self.complaints.sweep(now)
         self.timers.set(self._sweep, now + SWEEP_INTERVAL)
 

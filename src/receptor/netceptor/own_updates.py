@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from receptor.identifiers import random_name
 from receptor.netceptor.links import Link
 from receptor.netceptor.messages import RoutingUpdate, encode_routing_update
+from receptor.netceptor.pace import LONGEST_REFRESH, UPDATE_INTERVAL, Pace
 from receptor.netceptor.sender import Sender
 from receptor.netceptor.timers import Chore, Timers
 from receptor.netceptor.topology import Topology
 
-UPDATE_INTERVAL = 10.0
 FLOOD_DELAY = 0.1
 """Seconds in which we gather the nodes that we hear of for the first time before all hear of us. Without this, N nodes
 that join together say N times as much."""
@@ -33,17 +33,25 @@ class OwnUpdates:
         topology: Topology,
         sender: Sender,
         timers: Timers[Chore],
+        pace: Pace,
+        greet: Callable[[float], None],
         rng: random.Random,
     ) -> None:
+        """``greet`` tells all neighbours that we are here when an update need not."""
         self.epoch = epoch
         self.sequence = 0
+        self.latest = b""
+        """The last of them."""
         self._node_id = node_id
         self._neighbours = neighbours
         self._topology = topology
         self._sender = sender
         self._timers = timers
+        self._pace = pace
+        self._greet = greet
         self._rng = rng
         self._flooded_at = float("-inf")
+        self._repetition = float("-inf")
 
     def make(self, suspected_duplicate: int = 0) -> bytes:
         """The next update. It may tell the run of a namesake, known by its epoch, that it has to end."""
@@ -56,8 +64,10 @@ class OwnUpdates:
             connections={node: link.cost for node, link in self._neighbours.items()},
             forwarding_node=self._node_id,
             suspected_duplicate=suspected_duplicate,
+            refresh=LONGEST_REFRESH,
         )
-        return encode_routing_update(update)
+        self.latest = encode_routing_update(update)
+        return self.latest
 
     def begin_another_epoch(self) -> None:
         """Count anew, above whatever was counted in our name until now."""
@@ -65,11 +75,17 @@ class OwnUpdates:
         self.sequence = 0
 
     def flood(self, now: float) -> None:
-        """Tell all neighbours now, and again after UPDATE_INTERVAL."""
+        """Tell all neighbours now, and again in time."""
         if self._neighbours:
             self._sender.flood(self.make(), now)
             self._flooded_at = now
-            self._timers.set(self.flood, now + UPDATE_INTERVAL)
+            self._repetition = self._pace.latest_repetition(now)
+            self._timers.cancel(self.flood)
+            if self._pace.may_wait(self._repetition, now):
+                # However often we have news, greetings go on: they tell more than that we are here.
+                self._timers.set_earlier(self._repeat, now + UPDATE_INTERVAL)
+            else:
+                self._timers.set(self._repeat, now + UPDATE_INTERVAL)
 
     def flood_by(self, when: float) -> None:
         """Tell all neighbours then at the latest."""
@@ -79,3 +95,10 @@ class OwnUpdates:
         """Tell all neighbours after FLOOD_DELAY, or later if that were too often in a mesh as large as ours."""
         pause = min(len(self._topology.nodes) * FLOOD_PAUSE_PER_NODE, LONGEST_FLOOD_PAUSE)
         self.flood_by(max(now + FLOOD_DELAY, self._flooded_at + pause))
+
+    def _repeat(self, now: float) -> None:
+        if not self._pace.may_wait(self._repetition, now):
+            self.flood(now)
+        elif self._neighbours:
+            self._greet(now)
+            self._timers.set(self._repeat, now + UPDATE_INTERVAL)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 
 import msgspec
 
 from receptor.errors import PeerError
+from receptor.netceptor.digests import digest_of
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.messages import RoutingUpdate
+from receptor.netceptor.pace import LONGEST_REFRESH
 
 MEMORY = 600.0
 """Seconds for which a node out of reach is remembered after its last update."""
@@ -31,6 +34,19 @@ class KnownNode(msgspec.Struct):
     epoch: int
     sequence: int
     heard_at: float
+    """When it was heard last; later, when it was last in reach, if it repeats itself seldom."""
+    refresh: int
+    """Seconds after which it repeats itself at the latest while all nodes are of ours; 0 if it is an existing node."""
+    digest: int
+    """Of its run and its edges."""
+    packet: bytes = b""
+    """Its last update, as we have passed it on; empty if that did not tell its edges."""
+    notice: bytes = b""
+    """The update with which it has named a later run as a duplicate: who follows that takes no other."""
+    suspected: int = 0
+    """The epoch of that run."""
+    was_lost: bool = False
+    """Whether it has been out of reach since it was heard."""
 
 
 class Topology:
@@ -47,28 +63,44 @@ class Topology:
         self.claims: dict[str, dict[str, float]] = {node_id: {}}
         self.routes: dict[str, str] = {}
         self.edges = 0
+        self.old_nodes: set[str] = set()
+        """Those of the nodes that are known that depend on frequent repetitions."""
         self._limits = limits
+        self._unheard: set[str] = set()
+        """Nodes in reach of which we know by others only."""
+        self._digest = 0
+        """Of the nodes in reach."""
+        self._own_digest: tuple[int, int] | None = None
+        """Our own epoch, and the digest of it and our edges; None when these have changed."""
         self._seen: dict[str, float] = {}
         self._full_until = float("-inf")
 
-    def first_sight(self, update_id: str, now: float) -> bool:
-        """Whether an update has not passed here before; the memory of them is bounded in time and number."""
-        if update_id in self._seen:
-            return False
+    def has_passed(self, update_id: str) -> bool:
+        """Whether an update has passed here before."""
+        return update_id in self._seen
+
+    def passed(self, update_id: str, now: float) -> None:
+        """Remember an update that was news; the memory of them is bounded in time and number."""
         self._seen[update_id] = now
         if len(self._seen) > self._limits.seen_updates:
             del self._seen[next(iter(self._seen))]
-        return True
 
-    def adopt_run(self, update: RoutingUpdate) -> bool:
+    def adopt_run(self, update: RoutingUpdate, packet: bytes = b"") -> bool:
         """Follow the older of two nodes that share an id, after it has named the other's epoch as a duplicate.
 
-        True if that is the run that we had followed.
+        True if that is the run that we had followed. ``packet`` is the update as we pass it on.
         """
         known = self.nodes.get(update.node_id)
-        if known is None or known.epoch != update.suspected_duplicate:
+        if known is None:
             return False
-        known.epoch, known.sequence = update.epoch, update.sequence
+        if known.epoch != update.suspected_duplicate:
+            if known.epoch < update.suspected_duplicate and not known.notice:
+                known.notice, known.suspected = packet, update.suspected_duplicate
+            return False
+        digest = digest_of(update.node_id, update.epoch, self.claims[update.node_id])
+        self._count(update.node_id, known.digest ^ digest)
+        known.epoch, known.sequence, known.digest, known.packet = update.epoch, update.sequence, digest, b""
+        known.notice, known.suspected = packet, update.suspected_duplicate
         return True
 
     def is_news(self, update: RoutingUpdate, now: float) -> bool:
@@ -79,15 +111,38 @@ class Topology:
         known = self.nodes.get(update.node_id)
         if known is None or (update.epoch, update.sequence) > (known.epoch, known.sequence):
             return True
-        return update.epoch != known.epoch and known.heard_at + RUN_SILENCE <= now
+        may_be_silent = known.refresh if update.node_id in self.routes and not known.was_lost else 0
+        return update.epoch != known.epoch and known.heard_at + may_be_silent + RUN_SILENCE <= now
 
-    def apply(self, update: RoutingUpdate, now: float) -> bool:
-        """Record an update that is news; True if any edge changed. Raises PeerError if that were too many edges."""
+    def would_change_run(self, update: RoutingUpdate) -> bool:
+        """Whether the update is of another run than that which is followed."""
+        known = self.nodes.get(update.node_id)
+        return known is not None and known.epoch != update.epoch
+
+    def apply(self, update: RoutingUpdate, now: float, packet: bytes = b"") -> bool:
+        """Record an update that is news, and the packet in which we pass it on; True if any edge changed.
+
+        Raises PeerError if that were too many edges.
+        """
         old = self.claims.get(update.node_id)
         edges = self.edges - len(old or ()) + len(update.connections)
         if edges > self._limits.edges:
             raise PeerError(f"the nodes of the mesh name more than {self._limits.edges} neighbours together")
-        self.nodes[update.node_id] = KnownNode(update.epoch, update.sequence, now)
+        known = self.nodes.get(update.node_id)
+        if known is not None and old == update.connections and update.epoch == known.epoch:
+            digest = known.digest
+        else:
+            digest = digest_of(update.node_id, update.epoch, update.connections)
+            self._count(update.node_id, digest ^ (known.digest if known is not None else 0))
+        refresh = min(update.refresh or 0, LONGEST_REFRESH)
+        new = self.nodes[update.node_id] = KnownNode(update.epoch, update.sequence, now, refresh, digest, packet)
+        if known is not None and update.epoch < known.suspected:
+            new.notice, new.suspected = known.notice, known.suspected
+        self._unheard.discard(update.node_id)
+        if refresh:
+            self.old_nodes.discard(update.node_id)
+        else:
+            self.old_nodes.add(update.node_id)
         if old == update.connections:
             return False
         self.claims[update.node_id] = update.connections
@@ -97,12 +152,14 @@ class Topology:
     def connect(self, neighbour: str, cost: float) -> None:
         """Record the edge of a link of ours that has come up."""
         self.claims[self.node_id][neighbour] = cost
+        self._own_digest = None
 
     def disconnect(self, neighbour: str) -> None:
         """Forget the edge of a link of ours that has ended."""
         self.claims[self.node_id].pop(neighbour, None)
+        self._own_digest = None
 
-    def compute_routes(self) -> bool:
+    def compute_routes(self, now: float) -> bool:
         """Find the next hop to every node by least total cost (Dijkstra); True if the table changed."""
         claims = self.claims
         routes: dict[str, str] = {}
@@ -118,9 +175,37 @@ class Topology:
             for neighbour, cost in claims.get(node, {}).items():
                 if neighbour not in done and (neighbour not in claims or node in claims[neighbour]):
                     heapq.heappush(queue, (distance + cost, neighbour, next_hop))
-        changed = routes != self.routes
+        if routes == self.routes:
+            return False
+        self._lose(self.routes.keys() - routes.keys(), now)
         self.routes = routes
-        return changed
+        self._unheard = set(routes.keys() - self.nodes.keys())
+        self._digest = 0
+        for node in routes.keys() - self._unheard:
+            self._digest ^= self.nodes[node].digest
+        return True
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether all nodes that are known, also by others only, do without frequent repetitions."""
+        return not self.old_nodes and not self._unheard
+
+    def digest(self, own_epoch: int) -> int:
+        """What we say of ourselves and know of all in reach, as one number: the same for all who know the same."""
+        if self._own_digest is None or self._own_digest[0] != own_epoch:
+            self._own_digest = own_epoch, digest_of(self.node_id, own_epoch, self.claims[self.node_id])
+        return self._digest ^ self._own_digest[1]
+
+    def packets(self, now: float) -> dict[str, tuple[bytes, ...]]:
+        """The last updates of all nodes in reach, and of those that are so new that they may be before long.
+
+        A notice is remembered by those who know the node, and lets those who follow a duplicate take its update.
+        """
+        return {
+            node: tuple(filter(None, (known.packet, known.notice, known.notice and known.packet)))
+            for node, known in self.nodes.items()
+            if node in self.routes or (not known.was_lost and known.heard_at + RUN_SILENCE > now)
+        }
 
     @property
     def costs(self) -> dict[str, dict[str, float]]:
@@ -175,15 +260,32 @@ class Topology:
 
     def forget(self, node: str) -> None:
         """Drop what a node has said."""
-        del self.nodes[node]
+        self._count(node, self.nodes.pop(node).digest)
+        self.old_nodes.discard(node)
+        if node in self.routes:
+            self._unheard.add(node)
         self.edges -= len(self.claims.pop(node))
 
     def _dispensable(self, now: float) -> list[str]:
         """The nodes that may be forgotten for others, the least missed first."""
         neighbours = self.claims[self.node_id]
-        ages = sorted((node in self.routes, known.heard_at, node) for node, known in self.nodes.items())
-        return [
-            node
-            for in_reach, heard_at, node in ages
-            if heard_at + (SILENCE if in_reach else ROOM_INTERVAL) <= now and node not in neighbours
-        ]
+        ages = sorted(
+            (True, known.heard_at + known.refresh + SILENCE, node)
+            if node in self.routes
+            else (False, known.heard_at + ROOM_INTERVAL, node)
+            for node, known in self.nodes.items()
+        )
+        return [node for _, missed_at, node in ages if missed_at <= now and node not in neighbours]
+
+    def _lose(self, nodes: Iterable[str], now: float) -> None:
+        """They are out of reach from now on. Who may be silent for long counts as heard as long as it was in reach."""
+        for node in nodes:
+            known = self.nodes.get(node)
+            if known is not None:
+                known.was_lost = True
+                if known.refresh:
+                    known.heard_at = now
+
+    def _count(self, node: str, change: int) -> None:
+        if node in self.routes:
+            self._digest ^= change

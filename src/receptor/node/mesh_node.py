@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -295,7 +296,8 @@ class MeshNode:
         if wait <= 0:
             self._pump_soon()
         else:
-            self._timer = self._loop.call_later(wait, self.pump)
+            # uvloop rounds to milliseconds: what rounds to none would make us spin until it is due.
+            self._timer = self._loop.call_later(math.ceil(wait * 1000) / 1000, self.pump)
 
     def _queue(self, effect: Send, outgoing: dict[int, list[bytes]]) -> None:
         """Send a packet, if the neighbour keeps up. QUIC sends data that is dropped again, at the link's pace."""
