@@ -65,7 +65,7 @@ class Bench:
     ) -> None:
         self.now = 0.0
         identity = Identity("us", OUR_EPOCH, UNIX_TIME, idle_timeout)
-        self.node = Netceptor(identity, credentials(), random.Random(1), self.now, limits, firewall, trace)
+        self.node = Netceptor(identity, credentials, random.Random(1), self.now, limits, firewall, trace)
         self.notices: list[str] = []
         self.reasons: list[str] = []
         self.names = {name_hash(name): name for name in ("us", "near", "far", "other")}

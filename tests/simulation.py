@@ -95,7 +95,7 @@ class Simulation:
         unix_time = UNIX_TIME + clock_error
         epoch = int(unix_time + self.now) << 24 | self.rng.getrandbits(24)
         identity = Identity(node_id or name, epoch, unix_time, SHORTEST_IDLE_TIMEOUT)
-        node = Netceptor(identity, credentials(), random.Random(self.rng.random()), self.now, limits, firewall)
+        node = Netceptor(identity, credentials, random.Random(self.rng.random()), self.now, limits, firewall)
         self.nodes[name] = node
         self.told[name] = []
         if is_existing:

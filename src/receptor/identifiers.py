@@ -41,4 +41,10 @@ def is_service_name(text: str) -> bool:
 
 def random_name(rng: random.Random, length: int = 8) -> str:
     """That many random letters and digits: an ephemeral service, an update id, a unit id."""
-    return "".join(rng.choices(_LETTERS_AND_DIGITS, k=length))
+    # One number for all of it: each that the system makes is a call into it.
+    number = rng.randrange(len(_LETTERS_AND_DIGITS) ** length)
+    name = ""
+    for _ in range(length):
+        number, digit = divmod(number, len(_LETTERS_AND_DIGITS))
+        name += _LETTERS_AND_DIGITS[digit]
+    return name

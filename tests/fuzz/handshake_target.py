@@ -12,7 +12,8 @@ from qh3 import tls
 from quic_bench import Wire, accept
 from shown_certificates import TrustInCa, key_of_kind, listener, shown_by
 
-from receptor.netceptor.quic import Broken, Opened, StreamConnection
+from receptor.netceptor.quic import StreamConnection
+from receptor.netceptor.stream_events import Broken, Opened
 
 LONGEST_HANDSHAKE = 40.0
 LONGEST_MESSAGE = 2_700

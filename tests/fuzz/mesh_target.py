@@ -255,7 +255,7 @@ class Bench:
 
 def bench() -> Bench:
     identity = Identity("us", OUR_EPOCH, UNIX_TIME, SHORTEST_IDLE_TIMEOUT)
-    node = Bench(Netceptor(identity, credentials(), random.Random(1), 0.0))
+    node = Bench(Netceptor(identity, credentials, random.Random(1), 0.0))
     node.core.streams.listen("svc")
     node.core.open_datagrams("dgram")
     node.sessions.add(HEALTHY_SESSION)

@@ -15,7 +15,8 @@ from simulation import credentials
 
 from receptor.netceptor.packets import HEADER_SIZE, MESH_MTU
 from receptor.netceptor.qh3_connection import first_destination_id
-from receptor.netceptor.quic import Broken, Ended, Opened, Received, StreamConnection
+from receptor.netceptor.quic import StreamConnection
+from receptor.netceptor.stream_events import Broken, Ended, Opened, Received
 
 LONGEST_LIFE = 200.0
 """Seconds after which a stream to a far end that says nothing more must be over."""

@@ -7,7 +7,8 @@ from recordings import recorded_packets
 
 from receptor.netceptor.packets import DATA, HEADER_SIZE, MESH_MTU
 from receptor.netceptor.qh3_connection import CONNECTION_WINDOW, STREAM_WINDOW, first_destination_id
-from receptor.netceptor.quic import Received, StreamConnection
+from receptor.netceptor.quic import StreamConnection
+from receptor.netceptor.stream_events import Received
 
 LARGEST_OF_EXISTING_NODES = 1452
 

@@ -32,7 +32,8 @@ from receptor.netceptor.qh3_handshakes import (
     DialerHandshake,
     Handshake,
 )
-from receptor.netceptor.quic import HANDSHAKE_TIMEOUT, Broken, Opened, Received, StreamConnection
+from receptor.netceptor.quic import HANDSHAKE_TIMEOUT, StreamConnection
+from receptor.netceptor.stream_events import Broken, Opened, Received
 from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
 
 NOT_ACCEPTED = "the far end's certificate is not accepted: "

@@ -14,16 +14,8 @@ from simulation import credentials
 
 from receptor.netceptor.packets import DATA, HEADER_SIZE
 from receptor.netceptor.qh3_connection import STREAM_WINDOW
-from receptor.netceptor.quic import (
-    HANDSHAKE_TIMEOUT,
-    INSECURE_COMMON_NAME,
-    LINGER,
-    Broken,
-    Ended,
-    Opened,
-    Received,
-    StreamConnection,
-)
+from receptor.netceptor.quic import HANDSHAKE_TIMEOUT, INSECURE_COMMON_NAME, LINGER, StreamConnection
+from receptor.netceptor.stream_events import Broken, Ended, Opened, Received
 from receptor.netceptor.stream_security import ListenerSecurity
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from receptor.errors import PeerError
 from receptor.netceptor.effects import Effect
@@ -13,9 +14,11 @@ from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import Identity, Mesh
 from receptor.netceptor.packets import DATA, MOST_HOPS, Address
 from receptor.netceptor.pings import Pings
-from receptor.netceptor.stream_security import ListenerSecurity
 from receptor.netceptor.streams import Streams
 from receptor.netceptor.switch import Switch
+
+if TYPE_CHECKING:
+    from receptor.netceptor.stream_security import ListenerSecurity
 
 LOCAL_ROUNDS = 64
 """How often ``poll`` passes datagrams between two ends on this node before it lets the shell breathe."""
@@ -31,7 +34,7 @@ class Netceptor:
     def __init__(
         self,
         identity: Identity,
-        credentials: ListenerSecurity,
+        credentials: Callable[[], ListenerSecurity],
         rng: random.Random,
         now: float,
         limits: MeshLimits = DEFAULT_LIMITS,

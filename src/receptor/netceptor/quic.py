@@ -11,7 +11,6 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
 from qh3._hazmat import Certificate
 from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.events import (
@@ -26,6 +25,15 @@ from qh3.quic.events import (
 from receptor.errors import PeerError
 from receptor.netceptor.qh3_connection import MeshQuicConnection, configuration, is_failure_of_qh3
 from receptor.netceptor.qh3_handshakes import ProofCheck
+from receptor.netceptor.stream_events import (
+    NORMAL_CLOSE,
+    NORMAL_REASON,
+    STREAM_ERROR,
+    Broken,
+    Ended,
+    Opened,
+    Received,
+)
 from receptor.netceptor.stream_security import DialerSecurity, Identity, ListenerSecurity, PeerCheck
 from receptor.netceptor.tls_alerts import ALERTS, told_by_far_end, told_by_us
 
@@ -37,10 +45,6 @@ LINGER = 30.0
 KEEP_ALIVE_INTERVAL = 15.0
 PROBE_PATIENCE = 5.0
 """Seconds in which the far end of a stream must say anything after its node seems to have been restarted."""
-
-NORMAL_CLOSE = 0
-STREAM_ERROR = 500
-NORMAL_REASON = "normal close"
 
 _FIRST_BYTE = b"\0"
 _STREAM_ID = 0
@@ -321,26 +325,6 @@ class StreamConnection:
             self.failed_tls = not self._opened
             return Broken(told_by_far_end(event.error_code))
         return Broken(f"the connection ended with code {event.error_code}: {event.reason_phrase or 'no reason given'}")
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """The stream may be used."""
-
-
-class Received(msgspec.Struct, frozen=True):
-    """Bytes of the far end."""
-
-    data: bytes
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """The far end has closed its half."""
-
-
-class Broken(msgspec.Struct, frozen=True):
-    """The connection is over; without a problem if somebody closed it in order."""
-
-    problem: str | None
 
 
 def _show(settings: QuicConfiguration, identity: Identity) -> None:

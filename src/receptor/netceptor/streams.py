@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,8 +24,7 @@ from receptor.netceptor.effects import (
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.messages import BLOCKED_BY_FIREWALL, SERVICE_UNKNOWN, Unreachable
 from receptor.netceptor.packets import Address, Datagram
-from receptor.netceptor.qh3_connection import belongs_to_a_connection, first_destination_id
-from receptor.netceptor.quic import (
+from receptor.netceptor.stream_events import (
     NORMAL_CLOSE,
     NORMAL_REASON,
     STREAM_ERROR,
@@ -32,11 +32,14 @@ from receptor.netceptor.quic import (
     Ended,
     Opened,
     Received,
-    StreamConnection,
 )
-from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
 from receptor.netceptor.switch import Switch
 from receptor.netceptor.timers import Timers
+
+if TYPE_CHECKING:
+    # qh3 takes 30 ms, and 31 more for its first random number, and 8 MiB: it is loaded for the first stream.
+    from receptor.netceptor.quic import StreamConnection
+    from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
 
 WRITE_LIMIT = 1024 * 1024
 """Unsent bytes above which a writer has to wait for StreamWritable."""
@@ -64,7 +67,7 @@ class Streams:
         self,
         own_id: str,
         switch: Switch,
-        credentials: ListenerSecurity,
+        credentials: Callable[[], ListenerSecurity],
         rng: random.Random,
         complaints: Complaints,
         emit: Callable[[Effect], None],
@@ -98,7 +101,7 @@ class Streams:
         """
         if service in self._listeners or not self._accepted[service]:
             self._switch.open(service, self._datagram_for_listener)
-        self._listeners[service] = security or (lambda: self._credentials)
+        self._listeners[service] = security or self._credentials
 
     def unlisten(self, service: str) -> None:
         """Accept no more streams for a service; those that are open go on. Does nothing if it is not listened on."""
@@ -122,6 +125,8 @@ class Streams:
         remote = Address(self._own if is_localhost(node) else node, service)
         local = Address(self._own, random_name(self._rng))
         self._switch.open(local.service, self._datagram_for_open_stream)
+        from receptor.netceptor.quic import StreamConnection
+
         connection = StreamConnection.dial(self._own, remote.node, now, security)
         return self._add(connection, local, remote, is_dialer=True).number
 
@@ -258,6 +263,9 @@ class Streams:
         if stream is not None and not (stream.connection.is_over or stream.told_closed):
             self._feed(stream, datagram)
             return
+        from receptor.netceptor.qh3_connection import belongs_to_a_connection, first_destination_id
+        from receptor.netceptor.quic import StreamConnection
+
         destination_id = first_destination_id(datagram.payload)
         security = self._listeners.get(datagram.destination.service)
         if security is None:

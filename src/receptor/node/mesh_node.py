@@ -43,9 +43,9 @@ from receptor.netceptor.netceptor import Netceptor
 from receptor.netceptor.packets import MOST_HOPS
 from receptor.node.backend_sessions import BackendSessions
 from receptor.node.byte_stream import ByteStream
-from receptor.node.credentials import insecure_credentials
 from receptor.node.datagrams import DatagramService, DatagramUser
 from receptor.node.mesh_stream import MeshStream
+from receptor.node.stream_loading import StreamLoading
 from receptor.node.stream_tls import NoTls, StreamTls
 
 MOST_ROUTES_IN_LOG = 50
@@ -95,7 +95,8 @@ class MeshNode:
         epoch = int(unix_time) << 24 | rng.getrandbits(24)
         identity = Identity(node_id, epoch, unix_time - now, idle_timeout)
         self.node_id = node_id
-        self.core = Netceptor(identity, insecure_credentials(), rng, now, limits, firewall, trace)
+        self._stream_loading = StreamLoading()
+        self.core = Netceptor(identity, self._stream_loading.credentials, rng, now, limits, firewall, trace)
         self._tls = tls or NoTls()
         self._link_backlog = limits.link_backlog
         self._on_duplicate = on_duplicate
@@ -125,6 +126,7 @@ class MeshNode:
         logger.debug("session %d with %s opened", number, peer)
         self.core.session_opened(number, backend.terms, time.monotonic(), backend.dialled)
         self.pump()
+        self._stream_loading.begin()
         return number
 
     def packets_received(self, number: int, packets: list[bytes]) -> None:
@@ -204,10 +206,11 @@ class MeshNode:
         accept each other), and CommandError if there is no such tls-client. Cancelling gives up.
         """
         security = self._tls.client(tls_client).stream_security() if tls_client else None
+        await self._stream_loading.done()
         number = self.core.streams.dial(node, service, time.monotonic(), security)
         opened: asyncio.Future[MeshStream] = self._loop.create_future()
         self._dialling[number] = opened
-        self._pump_soon()
+        self.pump()
         try:
             return await opened
         except asyncio.CancelledError:
@@ -227,7 +230,7 @@ class MeshNode:
         number = self.core.pings.start(target, time.monotonic(), hops)
         ended: asyncio.Future[PingEnded] = self._loop.create_future()
         self._pinging[number] = ended
-        self._pump_soon()
+        self.pump()
         try:
             return await ended
         finally:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from receptor.errors import CommandError
-from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
+
+if TYPE_CHECKING:
+    from receptor.netceptor.stream_security import DialerSecurity, ListenerSecurity
 
 
 class SecuresListeners(Protocol):
