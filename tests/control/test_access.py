@@ -126,7 +126,7 @@ def test_output_of_others_comes_with_a_status_only_if_both_rights_reach_it() -> 
 def test_without_rules_everybody_may_do_everything(command: Command, right: Right, origin: Origin) -> None:
     policy().check(command, origin)
     policy().check(submit("cat", node="elsewhere"), origin)
-    assert policy().may_see("oflocal", origin)
+    assert policy().seen_by(origin)("oflocal")
 
 
 @pytest.mark.parametrize(("command", "right"), NEEDS)
@@ -134,7 +134,7 @@ def test_local_clients_may_do_everything_whatever_the_rules(command: Command, ri
     rules = policy(rule(nodes="*"))
     rules.check(command, LOCAL_CLIENT)
     rules.check(submit("cat", node="elsewhere"), LOCAL_CLIENT)
-    assert rules.may_see("ofbar", LOCAL_CLIENT)
+    assert rules.seen_by(LOCAL_CLIENT)("ofbar")
 
 
 @pytest.mark.parametrize("origin", FAR)
@@ -297,7 +297,7 @@ def test_lists_show_what_may_be_seen() -> None:
         rule(Right.LIST, clients="192.0.2.7", any_units=True),
         rule(Right.CANCEL, nodes="bar", any_units=True),
     )
-    assert [unit for unit in UNITS if rules.may_see(unit, BAR)] == ["ofbar"]
-    assert [unit for unit in UNITS if rules.may_see(unit, CLIENT)] == list(UNITS)
+    assert [unit for unit in UNITS if rules.seen_by(BAR)(unit)] == ["ofbar"]
+    assert [unit for unit in UNITS if rules.seen_by(CLIENT)(unit)] == list(UNITS)
     # It was there a moment ago, and whose it was is forgotten.
-    assert not rules.may_see("nosuch", BAR)
+    assert not rules.seen_by(BAR)("nosuch")

@@ -86,12 +86,15 @@ class Node:
         signature: str = "",
         **parameters: str,
     ) -> str:
-        """Submit, check what the client is told, and return the unit's id."""
+        """Submit, check what the client is told, and return the unit's id once it is told that the command runs."""
         stream = ScriptedStream(payload, origin=origin)
         command = WorkSubmit(node="localhost", work_type=work_type, signature=signature, parameters=parameters)
         answer = await self.commands.submit(command, stream, unheard)
         assert stream.lines == [f"Work unit created with ID {answer.unitid}. Send stdin data and EOF."]
         assert answer.result == "Job Started"
+        unit = self.workceptor.get(answer.unitid)
+        while unit.shown.state is State.PENDING:
+            await unit.changed_since(unit.version)
         return answer.unitid
 
     async def results(self, unit_id: str, start: int = 0) -> bytes:

@@ -5,7 +5,7 @@ Nothing here waits, reads or writes. Clients of the Unix socket may do everythin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Protocol
@@ -89,12 +89,12 @@ class AccessPolicy:
         if unit_id is not None and unit_id in self._units and not _reach(rules, origin, self._units[unit_id]):
             raise NotAllowed(str(UnknownUnit(unit_id)))
 
-    def may_see(self, unit_id: str, origin: Origin) -> bool:
-        """Whether a list of all units has that one for the origin, who may list units."""
+    def seen_by(self, origin: Origin) -> Callable[[str], bool]:
+        """Tells of a unit whether a list of all has it for the origin, who may list units."""
         if self._is_open_to(origin):
-            return True
-        rules = self._rules_that_allow(Right.LIST, origin)
-        return unit_id in self._units and _reach(rules, origin, self._units[unit_id])
+            return lambda _: True
+        rules = list(self._rules_that_allow(Right.LIST, origin))
+        return lambda unit_id: unit_id in self._units and _reach(rules, origin, self._units[unit_id])
 
     def _is_open_to(self, origin: Origin) -> bool:
         return origin.is_local or not self._rules

@@ -67,7 +67,7 @@ class Dispatcher:
                 return await self._work.submit(command, stream, entry.unit_made)
             case WorkList():
                 origin = stream.origin
-                return await self._work.list(command, origin, lambda unit_id: self._access.may_see(unit_id, origin))
+                return await self._work.list(command, origin, self._access.seen_by(origin))
             case WorkStatus():
                 return await self._work.status(command, stream)
             case WorkResults():

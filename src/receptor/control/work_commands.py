@@ -179,8 +179,7 @@ class WorkCommands:
 
 
 def _answer(unit: Unit, status: Status) -> StatusAnswer:
-    process = unit.end.answer() if unit.end and status.state.is_final else None
-    return answer(status, process, unit.submission.idempotency_key)
+    return answer(status, unit.told_end if status.state.is_final else None, unit.submission.idempotency_key)
 
 
 async def _payload(stream: ByteStream, unit_id: str, largest: int, digest: str | None) -> AsyncGenerator[bytes, None]:

@@ -154,6 +154,7 @@ def encode_unreachable(message: Unreachable) -> bytes:
 _LONGEST_REASON = 200
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):(\d\d))")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WHOLE_SECONDS = len("1970-01-01T00:00:00")
 
 
 def parse_time(text: str) -> int:
@@ -171,7 +172,7 @@ def parse_time(text: str) -> int:
 def format_time(nanoseconds: int) -> str:
     """The RFC 3339 text of nanoseconds since 1970, in UTC, with as many decimals as Go writes."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    whole = (_EPOCH + timedelta(seconds=seconds)).isoformat()[:_WHOLE_SECONDS]
     decimals = f"{rest:09d}".rstrip("0")
     return f"{whole}.{decimals}Z" if decimals else f"{whole}Z"
 

@@ -34,6 +34,7 @@ LOCK_PATIENCE = 2.0
 
 _LOCK_PAUSE = 0.02
 _LARGEST_RECORD = 64 * 1024
+_READ_AT_ONCE = 64 * 1024
 _REMOVED = ".removed-"
 _DRAFT = ".new-"
 _ADVICE = {
@@ -70,24 +71,35 @@ def operating_errors(path: Path) -> Iterator[None]:
         raise OperatingError(f"{path}: {error.strerror or error}; {advice}") from error
 
 
+class _File:
+    """The path of a file in the folder: made when it is needed, as thousands of units would keep nine each."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: UnitFolder, _: type[UnitFolder] | None = None) -> Path:
+        return folder.path / self._name
+
+
 class UnitFolder:
     """The folder of one unit. Nothing is read or made before a method is called.
 
     One writer at a time is the caller's duty; the lock is there for other tools.
     """
 
+    status_file = _File("status")
+    lock_file = _File("status.lock")
+    stdin_file = _File("stdin")
+    stdout_file = _File("stdout")
+    process_file = _File("process")
+    exit_file = _File("exit")
+    submission_file = _File("submission")
+    order_file = _File("order")
+    log_file = _File("log")
+
     def __init__(self, path: Path, durability: Durability = Durability.PROCESS) -> None:
         self.path = path
         self.survives_power = durability is Durability.POWER
-        self.status_file = path / "status"
-        self.lock_file = path / "status.lock"
-        self.stdin_file = path / "stdin"
-        self.stdout_file = path / "stdout"
-        self.process_file = path / "process"
-        self.exit_file = path / "exit"
-        self.submission_file = path / "submission"
-        self.order_file = path / "order"
-        self.log_file = path / "log"
 
     @property
     def unit_id(self) -> str:
@@ -385,10 +397,16 @@ def _private_and_whole(path: str, flags: int) -> int:
 def _read(path: Path, largest: int) -> bytes:
     with operating_errors(path):
         try:
-            with path.open("rb") as file:
-                return file.read(largest + 1)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return b""
+        try:
+            raw = b""
+            while part := os.read(descriptor, min(largest + 1 - len(raw), _READ_AT_ONCE)):
+                raw += part
+            return raw
+        finally:
+            os.close(descriptor)
 
 
 def _decode_record(path: Path, raw: bytes, kind: type[_Record]) -> _Record | None:

@@ -16,7 +16,7 @@ import msgspec
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
 from receptor.workceptor.records import ExitRecord, Submission
-from receptor.workceptor.status import STARTING, State, Status, encode_status, may_follow
+from receptor.workceptor.status import STARTING, ProcessAnswer, State, Status, encode_status, may_follow
 
 CREATED = "Unit Created"
 WAITING_FOR_PAYLOAD = "Waiting for Input Data"
@@ -60,6 +60,7 @@ class Unit(ABC):
         self.submission = submission
         self.end: ExitRecord | None = None
         """How the command ended, here or on the other node, once that is known."""
+        self._told_end: tuple[ExitRecord, ProcessAnswer] | None = None
         self.status = status
         self.shown = status
         """What clients see: not before it was saved, so that what they were told survives a crash.
@@ -86,6 +87,15 @@ class Unit(ABC):
     def submitter(self) -> str:
         """Whose work it is: ``local``, ``tcp 192.0.2.7``, ``node foo``."""
         return self.submission.submitter
+
+    @property
+    def told_end(self) -> ProcessAnswer | None:
+        """How the command ended, as clients see it; made once, since a list shows it for all units each time."""
+        if self.end is None:
+            return None
+        if self._told_end is None or self._told_end[0] is not self.end:
+            self._told_end = self.end, self.end.answer()
+        return self._told_end[1]
 
     @abstractmethod
     async def current_status(self) -> Status:
