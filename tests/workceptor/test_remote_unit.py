@@ -26,7 +26,8 @@ from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.node_session import NodeSessions
 from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.remote import CHECKS, LOCALLY_CANCELLED, REMOTE_IS_GONE, expiration_text
-from receptor.workceptor.remote_unit import ANSWER_TIME, NEWS_TIME, ORDER_TIME, RemoteWorkUnit
+from receptor.workceptor.remote_talks import ANSWER_TIME, NEWS_TIME
+from receptor.workceptor.remote_unit import ORDER_TIME, RemoteWorkUnit
 from receptor.workceptor.results import follow
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
 from receptor.workceptor.tokens import Deed, Signer

@@ -5,40 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import Executor
-from contextlib import aclosing, asynccontextmanager, suppress
-from pathlib import Path
-from typing import BinaryIO, Literal
+from contextlib import suppress
 
 import msgspec
 
 from receptor.errors import CommandError, OperatingError, PeerError, TlsError, UnreachableError
-from receptor.node.byte_stream import ByteStream
-from receptor.workceptor import conversations
 from receptor.workceptor.conversations import Refused
-from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
-from receptor.workceptor.node_session import NodeSession, NodeSessions, OpenSession
-from receptor.workceptor.numbered import MOST_ATTACHED
+from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.node_session import NodeSessions
 from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.remote import RemoteUnit, Talk
-from receptor.workceptor.status import ProcessAnswer, Report, State, Status, encode_status
-from receptor.workceptor.tokens import Deed, Signer, file_digest, submit_deed
+from receptor.workceptor.remote_talks import RemoteTalks
+from receptor.workceptor.status import ProcessAnswer, State, Status, encode_status
+from receptor.workceptor.tokens import Signer
 from receptor.workceptor.unit import Keeper, Unit
-
-ANSWER_TIME = 30.0
-NEWS_TIME = 330.0
-"""Seconds in which a node of ours tells of a unit, if only that there is nothing new."""
-
-LONG_READ = 1024 * 1024
-"""Bytes of a payload that are read at once: a turn of the disk's thread costs as much as copying 200 KiB."""
 
 ORDER_TIME = 8.0
 """Seconds after which a cancel or release tells its client that it is pending."""
 
-FIRST_STATUS_INTERVAL = 0.05
-STATUS_INTERVAL = 1.0
-"""Seconds between two requests for the status to a node that answers at once, when nothing suggests to ask sooner."""
 
 logger = logging.getLogger("receptor.workceptor")
 
@@ -60,7 +46,7 @@ class RemoteWorkUnit(Unit):
         super().__init__(folder, status, disk, keeper, submission)
         self.logic = RemoteUnit(status, stdout_size)
         self._sessions = sessions
-        self._signer = signer
+        self._conversing = RemoteTalks(self, signer)
         self._talks: dict[Talk, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         """Every task of the unit, also those whose conversations aren't wanted any more."""
@@ -68,20 +54,9 @@ class RemoteWorkUnit(Unit):
         self._expiry: asyncio.TimerHandle | None = None
         self._is_resumed = False
         self._is_closed = False
-        self._output_ended = asyncio.Event()
         self._fresh_payload: bytes | None = None
         """A short one that has just come, until it is sent for the first time."""
         self._unnoted_end: ExitRecord | None = None
-        self._holders: dict[Talk, Callable[[NodeSession], Awaitable[None]]] = {
-            Talk.SUBMIT: self._submit,
-            Talk.FIND: self._find,
-            Talk.CHECK: self._check,
-            Talk.DISCARD: self._discard,
-            Talk.FOLLOW: self._follow,
-            Talk.FETCH: self._fetch,
-            Talk.CANCEL: self._cancel,
-            Talk.RELEASE: self._release,
-        }
 
     # As a unit
 
@@ -124,11 +99,11 @@ class RemoteWorkUnit(Unit):
                 self._expiry = asyncio.get_running_loop().call_later(wait, self._expire)
             else:
                 self.logic.expire()
-        await self._sync()
+        await self.sync()
 
     async def cancel(self) -> bool:
         self.logic.cancel()
-        await self._sync()
+        await self.sync()
         with suppress(TimeoutError):
             async with asyncio.timeout(ORDER_TIME):
                 await self._attempts(Talk.SUBMIT, Talk.FIND, Talk.CHECK, Talk.DISCARD, Talk.CANCEL)
@@ -136,7 +111,7 @@ class RemoteWorkUnit(Unit):
 
     async def release(self, force: bool) -> bool:
         self.logic.release(force)
-        await self._sync()
+        await self.sync()
         with suppress(TimeoutError):
             async with asyncio.timeout(ORDER_TIME):
                 await self._attempts(Talk.SUBMIT, Talk.FIND, Talk.RELEASE)
@@ -155,6 +130,18 @@ class RemoteWorkUnit(Unit):
     async def _store_short_payload(self, payload: bytes) -> None:
         """It goes to the disk with the status that tells of it."""
         self._fresh_payload = payload
+
+    def take_fresh_payload(self) -> bytes | None:
+        """The payload, if it is short and has just come, for the first attempt to send it."""
+        payload, self._fresh_payload = self._fresh_payload, None
+        return payload
+
+    def note_end(self, process: ProcessAnswer) -> None:
+        """How the command ended goes to the disk with the status that tells of the end."""
+        try:
+            self.end = self._unnoted_end = ExitRecord.of(process)
+        except ValueError as error:
+            raise PeerError(f"it can't be understood how the command ended: {error}") from None
 
     async def _put_on_disk(self, status: Status) -> None:
         payload = self._fresh_payload if status.state is State.PENDING else None
@@ -228,7 +215,7 @@ class RemoteWorkUnit(Unit):
         """Seconds for which what was sent, and not answered, may still arrive at the other node."""
         return self.logic.find_from - asyncio.get_running_loop().time()
 
-    async def _sync(self) -> None:
+    async def sync(self) -> None:
         """Save what the logic has changed, and do what follows from it."""
         # First of all, so that nothing goes on while the disk is busy that the logic has given up.
         self._drop_unwanted()
@@ -252,7 +239,7 @@ class RemoteWorkUnit(Unit):
         """Talk; report to the logic how it went."""
         node = self.logic.remote.remote_node
         try:
-            await self._holders[talk](self._sessions.to(node, self.logic.remote.tls_client))
+            await self._conversing.hold(talk, self._sessions.to(node, self.logic.remote.tls_client))
             self.logic.succeeded(talk)
         except Refused as error:
             self._refused(talk, error)
@@ -276,7 +263,7 @@ class RemoteWorkUnit(Unit):
         finally:
             if self._talks.get(talk) is asyncio.current_task():
                 del self._talks[talk]
-        await self._sync()
+        await self.sync()
 
     def _refused(self, talk: Talk, error: Refused) -> None:
         if talk is Talk.SUBMIT and error.may_pass:
@@ -300,214 +287,6 @@ class RemoteWorkUnit(Unit):
             "can't %s now: %s", talk.value, reason, extra={"unit": self.unit_id, "peer": self.logic.remote.remote_node}
         )
 
-    async def _submit(self, node: NodeSession) -> None:
-        session = await node.open()
-        signature = await self._submit_signature()
-        remote = self.logic.remote
-        payload, self._fresh_payload = self._fresh_payload, None
-        if payload is None and session.is_multiplexed:
-            payload = await self.on_disk(_read_short, self.folder)
-        if payload is not None and session.is_multiplexed:
-            await self._note_sending()
-            made = await conversations.submit_at_once(session, remote, self.unit_id, signature, payload)
-            self.logic.remote_unit_made(made)
-        else:
-            async with closed_at_the_end(await node.dial()) as stream, aclosing(self._payload()) as parts:
-                await conversations.submit(stream, remote, self.unit_id, signature, parts, self._unit_made)
-        self.logic.submitted()
-
-    async def _note_sending(self) -> None:
-        """Without it on disk, what became of a lost answer would not be asked after a restart."""
-        self.logic.sending()
-        if self.logic.status != self.status:
-            await self.save(self.logic.status)
-        if self.save_problem is not None:
-            raise self.save_problem
-
-    async def _find(self, node: NodeSession) -> None:
-        session = await node.open()
-        async with asyncio.timeout(ANSWER_TIME):
-            found = await conversations.find(session, self.unit_id) if session.is_multiplexed else None
-        if found is None:
-            self.logic.not_found()
-        else:
-            self.logic.found(found)
-
-    async def _unit_made(self, remote_unit_id: str) -> None:
-        self.logic.remote_unit_made(remote_unit_id)
-        await self.save(self.logic.status)
-        if self.save_problem is not None:
-            # Its id must be on disk before it can begin to run: an existing node would run the work twice.
-            raise self.save_problem
-
-    async def _payload(self) -> AsyncGenerator[bytes, None]:
-        async with self.opened(self.folder.open_stdin_for_reading) as stdin:
-            while data := await self.on_disk(_read, stdin):
-                yield data
-
-    async def _check(self, node: NodeSession) -> None:
-        async with asyncio.timeout(ANSWER_TIME):
-            report, _ = await conversations.ask_status(await node.open(), self.logic.remote.remote_unit_id)
-        if not self.logic.checked(report.status, report.idempotency_key == self.unit_id):
-            raise UnreachableError("the rest of the payload may still be on its way")
-
-    async def _discard(self, node: NodeSession) -> None:
-        async with self._order(node) as session:
-            await conversations.release(session, self.logic.remote.remote_unit_id, self._signature("release"))
-        self.logic.discarded()
-
-    async def _follow(self, node: NodeSession) -> None:
-        session = await node.open()
-        interval = FIRST_STATUS_INTERVAL
-        while not self.status.state.is_final:
-            self._output_ended.clear()
-            asked_at, known, size = asyncio.get_running_loop().time(), self.logic.status.state, self.logic.stdout_size
-            report = await self._next_report(session, known)
-            if report.process is not None and self.end is None:
-                self._note_end(report.process)
-            self.logic.status_received(report.status)
-            self.logic.succeeded(Talk.FOLLOW)
-            await self._sync()
-            if report.status.state is known and self.logic.stdout_size == size:
-                # An existing node answers at once, and is asked again after a while.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(asked_at + interval):
-                        await self._output_ended.wait()
-            interval = min(interval * 2, STATUS_INTERVAL)
-
-    async def _next_report(self, session: OpenSession, known: State) -> Report:
-        """The status when it has changed, or at once if the other node can't wait. New output with it is on disk."""
-        remote = self.logic.remote
-        has_output_brought = session.is_multiplexed and not (remote.sign_work or Talk.FETCH in self.logic.wanted())
-        start = self.logic.stdout_size if has_output_brought else None
-        try:
-            async with asyncio.timeout(NEWS_TIME if session.is_multiplexed else ANSWER_TIME):
-                report, output = await conversations.ask_status(session, remote.remote_unit_id, known, start)
-        except TimeoutError:
-            session.close()  # The other node does not answer any more, whatever is asked.
-            raise
-        if start is not None and output:
-            await self._append(start, output)
-        return report
-
-    async def _append(self, start: int, output: bytes) -> None:
-        try:
-            await self.on_disk(_append, self.folder, start, output)
-        except OperatingError as error:
-            # The status goes on; it tells that output is missing, which is then fetched until the disk takes it.
-            logger.error("%s", error, extra={"unit": self.unit_id})
-            self.logic.stdout_size = await self.stdout_size()
-            return
-        self.logic.output_received(len(output))
-        self.notify()
-
-    def _note_end(self, process: ProcessAnswer) -> None:
-        """How the command ended goes to the disk with the status that tells of the end."""
-        try:
-            self.end = self._unnoted_end = ExitRecord.of(process)
-        except ValueError as error:
-            raise PeerError(f"it can't be understood how the command ended: {error}") from None
-
-    async def _fetch(self, node: NodeSession) -> None:
-        # As it is on disk: what failed before may have written a part.
-        start = self.logic.stdout_size = await self.stdout_size()
-        remote_id = self.logic.remote.remote_unit_id
-        async with (
-            closed_at_the_end(await node.dial()) as stream,
-            self.opened(self.folder.open_stdout_append) as stdout,
-            aclosing(conversations.results(stream, remote_id, start, self._signature("results"))) as output,
-        ):
-            async for data in output:
-                await self.on_disk(write_through, stdout, data)
-                self.logic.output_received(len(data))
-                self.notify()
-                if self.logic.is_complete:
-                    return
-        await self._await_final_status()
-        size = self.logic.status.stdout_size
-        if not self.logic.output_ended(start):
-            raise ConnectionResetError("the output ended before it was complete")
-        if self.logic.status.stdout_size < size:
-            lost = size - self.logic.status.stdout_size
-            logger.error("the other node has lost %d bytes of the output", lost, extra={"unit": self.unit_id})
-
-    async def _await_final_status(self) -> None:
-        """All output that there is has come: let the status be asked for at once, and wait for it."""
-        self._output_ended.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STATUS_INTERVAL):
-                await self.final()
-
-    async def _cancel(self, node: NodeSession) -> None:
-        async with self._order(node) as session:
-            await conversations.cancel(session, self.logic.remote.remote_unit_id, self._signature("cancel"))
-        self.logic.cancel_heard()
-        self._output_ended.set()
-
-    async def _release(self, node: NodeSession) -> None:
-        async with self._order(node) as session:
-            await conversations.release(session, self.logic.remote.remote_unit_id, self._signature("release"))
-        self.logic.release_heard()
-
-    @asynccontextmanager
-    async def _order(self, node: NodeSession) -> AsyncIterator[OpenSession]:
-        """A session for a command that may take a while, for which an existing node makes all others wait."""
-        async with asyncio.timeout(ANSWER_TIME):
-            session = await node.open()
-            if session.is_multiplexed:
-                yield session
-                return
-            own = OpenSession(await node.dial(), is_multiplexed=False)
-            try:
-                yield own
-            finally:
-                own.close()
-
-    def _signature(self, command: Literal["results", "cancel", "release"]) -> str:
-        return self._sign(Deed(command, self.logic.remote.remote_unit_id))
-
-    async def _submit_signature(self) -> str:
-        remote = self.logic.remote
-        if not remote.sign_work:
-            return ""
-        deed = submit_deed(remote.remote_work_type, remote.remote_params, self.unit_id)
-        return self._sign(deed, await asyncio.to_thread(file_digest, self.folder.stdin_file))
-
-    def _sign(self, deed: Deed, payload_digest: str | None = None) -> str:
-        if not self.logic.remote.sign_work:
-            return ""
-        if self._signer is None:
-            raise OperatingError("this node has no work-signing key any more; configure work-signing")
-        return self._signer.token(self.logic.remote.remote_node, time.time(), deed, payload_digest)
-
     def _expire(self) -> None:
         self.logic.expire()
-        self._spawn(self._sync(), f"expire unit {self.unit_id}")
-
-
-@asynccontextmanager
-async def closed_at_the_end(stream: ByteStream) -> AsyncIterator[ByteStream]:
-    try:
-        yield stream
-    finally:
-        stream.close()
-
-
-def _read_short(folder: UnitFolder) -> bytes | None:
-    """The payload, if it can go with the command."""
-    with folder.open_stdin_for_reading() as stdin, operating_errors(folder.stdin_file):
-        payload = stdin.read(MOST_ATTACHED + 1)
-    return payload if len(payload) <= MOST_ATTACHED else None
-
-
-def _append(folder: UnitFolder, start: int, output: bytes) -> None:
-    """Write output behind what is there. Raises OperatingError if that isn't as much as we know of."""
-    with operating_errors(folder.stdout_file), folder.open_stdout_append() as stdout:
-        if stdout.tell() != start:
-            raise OperatingError(f"{folder.stdout_file} has {stdout.tell()} bytes and not {start}, as it had")
-        write_through(stdout, output)
-
-
-def _read(file: BinaryIO) -> bytes:
-    with operating_errors(Path(file.name)):
-        return file.read(LONG_READ)
+        self._spawn(self.sync(), f"expire unit {self.unit_id}")
