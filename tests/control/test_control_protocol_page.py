@@ -29,10 +29,11 @@ from receptor.control.service import ControlService
 from receptor.control.work_commands import LONGEST_WAIT, MOST_WAITING, WorkCommands
 from receptor.errors import NOT_NOW
 from receptor.node.byte_stream import LOCAL_CLIENT
-from receptor.workceptor.command_unit import ANSWER_TIME, FIRST_BREATH
+from receptor.workceptor.command_unit import ANSWER_TIME
 from receptor.workceptor.news import MOST_OUTPUT
 from receptor.workceptor.numbered import MOST_ATTACHED
 from receptor.workceptor.status import State
+from receptor.workceptor.unit import FIRST_BREATH
 from receptor.workceptor.workceptor import Workceptor
 
 PAGE = Path(__file__).parents[2].joinpath("docs/control-protocol.md").read_text()

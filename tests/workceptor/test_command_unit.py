@@ -25,7 +25,7 @@ from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submissi
 from receptor.workceptor.results import follow
 from receptor.workceptor.runner_client import RunnerClient, Vanished
 from receptor.workceptor.status import CommandExtra, State, Status, decode_status, encode_status
-from receptor.workceptor.unit import CREATED, SHORT_PAYLOAD, Unit
+from receptor.workceptor.unit import CREATED, FIRST_BREATH, SHORT_PAYLOAD, Unit
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
@@ -483,7 +483,7 @@ class TestTheFirstBreath:
             await it.unit.command_ended(end())
             assert it.outcome == (State.SUCCEEDED, "exit status 0")
             assert it.folder.status_file.stat().st_ino != inode
-            await asyncio.sleep(2 * command_unit.FIRST_BREATH)
+            await asyncio.sleep(2 * FIRST_BREATH)
             assert it.folder.status_file.stat().st_ino != inode, "saved once"
             assert it.outcome == (State.SUCCEEDED, "exit status 0")
 

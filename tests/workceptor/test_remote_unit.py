@@ -31,7 +31,7 @@ from receptor.workceptor.remote_unit import ORDER_TIME, RemoteWorkUnit
 from receptor.workceptor.results import follow
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
 from receptor.workceptor.tokens import Deed, Signer
-from receptor.workceptor.unit import CREATED
+from receptor.workceptor.unit import CREATED, FIRST_BREATH
 
 PAYLOAD = b"p4yl04d " * 75_000
 SHORT_PAYLOAD = b"p4yl04d " * 75
@@ -202,6 +202,7 @@ class TestSubmit:
     def test_to_the_last_byte(self, play: Play) -> None:
         async def story(here: Here) -> None:
             assert await here.submit() == "Job Started"
+            await asyncio.sleep(2 * FIRST_BREATH)
             assert here.on_disk.extra == msgspec.structs.replace(
                 here.unit.logic.remote, remote_unit_id="there001", remote_started=True
             )

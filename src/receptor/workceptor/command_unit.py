@@ -20,9 +20,6 @@ from receptor.workceptor.unit import Keeper, Unit
 ANSWER_TIME = 8.0
 """Seconds after which a cancel or release answers that it is pending."""
 
-FIRST_BREATH = 0.02
-"""Seconds after which it is told, and saved, that a command has begun: many have ended by then."""
-
 CANCELED_DETAIL = "Canceled"
 START_ERROR = "Error starting worker"
 
@@ -56,7 +53,6 @@ class CommandUnit(Unit):
         """Set once the command was started, or could not be."""
         self._is_cancelled = False
         self._is_forced = False
-        self._breath: asyncio.TimerHandle | None = None
         self._stopping: asyncio.Task[OperatingError | None] | None = None
         self._removing: asyncio.Task[OperatingError | None] | None = None
         self.ended = asyncio.Event()
@@ -71,7 +67,7 @@ class CommandUnit(Unit):
 
     def is_to_be_saved(self, status: Status) -> bool:
         # Until the command runs nobody was promised anything, and whether it was begun is for the runner to note.
-        return status.state is not State.PENDING and self._breath is None
+        return status.state is not State.PENDING
 
     async def start(self) -> str:
         if self.ended.is_set():
@@ -88,9 +84,8 @@ class CommandUnit(Unit):
             raise CommandError(str(error)) from None
         finally:
             self._process_known.set()
-        if not self.ended.is_set():
-            self._breath = asyncio.get_running_loop().call_later(FIRST_BREATH, self._breathe)
-        await self.running(process)
+        # Many commands end at once, and the runner has noted that it has begun.
+        self.save_soon(self._known_to_run(process))
         return self.start_result
 
     @property
@@ -100,28 +95,22 @@ class CommandUnit(Unit):
         return "Job Started"
 
     async def running(self, process: StartRecord) -> None:
-        """The command runs, started just now or before a restart of the daemon."""
+        """The command runs, started before a restart of the daemon."""
         self._is_begun = True
+        await self.save(self._known_to_run(process))
+
+    def _known_to_run(self, process: StartRecord) -> Status:
+        """The status that follows from it; none other if it has ended already, or its status on disk was damaged."""
         self._process = process
         self._process_known.set()
         if self.status.state.is_final:
-            return  # It has ended already, or its status on disk was damaged.
-        running = msgspec.structs.replace(
+            return self.status
+        return msgspec.structs.replace(
             self.status,
             state=State.RUNNING,
             detail=f"Running: PID {process.pid}",
             extra=CommandExtra(pid=process.pid, params=self._params),
         )
-        await self.save(running)
-
-    def _breathe(self) -> None:
-        self._breath = None
-        self._begin_to_save()
-
-    def _hold_no_breath(self) -> None:
-        if self._breath is not None:
-            self._breath.cancel()
-            self._breath = None
 
     async def command_ended(self, record: ExitRecord) -> None:
         """The command has ended: settle the final status."""
@@ -151,7 +140,6 @@ class CommandUnit(Unit):
         return await _done_in_time(self._begin_to_remove())
 
     async def close(self) -> None:
-        self._hold_no_breath()
         tasks = [task for task in (self._removing, self._stopping) if task is not None]
         for task in tasks:
             task.cancel()
@@ -217,7 +205,6 @@ class CommandUnit(Unit):
     async def _settle(self, state: State, detail: str, size: int | None = None) -> None:
         """The command has ended, or will never begin: write the final status, once; ``size`` of the output if known."""
         self.ended.set()
-        self._hold_no_breath()
         try:
             if self.folder.survives_power:
                 await asyncio.to_thread(self.folder.settle_output)

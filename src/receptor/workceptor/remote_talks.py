@@ -71,10 +71,13 @@ class RemoteTalks:
             await self._note_sending()
             made = await conversations.submit_at_once(session, remote, self._unit.unit_id, signature, payload)
             self._logic.remote_unit_made(made)
+            self._logic.submitted()
+            # It is found by its key again.
+            self._unit.save_soon(self._logic.status)
         else:
             async with closed_at_the_end(await node.dial()) as stream, aclosing(self._payload()) as parts:
                 await conversations.submit(stream, remote, self._unit.unit_id, signature, parts, self._unit_made)
-        self._logic.submitted()
+            self._logic.submitted()
 
     async def _note_sending(self) -> None:
         """Without it on disk, what became of a lost answer would not be asked after a restart."""

@@ -25,6 +25,9 @@ PAYLOAD_ERROR = "Error reading input data"
 SHORT_PAYLOAD = 64 * 1024
 """Bytes that are taken into memory, and to the disk in one turn of its thread."""
 
+FIRST_BREATH = 0.02
+"""Seconds after which it is saved, and told, how far a unit has come where a crash could not make us forget it."""
+
 FIRST_SAVE_PAUSE = 1.0
 LONGEST_SAVE_PAUSE = 60.0
 """Seconds between two attempts to save a status that the disk does not take."""
@@ -79,6 +82,7 @@ class Unit(ABC):
         self._is_dirty = False
         self._save_pause = FIRST_SAVE_PAUSE
         self._save_again: asyncio.TimerHandle | None = None
+        self._breath: asyncio.TimerHandle | None = None
         self._receiver: asyncio.Task[object] | None = None
 
     # What is known of it
@@ -229,6 +233,7 @@ class Unit(ABC):
 
     async def close(self) -> None:
         """The daemon ends: be done with the unit here, so that it can be taken up again from the disk."""
+        self._hold_no_breath()
         if self.status != self.shown:
             self._begin_to_save()
         await self.saved()
@@ -259,14 +264,25 @@ class Unit(ABC):
         """
         if self.is_removed:
             return
+        self._take(status)
+        if self.is_to_be_saved(status):
+            await asyncio.shield(self._begin_to_save())
+
+    def save_soon(self, status: Status) -> None:
+        """Make this the status. It is saved with the next one, or after FIRST_BREATH."""
+        if self.is_removed:
+            return
+        self._take(status)
+        if self._breath is None:
+            self._breath = asyncio.get_running_loop().call_later(FIRST_BREATH, self._begin_to_save)
+
+    def _take(self, status: Status) -> None:
         if (status.state, status.detail) != (self.status.state, self.status.detail):
             logger.info("%s: %s", status.state.title, status.detail, extra={"unit": self.unit_id})
         has_ended = status.state.is_final and not self.status.state.is_final
         self.status = status
         if has_ended:
             self._keeper.unit_ended(self)
-        if self.is_to_be_saved(status):
-            await asyncio.shield(self._begin_to_save())
 
     def is_to_be_saved(self, status: Status) -> bool:
         """Whether to save that status now; if not, it is saved with the next one, or when the daemon ends."""
@@ -278,6 +294,7 @@ class Unit(ABC):
             await asyncio.shield(self._saving)
 
     def _begin_to_save(self) -> asyncio.Future[None]:
+        self._hold_no_breath()
         self._is_dirty = True
         if self._saving is None:
             self._saving = asyncio.create_task(self._write(), name=f"save unit {self.unit_id}")
@@ -311,6 +328,11 @@ class Unit(ABC):
         self._save_again = asyncio.get_running_loop().call_later(self._save_pause, self._begin_to_save)
         self._save_pause = min(self._save_pause * 2, LONGEST_SAVE_PAUSE)
 
+    def _hold_no_breath(self) -> None:
+        if self._breath is not None:
+            self._breath.cancel()
+            self._breath = None
+
     def _save_no_more(self) -> None:
         self.save_problem = None
         if self._save_again is not None:
@@ -324,6 +346,7 @@ class Unit(ABC):
         """
         await self.on_disk(self.folder.remove)
         self.is_removed = True
+        self._hold_no_breath()
         self._save_no_more()
         self.notify()
         try:
