@@ -51,15 +51,15 @@ class Bound:
 
 BOUNDS = [
     Bound("local-true", 30, "spawns"),
-    Bound("remote-true", 60, "spawns"),
+    Bound("remote-true", 45, "spawns"),
     Bound("local-units", 30, "spawns"),
-    Bound("remote-units", 60, "spawns"),
+    Bound("remote-units", 40, "spawns"),
     Bound("payload", 50, "cipher"),
     Bound("results", 50, "cipher"),
     Bound("local-cat", 100, "socketpair"),
     Bound("ping-p50", 5, "spawns"),
-    Bound("start", 50, "python-starts"),
-    Bound("idle-memory", 90),
+    Bound("start", 40, "python-starts"),
+    Bound("idle-memory", 60),
 ]
 """The whole of what is guarded."""
 
