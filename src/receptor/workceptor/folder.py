@@ -1,8 +1,9 @@
 """The files of one unit of work (work-units, "On disk").
 
 ``{data folder}/{unit id}/`` holds ``status``, ``status.lock``, ``stdin`` and ``stdout``, which existing tools know,
-and files of ours (``records.py``): ``submission`` says whose work it is, ``order`` that it is to be cancelled or
-released; ``process``, which process the command is, and ``exit``, how it ended, are the runner's.
+and files of ours (``records.py``): ``status.new`` is kept for the next status, ``submission`` says whose work it is,
+``order`` that it is to be cancelled or released; ``process``, which process the command is, and ``exit``, how it
+ended, are the runner's.
 
 Everything here is synchronous: call it in a worker thread. Errors of the disk become OperatingError.
 """
@@ -89,6 +90,7 @@ class UnitFolder:
 
     status_file = _File("status")
     lock_file = _File("status.lock")
+    kept_file = _File("status.new")
     stdin_file = _File("stdin")
     stdout_file = _File("stdout")
     process_file = _File("process")
@@ -144,7 +146,7 @@ class UnitFolder:
             except OperatingError as error:
                 logger.error("how the command ended can't be noted: %s", error, extra={"unit": self.unit_id})
         with operating_errors(self.status_file), self._locked(fcntl.LOCK_EX):
-            self._exchange(self.status_file, raw)
+            self._exchange_status(raw)
 
     def read_status(self) -> bytes:
         """The status, empty if there is none; at most one byte more than ``decode_status`` takes."""
@@ -283,25 +285,24 @@ class UnitFolder:
         temporary.replace(path)
         self._settle_names(path.parent)
 
-    def _exchange(self, path: Path, raw: bytes) -> None:
-        """As ``_replace``, for what is replaced often: the file with the old content stays, for the next time.
+    def _exchange_status(self, raw: bytes) -> None:
+        """Replace the status, and keep the file of the old one for the next time.
 
         ext4 takes a millisecond to make a file where many were deleted in the last minutes, and this makes none.
         """
-        draft, old = f"{path}.new", f"{path}.old"
-        self._write(draft, raw)
+        old = self.path / "status.old"
+        self._write(self.kept_file, raw)
         try:
-            with suppress(FileNotFoundError):  # a crash may have left it
-                os.unlink(old)
-            os.link(path, old)
-        except OSError:  # There is no old content yet, or no second name for a file on this file system.
-            os.rename(draft, path)
+            old.unlink(missing_ok=True)  # a crash may have left it
+            os.link(self.status_file, old)
+        except OSError:  # There is no old status yet, or no second name for a file on this file system.
+            os.rename(self.kept_file, self.status_file)
         else:
-            os.rename(draft, path)
-            os.rename(old, draft)
-        self._settle_names(path.parent)
+            os.rename(self.kept_file, self.status_file)
+            os.rename(old, self.kept_file)
+        self._settle_names(self.path)
 
-    def _write(self, path: Path | str, raw: bytes) -> None:
+    def _write(self, path: Path, raw: bytes) -> None:
         # Cut to size at the end and not at the beginning, for which ext4 would wait for the disk.
         with open(path, "wb", buffering=0, opener=_private_and_whole) as file:
             written = 0
