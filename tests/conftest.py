@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 from event_loops import LOOPS, EventLoop
+from hypothesis import settings
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some of them press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("without deadlines", deadline=None)
+settings.load_profile("without deadlines")
 
 
 @pytest.fixture(params=LOOPS)

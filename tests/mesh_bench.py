@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 
-import msgspec
 from simulation import UNIX_TIME, credentials
 
 from receptor.netceptor.effects import (
@@ -29,6 +28,7 @@ from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, Identity
 from receptor.netceptor.messages import (
+    PATIENT,
     Advertisement,
     RoutingUpdate,
     decode_advertisement,
@@ -189,13 +189,12 @@ class Neighbour:
         self.sequence += 1
         update = RoutingUpdate(
             node_id=of if of is not None else self.node_id,
-            update_id=update_id if update_id is not None else f"{self.node_id}{self.sequence}",
+            update_id=(PATIENT if refresh else "") + (update_id or f"{self.node_id}{self.sequence}"),
             epoch=epoch if epoch is not None else self.epoch,
             sequence=sequence if sequence is not None else self.sequence,
             connections=connections,
             forwarding_node=forwarder if forwarder is not None else self.node_id,
             suspected_duplicate=suspects,
-            refresh=refresh or msgspec.UNSET,
         )
         self.say(encode_routing_update(update))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -17,6 +17,7 @@ from receptor.control.work_commands import LONGEST_WAIT
 from receptor.errors import CommandError, TlsError, UnreachableError
 from receptor.node.byte_stream import ByteStream, Carrier, Origin
 from receptor.workceptor.news import MOST_OUTPUT
+from receptor.workceptor.node_session import MULTIPLEX_TAG
 from receptor.workceptor.status import State
 
 WAITING = "Waiting for Input Data"
@@ -270,6 +271,9 @@ class OtherNode:
 
     # What units need of the mesh
 
+    def tags_of(self, node: str, service: str) -> Mapping[str, str]:
+        return {MULTIPLEX_TAG: "true"} if self.is_ours else {}
+
     async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
         assert (node, service) == ("bar", "control")
         if tls_client not in self.tls_clients:
@@ -370,9 +374,7 @@ class OtherNode:
 
     async def _multiplexed(self, far: Far) -> bool:
         """Take numbered commands to the end of the session, if we know such; each is carried out at once."""
-        if not self.is_ours:
-            far.line("ERROR: Unknown command")
-            return False
+        assert self.is_ours, "an existing node was asked for numbered commands"
         far.answer(Multiplexed=True)
         looking: set[asyncio.Task[None]] = set()
         try:

@@ -21,7 +21,7 @@ from receptor.netceptor.firewall import OPEN, Firewall
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.mesh import SHORTEST_IDLE_TIMEOUT, Identity
-from receptor.netceptor.messages import decode_routing_update, encode_routing_update
+from receptor.netceptor.messages import PATIENT, RoutingUpdate, decode_routing_update, encode_routing_update
 from receptor.netceptor.netceptor import Netceptor
 from receptor.netceptor.packets import ROUTING_UPDATE
 from receptor.netceptor.stream_security import ListenerSecurity
@@ -37,12 +37,30 @@ def credentials() -> ListenerSecurity:
     return insecure_credentials()
 
 
+UNHEEDED = "-"
+"""What existing nodes take the mark of patient nodes for: any letter of an id, with which they pass it on."""
+
+
 def as_existing_nodes_understand(packet: bytes) -> bytes:
-    """A packet without what only nodes of ours say; existing nodes don't pass it on either."""
+    """A packet without what only nodes of ours heed."""
     if packet[0] != ROUTING_UPDATE:
         return packet
     update = decode_routing_update(packet)
-    return encode_routing_update(msgspec.structs.replace(update, refresh=msgspec.UNSET, digest=msgspec.UNSET))
+    return _with_id(update, update.update_id.replace(PATIENT, UNHEEDED, 1))
+
+
+def as_existing_nodes_say(packet: bytes) -> bytes:
+    """What one of ours says in the place of an existing node, as that would say it."""
+    if packet[0] != ROUTING_UPDATE:
+        return packet
+    update = decode_routing_update(packet)
+    if update.node_id == update.forwarding_node:
+        return _with_id(update, update.update_id.replace(PATIENT, "x", 1))
+    return _with_id(update, update.update_id.replace(UNHEEDED, PATIENT, 1))
+
+
+def _with_id(update: RoutingUpdate, update_id: str) -> bytes:
+    return encode_routing_update(msgspec.structs.replace(update, update_id=update_id, digest=msgspec.UNSET))
 
 
 @dataclass
@@ -211,7 +229,9 @@ class Simulation:
         if cable is None or cable.cut or self.rng.random() < cable.loss:
             return
         to_node, to_session = cable.far_end(node_id)
-        if node_id in self.existing or to_node in self.existing:
+        if node_id in self.existing:
+            packet = as_existing_nodes_say(packet)
+        if to_node in self.existing:
             packet = as_existing_nodes_understand(packet)
         if self._keeps is None:
             cable.carried.append((node_id, packet))

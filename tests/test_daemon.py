@@ -45,7 +45,7 @@ def test_whoever_is_greeted_finds_everything_there(short_folder: Path) -> None:
         assert isinstance(advertisements, list)
         (control,) = advertisements
         assert (control["NodeID"], control["Service"]) == ("foo", "control")
-        assert control["Tags"] == {"type": "Control Service"}
+        assert control["Tags"] == {"type": "Control Service", "multiplex": "true"}
         assert control["WorkCommands"] == [{"WorkType": "cat", "Secure": False}]
         assert foo.results(foo.submit("cat", b"hello")) == b"hello"
 

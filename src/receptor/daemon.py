@@ -31,6 +31,7 @@ from receptor.node.mesh_node import MeshNode
 from receptor.reloading import Reloading
 from receptor.tls.profiles import TlsProfiles
 from receptor.workceptor.folder import Durability
+from receptor.workceptor.node_session import MULTIPLEX_TAG
 from receptor.workceptor.signing import load_signing_key, load_verification_key
 from receptor.workceptor.tokens import Signer, Verifier
 from receptor.workceptor.used_tokens import UsedTokens
@@ -133,7 +134,9 @@ class Daemon:
             ]
             mesh.listen(service.service, control.serve, service.tls)
             kind = TLS_STREAM_SERVICE if service.tls else STREAM_SERVICE
-            mesh.advertise(service.service, {"type": "Control Service"}, work_types or None, kind)
+            mesh.advertise(
+                service.service, {"type": "Control Service", MULTIPLEX_TAG: "true"}, work_types or None, kind
+            )
 
     def _duplicate(self, reason: str) -> None:
         if not self._ended.done():

@@ -51,7 +51,6 @@ updates = like(
         "Connections": st.dictionaries(node_ids, costs, max_size=3),
         "ForwardingNode": node_ids,
         "SuspectedDuplicate": st.just(0) | counters,
-        "Refresh": counters,
         "Digest": counters,
     }
 ).map(lambda body: bytes([ROUTING_UPDATE]) + body)
@@ -120,8 +119,7 @@ def updates_target(packet: bytes) -> None:
     """A routing update is refused or can be passed on, and keeps to the limits."""
     update = _stable(packet, decode_routing_update, encode_routing_update)
     if update is not None:
-        optional = (update.refresh or 0, update.digest or 0)
-        for number in (update.epoch, update.sequence, update.suspected_duplicate, *optional):
+        for number in (update.epoch, update.sequence, update.suspected_duplicate, update.digest or 0):
             assert 0 <= number <= LARGEST_NUMBER
         assert all(cost > 0 and math.isfinite(cost) for cost in update.connections.values())
         for name in (update.node_id, update.forwarding_node, *update.connections):

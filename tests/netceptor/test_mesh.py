@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from mesh_bench import OUR_EPOCH, Bench, Neighbour, join
 from recordings import recorded_packets
@@ -115,7 +117,7 @@ def test_our_updates_are_numbered_and_have_ids_of_their_own(bench: Bench) -> Non
     assert [(update.epoch, update.sequence) for update in updates] == [(OUR_EPOCH, number) for number in (1, 2, 3)]
     ids = {update.update_id for update in updates}
     assert len(ids) == 3
-    assert all(len(update_id) == 8 and update_id.isalnum() for update_id in ids)
+    assert all(re.fullmatch("~[A-Za-z0-9]{7}", update_id) for update_id in ids)
 
 
 # Routes

@@ -39,7 +39,6 @@ updates = st.builds(
     connections=st.dictionaries(texts, st.floats(min_value=0, exclude_min=True, allow_infinity=False), max_size=5),
     forwarding_node=texts,
     suspected_duplicate=numbers,
-    refresh=st.just(msgspec.UNSET) | numbers,
     digest=st.just(msgspec.UNSET) | numbers,
 )
 advertisements = st.builds(

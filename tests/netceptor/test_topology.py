@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from itertools import permutations
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +10,7 @@ from routes import assert_shortest
 from receptor.errors import PeerError
 from receptor.netceptor.digests import digest_of
 from receptor.netceptor.limits import MeshLimits
-from receptor.netceptor.messages import RoutingUpdate
+from receptor.netceptor.messages import PATIENT, RoutingUpdate
 from receptor.netceptor.topology import MEMORY, RUN_SILENCE, SEEN_UPDATE_MEMORY, SILENCE, Topology
 
 node_names = st.sampled_from("abcdefgh")
@@ -30,13 +29,12 @@ def update_of(
 ) -> RoutingUpdate:
     return RoutingUpdate(
         node_id=node,
-        update_id=f"{node}{epoch}.{sequence}",
+        update_id=f"{PATIENT if refresh else ''}{node}{epoch}.{sequence}",
         epoch=epoch,
         sequence=sequence,
         connections=connections,
         forwarding_node=node,
         suspected_duplicate=suspected_duplicate,
-        refresh=refresh or msgspec.UNSET,
     )
 
 
@@ -362,12 +360,6 @@ def test_who_is_out_of_reach_is_remembered_for_ten_minutes_however_long_it_had_b
     topology.compute_routes(590.0)
     assert topology.forget_stale(590.0 + MEMORY - 1.0) == []
     assert topology.forget_stale(590.0 + MEMORY) == ["b"]
-
-
-def test_a_promise_of_endless_silence_counts_for_ten_minutes() -> None:
-    topology = Topology("a")
-    topology.apply(update_of("b", {}, refresh=2**64 - 1), 0.0)
-    assert topology.nodes["b"].refresh == 600
 
 
 def test_told_is_what_is_in_reach_or_so_new_that_it_may_be_before_long() -> None:

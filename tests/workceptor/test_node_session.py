@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 
 import pytest
 from two_way_stream import TwoWayStream
@@ -11,7 +11,14 @@ from virtual_time import run_in_virtual_time
 from receptor.errors import PeerError, UnreachableError
 from receptor.node.byte_stream import ByteStream
 from receptor.workceptor.conversations import Answer, Refused
-from receptor.workceptor.node_session import GREETING_TIME, MOST_NODES, WARM_TIME, NodeSessions, OpenSession
+from receptor.workceptor.node_session import (
+    GREETING_TIME,
+    MOST_NODES,
+    MULTIPLEX_TAG,
+    WARM_TIME,
+    NodeSessions,
+    OpenSession,
+)
 from receptor.workceptor.numbered import Message, encode
 
 GREETING = b"Receptor Control, node bar\n"
@@ -23,8 +30,9 @@ class Bar(TwoWayStream):
 
     async def greet(self, *, knows_numbers: bool) -> None:
         self.say(GREETING)
-        assert json.loads(await self.line()) == {"command": "multiplex"}
-        self.say(b'{"Multiplexed":true}\n' if knows_numbers else b"ERROR: Unknown command multiplex\n")
+        if knows_numbers:
+            assert json.loads(await self.line()) == {"command": "multiplex"}
+            self.say(b'{"Multiplexed":true}\n')
 
     async def command(self) -> tuple[int, dict[str, object], bytes]:
         """The next numbered command and its payload; a command has the form of an answer."""
@@ -42,7 +50,11 @@ class Mesh:
         self.streams: list[Bar] = []
         self.problem: Exception | None = None
         self.dials = 0
+        self.takes_numbers = True
         self._dialled = asyncio.Event()
+
+    def tags_of(self, node: str, service: str) -> Mapping[str, str]:
+        return {MULTIPLEX_TAG: "true"} if self.takes_numbers else {}
 
     async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
         assert service == "control"
@@ -62,6 +74,7 @@ class Mesh:
 
 
 async def opened(mesh: Mesh, sessions: NodeSessions, *, knows_numbers: bool = True) -> tuple[OpenSession, Bar]:
+    mesh.takes_numbers = knows_numbers
     opening = asyncio.create_task(sessions.to("bar", "").open())
     bar = await mesh.next_stream(len(mesh.streams) + 1)
     await bar.greet(knows_numbers=knows_numbers)
@@ -174,6 +187,21 @@ class TestExistingNodes:
             assert session.is_over
             with pytest.raises(PeerError, match="not asked"):
                 await session.ask(STATUS)
+
+        play(story())
+
+    def test_one_that_comes_to_be_known_to_take_numbers_gets_a_new_session(self) -> None:
+        async def story() -> None:
+            mesh = Mesh()
+            sessions = NodeSessions(mesh)
+            first, _ = await opened(mesh, sessions, knows_numbers=False)
+            assert await sessions.to("bar", "").open() is first
+            second, _ = await opened(mesh, sessions)
+            assert second.is_multiplexed
+            assert await sessions.to("bar", "").open() is second
+            await asyncio.sleep(WARM_TIME + 1)
+            await sessions.close()
+            assert first.is_over
 
         play(story())
 

@@ -16,6 +16,7 @@ import msgspec
 
 from receptor.errors import PeerError
 from receptor.identifiers import LONGEST_NODE_ID
+from receptor.netceptor.pace import LONGEST_REFRESH
 from receptor.netceptor.packets import ADVERTISEMENT, LARGEST_PACKET, ROUTING_UPDATE
 
 DATAGRAM_SERVICE = 0
@@ -25,6 +26,9 @@ TLS_STREAM_SERVICE = 2
 SERVICE_UNKNOWN = "service unknown"
 MESSAGE_EXPIRED = "message expired"
 BLOCKED_BY_FIREWALL = "blocked by firewall"
+
+PATIENT = "~"
+"""How the ids of updates begin whose node is one of ours; those of existing nodes are letters and digits."""
 
 _LARGEST_NUMBER = 2**64 - 1
 _LONGEST_UPDATE_ID = 64
@@ -40,10 +44,13 @@ class RoutingUpdate(msgspec.Struct, frozen=True, kw_only=True):
     connections: dict[str, float] = msgspec.field(name="Connections")
     forwarding_node: str = msgspec.field(name="ForwardingNode")
     suspected_duplicate: int = msgspec.field(name="SuspectedDuplicate", default=0)
-    refresh: int | msgspec.UnsetType = msgspec.field(name="Refresh", default=msgspec.UNSET)
-    """Only of nodes of ours: how many seconds may pass before it repeats itself, among nodes of ours alone."""
     digest: int | msgspec.UnsetType = msgspec.field(name="Digest", default=msgspec.UNSET)
     """Only in greetings, of nodes of ours to their neighbours: what their tables hold, as one number."""
+
+    @property
+    def refresh(self) -> int:
+        """Seconds after which its node repeats itself at the latest, among nodes of ours; 0 of existing nodes."""
+        return LONGEST_REFRESH if self.update_id.startswith(PATIENT) else 0
 
     def __str__(self) -> str:
         edges = ", ".join(f"{node} at {cost:g}" for node, cost in sorted(self.connections.items()))
@@ -101,8 +108,8 @@ def decode_routing_update(packet: bytes) -> RoutingUpdate:
         raise PeerError("the epoch or sequence of a routing update does not fit 64 bits")
     if not 0 <= update.suspected_duplicate <= _LARGEST_NUMBER:
         raise PeerError("the suspected duplicate of a routing update does not fit 64 bits")
-    if not 0 <= (update.refresh or 0) <= _LARGEST_NUMBER or not 0 <= (update.digest or 0) <= _LARGEST_NUMBER:
-        raise PeerError("the refresh or digest of a routing update does not fit 64 bits")
+    if not 0 <= (update.digest or 0) <= _LARGEST_NUMBER:
+        raise PeerError("the digest of a routing update does not fit 64 bits")
     if len(update.update_id) > _LONGEST_UPDATE_ID:
         raise PeerError("the id of a routing update is too long")
     _check_node_id(update.node_id)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from receptor.identifiers import random_name
 from receptor.netceptor.links import Link
-from receptor.netceptor.messages import RoutingUpdate, encode_routing_update
-from receptor.netceptor.pace import LONGEST_REFRESH, UPDATE_INTERVAL, Pace
+from receptor.netceptor.messages import PATIENT, RoutingUpdate, encode_routing_update
+from receptor.netceptor.pace import UPDATE_INTERVAL, Pace
 from receptor.netceptor.sender import Sender
 from receptor.netceptor.timers import Chore, Timers
 from receptor.netceptor.topology import Topology
@@ -16,6 +16,8 @@ from receptor.netceptor.topology import Topology
 FLOOD_DELAY = 0.1
 """Seconds in which we gather the nodes that we hear of for the first time before all hear of us. Without this, N nodes
 that join together say N times as much."""
+
+_LENGTH_OF_ID = 8 - len(PATIENT)
 
 FLOOD_PAUSE_PER_NODE = 0.005
 LONGEST_FLOOD_PAUSE = 2.0
@@ -58,13 +60,12 @@ class OwnUpdates:
         self.sequence += 1
         update = RoutingUpdate(
             node_id=self._node_id,
-            update_id=random_name(self._rng),
+            update_id=PATIENT + random_name(self._rng, _LENGTH_OF_ID),
             epoch=self.epoch,
             sequence=self.sequence,
             connections={node: link.cost for node, link in self._neighbours.items()},
             forwarding_node=self._node_id,
             suspected_duplicate=suspected_duplicate,
-            refresh=LONGEST_REFRESH,
         )
         self.latest = encode_routing_update(update)
         return self.latest

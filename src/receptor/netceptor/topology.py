@@ -11,7 +11,6 @@ from receptor.errors import PeerError
 from receptor.netceptor.digests import digest_of
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.messages import RoutingUpdate
-from receptor.netceptor.pace import LONGEST_REFRESH
 
 MEMORY = 600.0
 """Seconds for which a node out of reach is remembered after its last update."""
@@ -134,12 +133,12 @@ class Topology:
         else:
             digest = digest_of(update.node_id, update.epoch, update.connections)
             self._count(update.node_id, digest ^ (known.digest if known is not None else 0))
-        refresh = min(update.refresh or 0, LONGEST_REFRESH)
-        new = self.nodes[update.node_id] = KnownNode(update.epoch, update.sequence, now, refresh, digest, packet)
+        new = KnownNode(update.epoch, update.sequence, now, update.refresh, digest, packet)
+        self.nodes[update.node_id] = new
         if known is not None and update.epoch < known.suspected:
             new.notice, new.suspected = known.notice, known.suspected
         self._unheard.discard(update.node_id)
-        if refresh:
+        if update.refresh:
             self.old_nodes.discard(update.node_id)
         else:
             self.old_nodes.add(update.node_id)

@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -220,6 +220,11 @@ class MeshNode:
             raise
         finally:
             del self._dialling[number]
+
+    def tags_of(self, node: str, service: str) -> Mapping[str, str]:
+        """The tags with which a service of another node is advertised; none if it isn't, or not yet."""
+        known = (each for each in self.core.mesh.advertisements.of(node) if each.service == service and not each.cancel)
+        return next((each.tags for each in known if each.tags), {})
 
     def check_tls_client(self, name: str) -> None:
         """Raise CommandError if there is no tls-client of that name."""

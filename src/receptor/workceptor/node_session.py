@@ -24,6 +24,9 @@ from receptor.workceptor.conversations import (
 from receptor.workceptor.numbered import Message
 
 CONTROL_SERVICE = "control"
+MULTIPLEX_TAG = "multiplex"
+"""A tag of control services that take numbered commands. Others may not even refuse to be asked for that."""
+
 GREETING_TIME = 10.0
 MOST_NODES = 1000
 """How many nodes are remembered with which no session is open."""
@@ -41,6 +44,9 @@ class Dialer(Protocol):
         Raises UnreachableError, TlsError if the two don't accept each other, CommandError for an unknown tls-client.
         """
 
+    def tags_of(self, node: str, service: str) -> Mapping[str, str]:
+        """The tags with which a service of a node is advertised; none if it isn't, or not yet."""
+
 
 class OpenSession:
     """A session that is open. It owns the stream, and closes it."""
@@ -55,6 +61,7 @@ class OpenSession:
         self._idle: asyncio.TimerHandle | None = None
         self._problem: ConnectionError | PeerError | None = None
         self._reading = asyncio.create_task(self._read(), name=f"answers of {stream.origin}")
+        self._rest()
 
     @property
     def is_over(self) -> bool:
@@ -163,12 +170,20 @@ class NodeSession:
     async def open(self) -> OpenSession:
         """The session as it is, or a new one, whoever else waits for it.
 
+        A node may be reached before it is known that it takes numbered commands: then it gets a new session.
         Raises as ``dial``. Cancelling is safe.
         """
-        if self._opening is None or not self.is_open:
+        if self._opening is None or not self.is_open or self._could_be_multiplexed(self._opening):
             self._opening = asyncio.create_task(self._open(), name=f"open a session with {self._node}")
             self._opening.add_done_callback(_look_at)
         return await asyncio.shield(self._opening)
+
+    def _could_be_multiplexed(self, opening: asyncio.Task[OpenSession]) -> bool:
+        return opening.done() and not opening.result().is_multiplexed and self._takes_numbers
+
+    @property
+    def _takes_numbers(self) -> bool:
+        return MULTIPLEX_TAG in self._mesh.tags_of(self._node, CONTROL_SERVICE)
 
     async def dial(self) -> ByteStream:
         """A stream of one's own to the node's control service, greeted.
@@ -201,7 +216,7 @@ class NodeSession:
         stream = await self.dial()
         try:
             async with asyncio.timeout(GREETING_TIME):
-                return OpenSession(stream, await multiplex(stream))
+                return OpenSession(stream, self._takes_numbers and await multiplex(stream))
         except TimeoutError:
             stream.close()
             raise UnreachableError(f"{self._node} does not answer") from None

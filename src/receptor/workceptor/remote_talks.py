@@ -120,9 +120,9 @@ class RemoteTalks:
         self._logic.discarded()
 
     async def _follow(self, node: NodeSession) -> None:
-        session = await node.open()
         interval = FIRST_STATUS_INTERVAL
         while not self._unit.status.state.is_final:
+            session = await node.open()
             self._output_ended.clear()
             asked_at, known, size = (
                 asyncio.get_running_loop().time(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
@@ -31,6 +31,9 @@ PATIENCE = 20.0
 class NoMesh:
     async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
         raise UnreachableError("there is no mesh")
+
+    def tags_of(self, node: str, service: str) -> Mapping[str, str]:
+        return {}
 
     def check_tls_client(self, name: str) -> None:
         pass
