@@ -14,7 +14,7 @@ help:
 	@echo 'make test     run the tests and the style and type checks'
 	@echo 'make fuzz     look for inputs that break what must hold: SECONDS=60 TARGET=frames SEED=1, each if wanted'
 	@echo 'make chaos    kill, stop and cut all that units of work lean on: SECONDS=180 UNITS=300 SEED=7, each if wanted'
-	@echo 'make growth   measure what each more node of a mesh costs: NODES="10 100" SHAPES="star chain", each if wanted'
+	@echo 'make growth   measure what each more node and unit costs: NODES="10 100" SHAPES="star chain" REAL=1 or UNITS="100 1000", each if wanted'
 	@echo 'make bench    measure what users feel: FIGURE=local-true REPEATS=5 AGAINST=/path/to/receptor, each if wanted'
 	@echo 'make profile  flame graphs of the nodes while a figure is measured: FIGURE=local-true REPEATS=5'
 	@echo 'make lint     run only the style and type checks'
@@ -39,7 +39,8 @@ chaos: setup
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(UNITS),--units $(UNITS)) $(if $(SEED),--seed $(SEED))
 
 growth: setup
-	@PYTHONPATH=tests $(bin)/python -m bench.growth $(if $(NODES),--nodes $(NODES)) $(if $(SHAPES),--shapes $(SHAPES))
+	@PYTHONPATH=tests $(bin)/python -m bench.growth $(if $(REAL),--real) $(if $(UNITS),--units $(UNITS)) \
+		$(if $(NODES),--nodes $(NODES)) $(if $(SHAPES),--shapes $(SHAPES))
 
 # What is measured, and how to read it: docs/benchmarks.md.
 bench: setup

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ READY_TIME = 30.0
 LOOK_EVERY = 0.0005
 LAST_WORK_TYPE = "true"
 """The last one in the configuration: a node that knows it knows all."""
+HERE = "127.0.0.1"
 PROFILER = str(Path(sys.executable).with_name("py-spy"))
 
 Action = dict[str, dict[str, object]]
@@ -100,15 +101,19 @@ class Node:
 
     def await_routes(self, *nodes: str) -> None:
         """Wait until it knows a way to each of the nodes. Raises BenchError if that takes too long."""
+        self.await_reach(set(nodes).issubset, f"found no way to {', '.join(nodes)}")
+
+    def await_reach(self, is_right: Callable[[set[str]], bool], problem: str, look_every: float = 0.02) -> None:
+        """Wait until the nodes that it knows a way to are right. Raises BenchError if that takes too long."""
         end = time.monotonic() + READY_TIME
         with Session(self.socket) as session:
             while True:
                 routes = parse_answer(session.ask("status")).get("RoutingTable")
-                if isinstance(routes, dict) and set(nodes) <= set(routes):
+                if is_right(set(routes) if isinstance(routes, dict) else set()):
                     return
                 if time.monotonic() > end:
-                    raise BenchError(f"{self.node_id} found no way to {', '.join(nodes)}")
-                time.sleep(0.02)
+                    raise BenchError(f"{self.node_id} {problem}")
+                time.sleep(look_every)
 
     def await_work(self) -> None:
         """Run a first unit, as soon as the node knows its work types: some daemons greet before that."""
@@ -129,6 +134,12 @@ class Node:
     def processes(self) -> list[int]:
         """Its processes, without the commands of its units."""
         return processes.of_node(self.mark)
+
+    def kill(self) -> None:
+        """End it at once, as a machine that fails does; its commands live on."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def stop(self) -> None:
         """Stop it and all that it has started."""
@@ -181,7 +192,7 @@ def work_commands(blob: Path) -> list[Action]:
 
 def free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HERE, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -189,7 +200,7 @@ def free_port() -> int:
 @contextmanager
 def alone(setting: Setting) -> Iterator[Node]:
     """One node that listens for neighbours and has none; it is not started."""
-    node = Node(setting, "foo", _listener(free_port()))
+    node = Node(setting, "foo", listener(free_port()))
     try:
         yield node
     finally:
@@ -201,7 +212,7 @@ def chain(setting: Setting, *node_ids: str) -> Iterator[list[Node]]:
     """Started nodes in a row, each linked with the next; the first and the last one know a way to all."""
     ports = [free_port() for _ in node_ids]
     nodes = [
-        Node(setting, node_id, _listener(port), *([_peer(ports[place - 1])] if place else []))
+        Node(setting, node_id, listener(port), *([peer(ports[place - 1])] if place else []))
         for place, (node_id, port) in enumerate(zip(node_ids, ports, strict=True))
     ]
     try:
@@ -217,9 +228,9 @@ def chain(setting: Setting, *node_ids: str) -> Iterator[list[Node]]:
             node.stop()
 
 
-def _listener(port: int) -> Action:
-    return {"tcp-listener": {"port": port, "bindaddr": "127.0.0.1"}}
+def listener(port: int, address: str = HERE) -> Action:
+    return {"tcp-listener": {"port": port, "bindaddr": address}}
 
 
-def _peer(port: int) -> Action:
-    return {"tcp-peer": {"address": f"127.0.0.1:{port}"}}
+def peer(port: int, address: str = HERE) -> Action:
+    return {"tcp-peer": {"address": f"{address}:{port}"}}

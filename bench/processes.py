@@ -50,6 +50,12 @@ def cpu_seconds(pids: list[int]) -> float:
     return ticks / TICKS
 
 
+def fine_cpu_seconds(pids: list[int]) -> float:
+    """What their threads that live have computed so far: counted in nanoseconds, where ticks tell too little."""
+    files = [file for pid in pids for file in Path(f"/proc/{pid}").glob("task/*/schedstat")]
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+
+
 def child_of(parent: int, name_of_parent: str) -> int:
     """The first child of a process that is a mere wrapper, or the process itself if it is none; 0 if not there yet."""
     if _name(parent) != name_of_parent:

@@ -248,15 +248,15 @@ def stored_units(setting: Setting, effort: Effort) -> Samples:
             begin = time.perf_counter()
             foo.start()
             with Session(foo.socket) as session:
-                _await_units(session, effort.stored)
+                await_units(session, effort.stored)
                 samples["start-5000"].append(MILLISECONDS * (time.perf_counter() - begin))
-                times = [_list_time(session) for _ in range(effort.commands)]
+                times = [list_time(session) for _ in range(effort.commands)]
             samples["list-5000"].append(percentile(times, 50))
             foo.stop()
     return samples
 
 
-def _await_units(session: Session, count: int) -> None:
+def await_units(session: Session, count: int) -> None:
     """Some daemons greet before they know their units."""
     end = time.monotonic() + READY_TIME
     while len(parse_answer(session.ask("work list"))) < count:
@@ -265,7 +265,8 @@ def _await_units(session: Session, count: int) -> None:
         time.sleep(ASK_EVERY)
 
 
-def _list_time(session: Session) -> float:
+def list_time(session: Session) -> float:
+    """Milliseconds that ``work list`` takes."""
     begin = time.perf_counter()
     session.ask("work list")
     return MILLISECONDS * (time.perf_counter() - begin)

@@ -184,7 +184,7 @@ class Mesh:
             self._agreement.expect_difference(link)
         self.sessions.establish(link, node, now)
         self.topology.connect(node, link.cost)
-        self._own_updates.flood(now)
+        self._own_updates.flood_new_link(now)
         self._compute_routes(now)
         if not update.refresh:
             for advertisement in self.advertisements.everything():
@@ -216,7 +216,7 @@ class Mesh:
         self.topology.disconnect(neighbour)
         if neighbour not in self.topology.nodes:
             self._unlearn([neighbour])
-        self._own_updates.flood_by(now)
+        self._own_updates.flood_lost_link(now)
         self.timers.set(self._compute_routes, now)
 
     # What is flooded may come from far away, by neighbours who see nothing wrong with it: existing nodes pass on

@@ -23,6 +23,11 @@ FLOOD_PAUSE_PER_NODE = 0.005
 LONGEST_FLOOD_PAUSE = 2.0
 """Seconds between two floods for the sake of new nodes: the larger the mesh, the longer does its news trickle in."""
 
+LINK_PAUSE_PER_NEIGHBOUR = 0.001
+LONGEST_LINK_PAUSE = 1.0
+"""Seconds between two floods for the sake of links. Each update names all neighbours, and goes to all of them: without
+this, a node says N x N x N names while N others link with it."""
+
 
 class OwnUpdates:
     """Makes our routing updates, each counted higher than the one before, and floods them: in time, and on news."""
@@ -92,10 +97,26 @@ class OwnUpdates:
         """Tell all neighbours then at the latest."""
         self._timers.set_earlier(self.flood, when)
 
+    def flood_new_link(self, now: float) -> None:
+        """Tell all neighbours of a link: at once, unless they were told something just before."""
+        when = self._after_pause(now)
+        if when <= now:
+            self.flood(now)
+        else:
+            self.flood_by(when)
+
+    def flood_lost_link(self, now: float) -> None:
+        """Tell all neighbours that a link is gone, and others that go at the same time."""
+        self.flood_by(self._after_pause(now))
+
     def flood_soon(self, now: float) -> None:
         """Tell all neighbours after FLOOD_DELAY, or later if that were too often in a mesh as large as ours."""
         pause = min(len(self._topology.nodes) * FLOOD_PAUSE_PER_NODE, LONGEST_FLOOD_PAUSE)
         self.flood_by(max(now + FLOOD_DELAY, self._flooded_at + pause))
+
+    def _after_pause(self, now: float) -> float:
+        pause = min(len(self._neighbours) * LINK_PAUSE_PER_NEIGHBOUR, LONGEST_LINK_PAUSE)
+        return max(now, self._flooded_at + pause)
 
     def _repeat(self, now: float) -> None:
         if not self._pace.may_wait(self._repetition, now):
