@@ -489,6 +489,20 @@ class TestTheFirstBreath:
 
         play(story)
 
+    def test_one_that_has_ended_before_its_beginning_is_known_is_saved_once(self, play: Play) -> None:
+        async def story(it: Played) -> None:
+            starting = asyncio.create_task(it.unit.start())
+            await asyncio.sleep(0)
+            await it.unit.command_ended(end())
+            it.runner.answer.set_result(START)
+            assert await starting == "Job Started"
+            inode = it.folder.status_file.stat().st_ino
+            await asyncio.sleep(2 * FIRST_BREATH)
+            assert it.folder.status_file.stat().st_ino == inode
+            assert it.outcome == (State.SUCCEEDED, "exit status 0")
+
+        play(story)
+
     def test_of_others_the_beginning_is_saved_meanwhile(self, play: Play) -> None:
         async def story(it: Played) -> None:
             await it.run()

@@ -84,8 +84,10 @@ class CommandUnit(Unit):
             raise CommandError(str(error)) from None
         finally:
             self._process_known.set()
-        # Many commands end at once, and the runner has noted that it has begun.
-        self.save_soon(self._known_to_run(process))
+        status = self._known_to_run(process)
+        if status is not None:
+            # Many commands end at once, and the runner has noted that it has begun.
+            self.save_soon(status)
         return self.start_result
 
     @property
@@ -97,14 +99,16 @@ class CommandUnit(Unit):
     async def running(self, process: StartRecord) -> None:
         """The command runs, started before a restart of the daemon."""
         self._is_begun = True
-        await self.save(self._known_to_run(process))
+        status = self._known_to_run(process)
+        if status is not None:
+            await self.save(status)
 
-    def _known_to_run(self, process: StartRecord) -> Status:
-        """The status that follows from it; none other if it has ended already, or its status on disk was damaged."""
+    def _known_to_run(self, process: StartRecord) -> Status | None:
+        """The status that follows from it; none if it has ended already, or its status on disk was damaged."""
         self._process = process
         self._process_known.set()
         if self.status.state.is_final:
-            return self.status
+            return None
         return msgspec.structs.replace(
             self.status,
             state=State.RUNNING,
