@@ -71,6 +71,8 @@ def test_a_signal_ends_the_node_in_order_whatever_its_clients_do(short_folder: P
                 pass
         assert not foo.socket.exists()
         assert_quiet(foo)
+        foo.start_again()
+        assert foo.ask(f"work release {unit_id}") == {"released": unit_id}, "or its command would go on for minutes"
 
 
 def ending(started: NodeProcess) -> str:
