@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fed_unit import FedUnit
 from played_keeper import PlayedKeeper
 
 from receptor.errors import OperatingError
@@ -20,32 +21,6 @@ from receptor.workceptor.status import State, Status
 from receptor.workceptor.unit import Unit
 
 RUNNING = Status(state=State.RUNNING, detail="Running: PID 1", stdout_size=0, work_type="remote")
-
-
-class FedUnit(Unit):
-    """A unit whose output the test writes, as a remote unit's is written by this process."""
-
-    async def current_status(self) -> Status:
-        return self.shown
-
-    async def start(self) -> str:
-        raise NotImplementedError
-
-    @property
-    def start_result(self) -> str:
-        raise NotImplementedError
-
-    async def cancel(self) -> bool:
-        raise NotImplementedError
-
-    async def release(self, force: bool) -> bool:
-        await self.remove()
-        return True
-
-    def output(self, data: bytes) -> None:
-        with self.folder.open_stdout_append() as stdout:
-            stdout.write(data)
-        self.notify()
 
 
 @pytest.fixture

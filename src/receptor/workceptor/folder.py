@@ -304,10 +304,8 @@ class UnitFolder:
 
     def _write(self, path: Path, raw: bytes) -> None:
         # Cut to size at the end and not at the beginning, for which ext4 would wait for the disk.
-        with open(path, "wb", buffering=0, opener=_private_and_whole) as file:
-            written = 0
-            while written < len(raw):
-                written += file.write(raw[written:])
+        with open(path, "wb", opener=_private_and_whole) as file:
+            file.write(raw)
             file.truncate()
             if self.survives_power:
                 os.fsync(file.fileno())

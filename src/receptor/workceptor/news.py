@@ -44,7 +44,7 @@ async def await_news(unit: Unit, known: State, start: int | None, growth: Growth
 
 
 async def _has_output(unit: Unit, start: int) -> bool:
-    return _may_have_output(unit.shown, start) and await asyncio.to_thread(_size, unit.folder.stdout_file) > start
+    return _may_have_output(unit.shown, start) and await asyncio.to_thread(unit.folder.stdout_size) > start
 
 
 async def look(unit: Unit, start: int | None) -> News:
@@ -60,14 +60,6 @@ async def look(unit: Unit, start: int | None) -> News:
 
 def _may_have_output(status: Status, start: int) -> bool:
     return status.state is not State.PENDING and not (status.state.is_final and start >= status.stdout_size)
-
-
-def _size(stdout_file: Path) -> int:
-    with operating_errors(stdout_file):
-        try:
-            return stdout_file.stat().st_size
-        except FileNotFoundError:
-            return 0
 
 
 def _read(stdout_file: Path, start: int) -> tuple[int, bytes]:

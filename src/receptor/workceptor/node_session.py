@@ -7,7 +7,8 @@ existing node answers one command after the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from receptor.errors import PeerError, UnreachableError
@@ -192,15 +193,8 @@ class NodeSession:
         ConnectionError, and PeerError if that is no control service of the node.
         """
         stream = await self._mesh.dial(self._node, CONTROL_SERVICE, self._tls_client)
-        try:
-            async with asyncio.timeout(GREETING_TIME):
-                await greet(stream, self._node)
-        except TimeoutError:
-            stream.close()
-            raise UnreachableError(f"{self._node} does not greet") from None
-        except BaseException:
-            stream.close()
-            raise
+        async with _answered_in_time(stream, f"{self._node} does not greet"):
+            await greet(stream, self._node)
         return stream
 
     async def close(self) -> None:
@@ -214,15 +208,22 @@ class NodeSession:
 
     async def _open(self) -> OpenSession:
         stream = await self.dial()
-        try:
-            async with asyncio.timeout(GREETING_TIME):
-                return OpenSession(stream, self._takes_numbers and await multiplex(stream))
-        except TimeoutError:
-            stream.close()
-            raise UnreachableError(f"{self._node} does not answer") from None
-        except BaseException:
-            stream.close()
-            raise
+        async with _answered_in_time(stream, f"{self._node} does not answer"):
+            return OpenSession(stream, self._takes_numbers and await multiplex(stream))
+
+
+@asynccontextmanager
+async def _answered_in_time(stream: ByteStream, problem: str) -> AsyncIterator[None]:
+    """Closes the stream if the body fails; raises UnreachableError with the problem if it takes too long."""
+    try:
+        async with asyncio.timeout(GREETING_TIME):
+            yield
+    except TimeoutError:
+        stream.close()
+        raise UnreachableError(problem) from None
+    except BaseException:
+        stream.close()
+        raise
 
 
 def _look_at(opening: asyncio.Task[OpenSession]) -> None:

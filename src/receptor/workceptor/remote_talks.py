@@ -6,12 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from receptor.errors import OperatingError, UnreachableError
-from receptor.node.byte_stream import ByteStream
 from receptor.workceptor import conversations
 from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
 from receptor.workceptor.node_session import NodeSession, OpenSession
@@ -75,8 +74,9 @@ class RemoteTalks:
             # It is found by its key again.
             self._unit.save_soon(self._logic.status)
         else:
-            async with closed_at_the_end(await node.dial()) as stream, aclosing(self._payload()) as parts:
-                await conversations.submit(stream, remote, self._unit.unit_id, signature, parts, self._unit_made)
+            with closing(await node.dial()) as stream:
+                async with aclosing(self._payload()) as parts:
+                    await conversations.submit(stream, remote, self._unit.unit_id, signature, parts, self._unit_made)
             self._logic.submitted()
 
     async def _note_sending(self) -> None:
@@ -172,17 +172,17 @@ class RemoteTalks:
         # As it is on disk: what failed before may have written a part.
         start = self._logic.stdout_size = await self._unit.stdout_size()
         remote_id = self._logic.remote.remote_unit_id
-        async with (
-            closed_at_the_end(await node.dial()) as stream,
-            self._unit.opened(self._unit.folder.open_stdout_append) as stdout,
-            aclosing(conversations.results(stream, remote_id, start, self._signature("results"))) as output,
-        ):
-            async for data in output:
-                await self._unit.on_disk(write_through, stdout, data)
-                self._logic.output_received(len(data))
-                self._unit.notify()
-                if self._logic.is_complete:
-                    return
+        with closing(await node.dial()) as stream:
+            async with (
+                self._unit.opened(self._unit.folder.open_stdout_append) as stdout,
+                aclosing(conversations.results(stream, remote_id, start, self._signature("results"))) as output,
+            ):
+                async for data in output:
+                    await self._unit.on_disk(write_through, stdout, data)
+                    self._logic.output_received(len(data))
+                    self._unit.notify()
+                    if self._logic.is_complete:
+                        return
         await self._await_final_status()
         size = self._logic.status.stdout_size
         if not self._logic.output_ended(start):
@@ -217,11 +217,8 @@ class RemoteTalks:
             if session.is_multiplexed:
                 yield session
                 return
-            own = OpenSession(await node.dial(), is_multiplexed=False)
-            try:
+            with closing(OpenSession(await node.dial(), is_multiplexed=False)) as own:
                 yield own
-            finally:
-                own.close()
 
     def _signature(self, command: Literal["results", "cancel", "release"]) -> str:
         return self._sign(Deed(command, self._logic.remote.remote_unit_id))
@@ -239,14 +236,6 @@ class RemoteTalks:
         if self._signer is None:
             raise OperatingError("this node has no work-signing key any more; configure work-signing")
         return self._signer.token(self._logic.remote.remote_node, time.time(), deed, payload_digest)
-
-
-@asynccontextmanager
-async def closed_at_the_end(stream: ByteStream) -> AsyncIterator[ByteStream]:
-    try:
-        yield stream
-    finally:
-        stream.close()
 
 
 def _read_short(folder: UnitFolder) -> bytes | None:
