@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import groupby
 from pathlib import Path
 
 import msgspec
 import pytest
-from commands import eventually, pids_with, subreaper
 from event_loops import EventLoop
 from running_mesh import running
 from two_way_stream import TwoWayStream
@@ -43,18 +41,6 @@ UNIT = "Gd4bVTRs"
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
 GREETER = WorkCommand("greeter", "bash", """-c 'read line; echo "$line"; exec sleep 600'""")
-
-
-@pytest.fixture
-def data_folder(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "data"
-    with subreaper():
-        yield folder
-        # With nothing left to do its runner ends.
-        eventually(lambda: not pids_with(str(folder)))
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, 0):
-                pass
 
 
 def transcripts() -> list[list[str]]:

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import jwt
 import msgspec
 import pytest
-from commands import eventually, pids_with, subreaper
 from cryptography.hazmat.primitives.asymmetric import rsa
 from event_loops import EventLoop
 from running_mesh import running
@@ -47,18 +45,6 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 @pytest.fixture
 def run() -> EventLoop:
     return EventLoop("uvloop")
-
-
-@pytest.fixture
-def data_folder(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "data"
-    with subreaper():
-        yield folder
-        # With nothing left to do its runner ends.
-        eventually(lambda: not pids_with(str(folder)))
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, 0):
-                pass
 
 
 def everything(unit_id: str) -> bool:
