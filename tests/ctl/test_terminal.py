@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import pty
 import sys
 import threading
 
 import pytest
 
 from receptor.ctl import terminal
+from receptor.ctl.tables import Cell, Column
 from receptor.errors import OperatingError
 
 
@@ -73,3 +75,35 @@ def test_an_output_that_does_not_block_is_waited_for(monkeypatch: pytest.MonkeyP
     thread.join()
     os.close(reader)
     assert received == blob
+
+
+def test_a_record_of_a_stream_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    terminal.show_json_line({"b": "x\ny", "a": 1})
+    assert capfd.readouterr().out == '{"a": 1, "b": "x\\ny"}\n'
+
+
+def test_a_table_off_a_terminal_is_plain(capfd: pytest.CaptureFixture[str]) -> None:
+    terminal.show_table(
+        [Column("NODE"), Column("SEEN")], [[Cell("bar", "green"), terminal.when("2024-05-06T07:08:09Z")]]
+    )
+    assert capfd.readouterr().out == "NODE  SEEN\nbar   2024-05-06T07:08:09Z\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)],
+)
+def test_colours_and_relative_times_on_a_terminal(
+    variables: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    master, slave = pty.openpty()
+    with open(slave, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        terminal.show_table([Column("NODE"), Column("SEEN")], [["bar", terminal.when("2024-05-06T07:08:09Z")]])
+        shown = os.read(master, 1000).decode()
+    os.close(master)
+    assert ("\x1b[1m" in shown) is coloured
+    assert " d ago" in shown

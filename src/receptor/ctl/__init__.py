@@ -8,7 +8,8 @@
 ``submit_verb``     work submit
 ``following``       results on their way to standard output
 ``bridging``        the terminal on one side, a service on the other
-``terminal``        everything that is printed
+``parameters``      arguments and options that several verbs share
+``terminal``        everything that is printed; ``tables``, ``moments``, ``plain_text`` make it readable
 
 It is started by scripts thousands of times, so what only some commands need (sockets, TLS, YAML) is imported
 by those commands when they run.

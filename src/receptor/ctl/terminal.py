@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 import click
 
+from receptor.ctl.plain_text import printable
+from receptor.ctl.tables import Column, Row, table_lines
 from receptor.errors import OperatingError
 
 EXIT_FAILED = 1
 EXIT_PING_FAILED = 2
 EXIT_NOT_SUBMITTED = 101
+EXIT_TIMED_OUT = 124
 EXIT_INTERRUPTED = 130
 EXIT_OUTPUT_CLOSED = 141
 
@@ -22,7 +26,7 @@ EXIT_OUTPUT_CLOSED = 141
 def say(text: str = "") -> None:
     """Print one line of an answer."""
     with _output():
-        click.echo(_printable(text))
+        click.echo(printable(text))
 
 
 def show_json(value: object) -> None:
@@ -31,6 +35,44 @@ def show_json(value: object) -> None:
 
     with _output():
         click.echo(json.dumps(value, indent=4, sort_keys=True))
+
+
+def show_json_line(value: object) -> None:
+    """Print one record of a stream of them, on a line of its own and at once."""
+    import json
+
+    with _output():
+        click.echo(json.dumps(value, sort_keys=True))
+
+
+def show_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    """Print a table: fitted to the terminal and in colour, or whole and plain where there is no terminal."""
+    width = os.get_terminal_size(sys.stdout.fileno()).columns if is_terminal(sys.stdout) else None
+    with _output():
+        for line in table_lines(columns, rows, width=width or None, coloured=has_colours(sys.stdout)):
+            click.echo(line)
+
+
+def when(moment: str) -> str:
+    """A moment for a table: how long ago on a terminal, as it is (RFC 3339) elsewhere; ``-`` if there is none."""
+    import time
+
+    from receptor.ctl.moments import ago, parse_moment
+
+    seconds = parse_moment(moment)
+    if seconds is None:
+        return "-"
+    return ago(seconds, time.time()) if is_terminal(sys.stdout) else moment
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person reads that stream."""
+    return stream is not None and stream.isatty()
+
+
+def has_colours(stream: TextIO | None) -> bool:
+    """Whether to write colours to that stream: to a terminal that has some, unless NO_COLOR is set (no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def write_bytes(data: bytes) -> None:
@@ -47,12 +89,12 @@ def write_bytes(data: bytes) -> None:
 
 def tell(text: str) -> None:
     """Say something on standard error that is neither a warning nor an error."""
-    click.echo(_printable(text), err=True)
+    click.echo(printable(text), err=True)
 
 
 def tell_after_interrupt(text: str) -> None:
     """Say on standard error what Ctrl-C came to; below the ``^C`` that a terminal shows."""
-    if sys.stderr is not None and sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         click.echo(err=True)
     tell(text)
 
@@ -64,17 +106,16 @@ def show_help(context: click.Context) -> None:
 
 
 def warn(text: str) -> None:
-    click.echo(click.style(f"Warning: {_printable(text)}", fg="magenta"), err=True)
+    _complain(f"Warning: {printable(text)}", "magenta")
 
 
 def fail(text: str) -> None:
     """Report on one line what went wrong."""
-    click.echo(click.style(f"ERROR: {_printable(text)}", fg="red"), err=True)
+    _complain(f"ERROR: {printable(text)}", "red")
 
 
-def _printable(text: str) -> str:
-    """The text on one line; what other nodes call themselves must not steer the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def _complain(text: str, colour: str) -> None:
+    click.echo(click.style(text, fg=colour) if has_colours(sys.stderr) else text, err=True)
 
 
 @contextmanager
