@@ -1,0 +1,280 @@
+"""A mesh of real nodes in this process, for tests of what uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import combinations, pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+from receptor.client.address import UnixAddress
+from receptor.client.control_client import ControlClient
+from receptor.errors import UnreachableError
+from receptor.testing.background import BackgroundLoop
+from receptor.testing.embedded_node import Action, EmbeddedNode, work_command
+from receptor.testing.leftovers import end_commands, runner_of
+
+NodeContents: TypeAlias = Mapping[str, str | Sequence[str]] | Sequence[Action]
+"""What a node has: work types with their commands, or actions as in its configuration file."""
+
+Shape: TypeAlias = Literal["star", "chain", "full"]
+
+PATIENCE = 10.0
+"""Seconds in which all nodes must know the way to all that they are linked with."""
+
+_PAUSE = 0.002
+"""Seconds between two looks at the routes; nothing tells when services become known."""
+
+_SHAPES: dict[str, Callable[[Sequence[str]], Iterable[tuple[str, str]]]] = {
+    "star": lambda nodes: ((nodes[0], other) for other in nodes[1:]),
+    "chain": pairwise,
+    "full": lambda nodes: combinations(nodes, 2),
+}
+
+
+class Node:
+    """One node of a mesh; ``socket`` is that of its control service."""
+
+    def __init__(self, mesh: Mesh, node_id: str, socket: Path) -> None:
+        self._mesh = mesh
+        self.node_id = node_id
+        self.socket = socket
+
+    def __repr__(self) -> str:
+        return f"<Node {self.node_id}>"
+
+    def client(self) -> ControlClient:
+        """A client of its control service, for this thread alone; it is closed with the mesh at the latest."""
+        return self._mesh._keep(ControlClient(UnixAddress(str(self.socket))))
+
+    def stop(self) -> None:
+        """Stop it as SIGTERM does, and return when the others know: its commands go on, its units stay on disk."""
+        self._mesh._stop(self.node_id)
+
+    def start(self) -> None:
+        """Start it again after ``stop``, and return when all its links that aren't cut are back."""
+        self._mesh._start(self.node_id)
+
+
+class Mesh(Mapping[str, Node]):
+    """Real nodes, by their ids, in a thread of this process, for the time of a ``with`` block.
+
+    ``with Mesh({"foo": {}, "bar": {"upper": "tr a-z A-Z"}}) as mesh: ...``. At the end of the block everything ends:
+    nodes, commands that still run, files. All methods block, and are for one thread at a time; coroutines have
+    ``async with``, and ``asyncio.to_thread`` for the rest.
+    """
+
+    def __init__(self, nodes: Mapping[str, NodeContents], *, links: Shape | Iterable[tuple[str, str]] = "star") -> None:
+        """``links`` are pairs of node ids, or a shape: star (all with the first), chain or full (each with each).
+
+        Raises ValueError if a link is not between two of the nodes.
+        """
+        self._contents = {node_id: _actions(contents) for node_id, contents in nodes.items()}
+        pairs = _SHAPES[links](list(nodes)) if isinstance(links, str) else links
+        self._links = {frozenset(pair): pair for pair in pairs}
+        for pair in self._links.values():
+            _check_link(pair, self._contents)
+        self._cut: set[frozenset[str]] = set()
+        self._embedded: dict[str, EmbeddedNode] = {}
+        self._nodes: dict[str, Node] = {}
+        self._runners: set[int] = set()
+        """The processes that started commands for the nodes: children of ours, which we have to wait for."""
+        self._parts = ExitStack()
+        self._loop: BackgroundLoop | None = None
+
+    # The nodes
+
+    def __getitem__(self, node_id: str) -> Node:
+        try:
+            return self._nodes[node_id]
+        except KeyError:
+            names = ", ".join(self._nodes) or "none before it was started"
+            raise KeyError(f"there is no node {node_id!r} in this mesh; its nodes: {names}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    # Its life
+
+    def __enter__(self) -> Mesh:
+        """Start all nodes; returns when each knows the way to each that the links lead to, and its services.
+
+        Raises ConfigurationError or OperatingError if a node can't be started, UnreachableError if that takes more
+        than PATIENCE seconds.
+        """
+        with ExitStack() as parts:
+            folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="r-")))
+            self._embedded = {
+                node_id: EmbeddedNode(folder, node_id, actions) for node_id, actions in self._contents.items()
+            }
+            self._nodes = {node_id: Node(self, node_id, one.socket) for node_id, one in self._embedded.items()}
+            self._cut, self._runners = set(), set()
+            parts.callback(self._end_commands)
+            self._loop = BackgroundLoop("receptor mesh")
+            parts.callback(self._loop.close)
+            parts.callback(self._run, self._stop_all)
+            parts.enter_context(_quiet_ends())
+            self._run(self._start_all)
+            self._parts = parts.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._parts.close()
+
+    async def __aenter__(self) -> Mesh:
+        starting = asyncio.create_task(asyncio.to_thread(self.__enter__))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])  # A thread can't be cancelled.
+            if starting.exception() is None:
+                await asyncio.to_thread(self._parts.close)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+    # What may befall it
+
+    def cut(self, one: str, other: str) -> None:
+        """End the link between two nodes; returns when no route of any node leads over it."""
+        self._cut.add(self._link(one, other))
+        self._run(self._relink)
+
+    def mend(self, one: str, other: str) -> None:
+        """Have a link again that was cut; returns when all routes are back."""
+        self._cut.discard(self._link(one, other))
+        self._run(self._relink)
+
+    def _link(self, one: str, other: str) -> frozenset[str]:
+        link = frozenset((one, other))
+        if link not in self._links:
+            links = ", ".join("-".join(pair) for pair in self._links.values()) or "none"
+            raise ValueError(f"there is no link between {one!r} and {other!r} in this mesh; its links: {links}")
+        return link
+
+    def _stop(self, node_id: str) -> None:
+        self._run(lambda: self._stop_one(node_id))
+
+    def _start(self, node_id: str) -> None:
+        self._run(lambda: self._start_one(node_id))
+
+    def _keep(self, client: ControlClient) -> ControlClient:
+        return self._parts.enter_context(client)
+
+    def _run(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        assert self._loop is not None
+        self._loop.run(work())
+
+    def _end_commands(self) -> None:
+        end_commands([one.data_folder for one in self._embedded.values()], self._runners)
+
+    # In the loop
+
+    async def _start_all(self) -> None:
+        starts = (one.start() for one in self._embedded.values())
+        for problem in await asyncio.gather(*starts, return_exceptions=True):
+            if problem is not None:
+                raise problem
+        await self._relink()
+
+    async def _stop_all(self) -> None:
+        await asyncio.gather(*(self._stop_embedded(one) for one in self._embedded.values()))
+
+    async def _start_one(self, node_id: str) -> None:
+        if self._embedded[node_id].daemon is None:
+            await self._embedded[node_id].start()
+        await self._relink()
+
+    async def _stop_one(self, node_id: str) -> None:
+        await self._stop_embedded(self._embedded[node_id])
+        await self._relink()
+
+    async def _stop_embedded(self, one: EmbeddedNode) -> None:
+        await one.stop()
+        runner = runner_of(one.data_folder)
+        if runner is not None:
+            self._runners.add(runner)
+
+    async def _relink(self) -> None:
+        """Have just the links that there should be now, and wait until all nodes know."""
+        linked = [
+            (self._embedded[listener], self._embedded[dialer])
+            for link, (listener, dialer) in self._links.items()
+            if link not in self._cut
+        ]
+        linked = [(listener, dialer) for listener, dialer in linked if listener.daemon and dialer.daemon]
+        await asyncio.gather(
+            *(
+                one.dial([listener.port for listener, dialer in linked if dialer is one])
+                for one in self._embedded.values()
+            )
+        )
+        await self._routes([(listener.node_id, dialer.node_id) for listener, dialer in linked])
+
+    async def _routes(self, links: Iterable[tuple[str, str]]) -> None:
+        """Wait until each running node has routes to just those that the links lead to."""
+        within_reach = _within_reach([one for one, embedded in self._embedded.items() if embedded.daemon], links)
+        deadline = time.monotonic() + PATIENCE
+        for node_id, wanted in within_reach.items():
+            while not self._embedded[node_id].knows_just(wanted - {node_id}):
+                if time.monotonic() > deadline:
+                    raise UnreachableError(
+                        f"after {PATIENCE:.0f} s node {node_id} does not know just the nodes within its reach:"
+                        f" {_names(wanted)}; see the log of the nodes"
+                    )
+                await asyncio.sleep(_PAUSE)
+
+
+@contextmanager
+def _quiet_ends() -> Iterator[None]:
+    """Keep from the log of the tests what qh3 warns of: that a stream was closed in order."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Native peer close")
+
+    streams = logging.getLogger("quic")
+    streams.addFilter(is_news)
+    try:
+        yield
+    finally:
+        streams.removeFilter(is_news)
+
+
+def _actions(contents: NodeContents) -> Sequence[Action]:
+    if isinstance(contents, Mapping):
+        return [work_command(work_type, command) for work_type, command in contents.items()]
+    return list(contents)
+
+
+def _check_link(pair: tuple[str, str], nodes: Iterable[str]) -> None:
+    one, other = pair
+    if one == other or not {one, other} <= set(nodes):
+        raise ValueError(f"no link between {one!r} and {other!r} can be; the nodes of the mesh: {_names(nodes)}")
+
+
+def _within_reach(nodes: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Who can reach whom over these links, itself included."""
+    reach = {node: {node} for node in nodes}
+    for one, other in links:
+        joined = reach[one] | reach[other]
+        for node in joined:
+            reach[node] = joined
+    return reach
+
+
+def _names(nodes: Iterable[str]) -> str:
+    return ", ".join(sorted(nodes)) or "none"
