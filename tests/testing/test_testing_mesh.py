@@ -24,7 +24,9 @@ from receptor.testing.leftovers import runner_of
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
-NAP = {"nap": ["bash", "-c", "echo on; exec sleep 600"]}
+SECONDS = f"600.{os.getpid()}"
+"""How long commands sleep, by which those of this test are found."""
+NAP = {"nap": ["bash", "-c", f"echo on; exec sleep {SECONDS}"]}
 
 
 def routes(node: Node) -> dict[str, str]:
@@ -173,15 +175,27 @@ def test_links_that_are_not_there_are_named(pair: Mesh) -> None:
         Mesh({"a": {}}, links=[("a", "a")])
 
 
+def test_the_log_says_which_node_a_line_is_of(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "receptor"), Mesh({"foo": {}, "bar": {}}) as mesh:
+        mesh["bar"].stop()
+        mesh["bar"].start()
+        caplog.clear()
+        mesh.cut("foo", "bar")
+        assert {line for line in caplog.messages if "routes" in line} == {
+            "node=foo routes: none",
+            "node=bar routes: none",
+        }
+
+
 # Its end
 
 
 def test_nothing_is_left() -> None:
-    leaves = {"leave": ["bash", "-c", "setsid sleep 601 & setsid sleep 602 & echo left"]}
+    leave = {"leave": ["bash", "-c", f"setsid sleep {SECONDS} & echo left"]}
     with Mesh({"foo": {}}):
         pass  # loads what is loaded once
     before = (children(), descriptors(), threading.active_count())
-    with Mesh({"foo": NAP, "bar": NAP | leaves}) as mesh:
+    with Mesh({"foo": NAP, "bar": NAP | leave}) as mesh:
         folder = mesh["foo"].socket.parent
         with mesh["bar"].client() as client:
             submit(client, "nap")
@@ -190,10 +204,10 @@ def test_nothing_is_left() -> None:
         mesh["bar"].start()
         client = mesh["foo"].client()
         assert next(client.results(submit(client, "nap", "bar"))) == b"on\n"
-        assert pids_with("sleep\x00601")
+        assert len(pids_with(SECONDS)) == 3
     assert not folder.exists()
     assert pids_with(str(folder)) == []
-    assert pids_with("sleep\x0060") == []
+    assert pids_with(SECONDS) == []
     assert (children(), descriptors(), threading.active_count()) == before
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from receptor.testing.mesh import Mesh, Node, NodeContents, Shape
+    from receptor.testing.mesh import Mesh, MeshFactory, Node, NodeContents, Shape
 
-__all__ = ["Mesh", "Node", "NodeContents", "Shape"]
+__all__ = ["Mesh", "MeshFactory", "Node", "NodeContents", "Shape"]
 
 
 def __getattr__(name: str) -> object:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Coroutine, Iterable, Mapping, Sequence, Set
+from contextvars import copy_context
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
@@ -12,6 +15,9 @@ from receptor.config.configuration import Configuration
 from receptor.config.files import load_file
 from receptor.daemon import Daemon
 from receptor.errors import OperatingError
+from receptor.testing.logs import current_node
+
+T = TypeVar("T")
 
 Action = Mapping[str, object]
 """An action as in a configuration file: its name, and the values of its keys."""
@@ -36,6 +42,8 @@ class EmbeddedNode:
         self.daemon: Daemon | None = None
         self._file = folder / f"{node_id}.yml"
         self._actions = list(actions)
+        self._context = copy_context()
+        self._context.run(current_node.set, node_id)
 
     @property
     def port(self) -> int:
@@ -53,23 +61,27 @@ class EmbeddedNode:
         """Start it, without peers. Raises OperatingError or ConfigurationError if it can't be started."""
         self.peers = []
         daemon = Daemon(self._configuration(), self._configuration, adopts_orphans=False)
-        await daemon.start()
+        await self._as_itself(daemon.start())
         self.daemon = daemon
 
     async def stop(self) -> None:
         """Stop it as SIGTERM does; its commands go on."""
         if self.daemon is not None:
             daemon, self.daemon = self.daemon, None
-            await daemon.stop()
+            await self._as_itself(daemon.stop())
 
     async def dial(self, ports: Sequence[int]) -> None:
         """Have links with just the nodes that listen there, besides those that dial this one."""
         if self.daemon is None or ports == self.peers:
             return
         self.peers = list(ports)
-        answer = await self.daemon.reloading.reload()
+        answer = await self._as_itself(self.daemon.reloading.reload())
         if not answer.success:
             raise OperatingError(f"node {self.node_id}: {answer.error}")
+
+    async def _as_itself(self, work: Coroutine[object, object, T]) -> T:
+        """Do it so that the log tells whose it is, and all that comes of it."""
+        return await asyncio.create_task(work, context=self._context)
 
     def _configuration(self) -> Configuration:
         """By way of a file, as every node's: so there is one way in, and the file can be looked at."""

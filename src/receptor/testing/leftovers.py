@@ -26,16 +26,16 @@ def runner_of(data_folder: Path) -> int | None:
         return None
 
 
-def end_commands(data_folders: Iterable[Path], runners: Collection[int]) -> None:
+def end_commands(data_folders: Iterable[Path], runners: Collection[int], patience: float = KILL_PATIENCE) -> None:
     """Kill all that units of stopped nodes still run, and return when their runners, children of ours, are gone too.
 
-    A runner that does not end in KILL_PATIENCE seconds is killed. Raises OSError if /proc can't be read.
+    A runner that does not end in ``patience`` seconds is killed. Raises OSError if /proc can't be read.
     """
     if not runners:
         return
     folders = list(data_folders)
     left = _reaped(runners, _SHORTLY)
-    deadline = time.monotonic() + KILL_PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         units = [UnitFolder(folder / unit_id) for folder in folders for unit_id in unit_ids(folder)]
         starts = [trace.start for trace in find_traces(units).values() if trace.start]

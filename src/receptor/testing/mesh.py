@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import combinations, pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from receptor.client.address import UnixAddress
 from receptor.client.control_client import ControlClient
@@ -19,11 +18,20 @@ from receptor.errors import UnreachableError
 from receptor.testing.background import BackgroundLoop
 from receptor.testing.embedded_node import Action, EmbeddedNode, work_command
 from receptor.testing.leftovers import end_commands, runner_of
+from receptor.testing.logs import named_nodes
 
 NodeContents: TypeAlias = Mapping[str, str | Sequence[str]] | Sequence[Action]
 """What a node has: work types with their commands, or actions as in its configuration file."""
 
 Shape: TypeAlias = Literal["star", "chain", "full"]
+
+
+class MeshFactory(Protocol):
+    """What the fixture ``receptor_mesh`` is, for annotations."""
+
+    def __call__(self, nodes: Mapping[str, NodeContents], *, links: Shape | Iterable[tuple[str, str]] = "star") -> Mesh:
+        """A mesh that has been started; see ``Mesh``."""
+
 
 PATIENCE = 10.0
 """Seconds in which all nodes must know the way to all that they are linked with."""
@@ -118,11 +126,11 @@ class Mesh(Mapping[str, Node]):
             }
             self._nodes = {node_id: Node(self, node_id, one.socket) for node_id, one in self._embedded.items()}
             self._cut, self._runners = set(), set()
+            parts.enter_context(named_nodes())
             parts.callback(self._end_commands)
             self._loop = BackgroundLoop("receptor mesh")
             parts.callback(self._loop.close)
             parts.callback(self._run, self._stop_all)
-            parts.enter_context(_quiet_ends())
             self._run(self._start_all)
             self._parts = parts.pop_all()
         return self
@@ -237,21 +245,6 @@ class Mesh(Mapping[str, Node]):
                         f" {_names(wanted)}; see the log of the nodes"
                     )
                 await asyncio.sleep(_PAUSE)
-
-
-@contextmanager
-def _quiet_ends() -> Iterator[None]:
-    """Keep from the log of the tests what qh3 warns of: that a stream was closed in order."""
-
-    def is_news(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Native peer close")
-
-    streams = logging.getLogger("quic")
-    streams.addFilter(is_news)
-    try:
-        yield
-    finally:
-        streams.removeFilter(is_news)
 
 
 def _actions(contents: NodeContents) -> Sequence[Action]:

@@ -1,22 +1,15 @@
-"""The pytest plugin: the fixture ``receptor_mesh``. Loaded by every pytest of an environment, so it costs nothing."""
+"""The pytest plugin: the fixture ``receptor_mesh``. Every pytest of an environment loads it, and nothing else by it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from receptor.testing.mesh import Mesh, NodeContents, Shape
-
-
-class MeshFactory(Protocol):
-    """What the fixture ``receptor_mesh`` is, for annotations."""
-
-    def __call__(self, nodes: Mapping[str, NodeContents], *, links: Shape | Iterable[tuple[str, str]] = "star") -> Mesh:
-        """A running mesh; see ``receptor.testing.Mesh``."""
+    from receptor.testing import Mesh, MeshFactory, NodeContents, Shape
 
 
 @pytest.fixture
@@ -25,7 +18,7 @@ def receptor_mesh() -> Iterator[MeshFactory]:
     with ExitStack() as meshes:
 
         def make(nodes: Mapping[str, NodeContents], *, links: Shape | Iterable[tuple[str, str]] = "star") -> Mesh:
-            from receptor.testing.mesh import Mesh  # only who uses the fixture pays for its import
+            from receptor.testing.mesh import Mesh
 
             return meshes.enter_context(Mesh(nodes, links=links))
 
