@@ -51,7 +51,7 @@ class _Process:
             daemon.reloading.watch(self._reload_began)
             loop.add_signal_handler(signal.SIGHUP, daemon.reloading.begin)
             logger.info("node %s is ready (version %s)", self._configuration.node.id, receptor.__version__)
-            self._systemd.tell(READY=1, STATUS=self._status(daemon))
+            self._systemd.tell(READY=1)
             if self._systemd.listens:
                 informing = asyncio.create_task(self._systemd.keep_informed(lambda: self._status(daemon)))
                 parts.callback(informing.cancel)
