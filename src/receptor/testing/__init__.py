@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from receptor.testing.mesh import Mesh, MeshFactory, Node, NodeContents, Shape
+    from receptor.testing.links import Links
+    from receptor.testing.mesh import Mesh, MeshFactory, Node, NodeContents
 
-__all__ = ["Mesh", "MeshFactory", "Node", "NodeContents", "Shape"]
+__all__ = ["Links", "Mesh", "MeshFactory", "Node", "NodeContents"]
 
 
 def __getattr__(name: str) -> object:

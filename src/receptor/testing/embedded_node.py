@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Coroutine, Iterable, Mapping, Sequence, Set
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from pathlib import Path
 from typing import TypeVar
@@ -51,11 +51,13 @@ class EmbeddedNode:
         assert self.daemon is not None
         return self.daemon.linking.tcp_ports[0]
 
-    def knows_just(self, nodes: Set[str]) -> bool:
-        """Whether it has routes to these and no others, and knows their services. Only while it runs."""
+    @property
+    def routes(self) -> Mapping[str, str]:
+        """The next hop to each node in reach, or none to one whose services it does not know yet. While it runs."""
         assert self.daemon is not None
         mesh = self.daemon.mesh
-        return mesh.core.mesh.topology.routes.keys() == nodes and all(mesh.tags_of(node, "control") for node in nodes)
+        routes = mesh.core.mesh.topology.routes
+        return {node: hop if mesh.tags_of(node, "control") else "" for node, hop in routes.items()}
 
     async def start(self) -> None:
         """Start it, without peers. Raises OperatingError or ConfigurationError if it can't be started."""

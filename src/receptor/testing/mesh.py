@@ -7,10 +7,9 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import combinations, pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from receptor.client.address import UnixAddress
 from receptor.client.control_client import ControlClient
@@ -18,18 +17,17 @@ from receptor.errors import UnreachableError
 from receptor.testing.background import BackgroundLoop
 from receptor.testing.embedded_node import Action, EmbeddedNode, work_command
 from receptor.testing.leftovers import end_commands, runner_of
+from receptor.testing.links import Links, astray, distances, listed, pairs
 from receptor.testing.logs import named_nodes
 
 NodeContents: TypeAlias = Mapping[str, str | Sequence[str]] | Sequence[Action]
 """What a node has: work types with their commands, or actions as in its configuration file."""
 
-Shape: TypeAlias = Literal["star", "chain", "full"]
-
 
 class MeshFactory(Protocol):
     """What the fixture ``receptor_mesh`` is, for annotations."""
 
-    def __call__(self, nodes: Mapping[str, NodeContents], *, links: Shape | Iterable[tuple[str, str]] = "star") -> Mesh:
+    def __call__(self, nodes: Mapping[str, NodeContents], *, links: Links = "star") -> Mesh:
         """A mesh that has been started; see ``Mesh``."""
 
 
@@ -38,12 +36,6 @@ PATIENCE = 10.0
 
 _PAUSE = 0.002
 """Seconds between two looks at the routes; nothing tells when services become known."""
-
-_SHAPES: dict[str, Callable[[Sequence[str]], Iterable[tuple[str, str]]]] = {
-    "star": lambda nodes: ((nodes[0], other) for other in nodes[1:]),
-    "chain": pairwise,
-    "full": lambda nodes: combinations(nodes, 2),
-}
 
 
 class Node:
@@ -78,16 +70,13 @@ class Mesh(Mapping[str, Node]):
     ``async with``, and ``asyncio.to_thread`` for the rest.
     """
 
-    def __init__(self, nodes: Mapping[str, NodeContents], *, links: Shape | Iterable[tuple[str, str]] = "star") -> None:
+    def __init__(self, nodes: Mapping[str, NodeContents], *, links: Links = "star") -> None:
         """``links`` are pairs of node ids, or a shape: star (all with the first), chain or full (each with each).
 
-        Raises ValueError if a link is not between two of the nodes.
+        Raises ValueError if there is no such shape, or a link is not between two of the nodes.
         """
         self._contents = {node_id: _actions(contents) for node_id, contents in nodes.items()}
-        pairs = _SHAPES[links](list(nodes)) if isinstance(links, str) else links
-        self._links = {frozenset(pair): pair for pair in pairs}
-        for pair in self._links.values():
-            _check_link(pair, self._contents)
+        self._links = pairs(links, list(nodes))
         self._cut: set[frozenset[str]] = set()
         self._embedded: dict[str, EmbeddedNode] = {}
         self._nodes: dict[str, Node] = {}
@@ -234,40 +223,20 @@ class Mesh(Mapping[str, Node]):
         await self._routes([(listener.node_id, dialer.node_id) for listener, dialer in linked])
 
     async def _routes(self, links: Iterable[tuple[str, str]]) -> None:
-        """Wait until each running node has routes to just those that the links lead to."""
-        within_reach = _within_reach([one for one, embedded in self._embedded.items() if embedded.daemon], links)
+        """Wait until the routes of each running node lead to just those that the links do, the shortest way."""
+        running = {node_id: one for node_id, one in self._embedded.items() if one.daemon}
+        wanted = distances(running, links)
         deadline = time.monotonic() + PATIENCE
-        for node_id, wanted in within_reach.items():
-            while not self._embedded[node_id].knows_just(wanted - {node_id}):
-                if time.monotonic() > deadline:
-                    raise UnreachableError(
-                        f"after {PATIENCE:.0f} s node {node_id} does not know just the nodes within its reach:"
-                        f" {_names(wanted)}; see the log of the nodes"
-                    )
-                await asyncio.sleep(_PAUSE)
+        while node_id := astray({node_id: one.routes for node_id, one in running.items()}, wanted):
+            if time.monotonic() > deadline:
+                raise UnreachableError(
+                    f"after {PATIENCE:.0f} s node {node_id} has routes to {listed(running[node_id].routes)}, and should"
+                    f" have to {listed(wanted[node_id])}; see the log of the nodes"
+                )
+            await asyncio.sleep(_PAUSE)
 
 
 def _actions(contents: NodeContents) -> Sequence[Action]:
     if isinstance(contents, Mapping):
         return [work_command(work_type, command) for work_type, command in contents.items()]
     return list(contents)
-
-
-def _check_link(pair: tuple[str, str], nodes: Iterable[str]) -> None:
-    one, other = pair
-    if one == other or not {one, other} <= set(nodes):
-        raise ValueError(f"no link between {one!r} and {other!r} can be; the nodes of the mesh: {_names(nodes)}")
-
-
-def _within_reach(nodes: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """Who can reach whom over these links, itself included."""
-    reach = {node: {node} for node in nodes}
-    for one, other in links:
-        joined = reach[one] | reach[other]
-        for node in joined:
-            reach[node] = joined
-    return reach
-
-
-def _names(nodes: Iterable[str]) -> str:
-    return ", ".join(sorted(nodes)) or "none"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from receptor.testing import Mesh, MeshFactory, NodeContents, Shape
+    from receptor.testing import Links, Mesh, MeshFactory, NodeContents
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def receptor_mesh() -> Iterator[MeshFactory]:
     """Makes meshes of real Receptor nodes that end with the test: receptor_mesh({"foo": {}, "bar": {"cat": "cat"}})."""
     with ExitStack() as meshes:
 
-        def make(nodes: Mapping[str, NodeContents], *, links: Shape | Iterable[tuple[str, str]] = "star") -> Mesh:
+        def make(nodes: Mapping[str, NodeContents], *, links: Links = "star") -> Mesh:
             from receptor.testing.mesh import Mesh
 
             return meshes.enter_context(Mesh(nodes, links=links))
