@@ -23,7 +23,7 @@ from receptor.testing import Mesh
 def test_the_examples_run_in_a_project_of_their_own(tmp_path: Path) -> None:
     tests = "\n\n".join([IMPORTS, *BLOCKS])
     (tmp_path / "test_examples.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--durations=0"]
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"{tests.count('def test_')} passed" in ended.stdout
