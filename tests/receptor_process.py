@@ -83,13 +83,42 @@ class Client:
         return self._file.read()
 
 
-class NodeProcess:
+class Answering:
+    """A node that tests talk to, wherever it runs."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+
+    def client(self) -> Client:
+        return Client(self.socket)
+
+    def ask(self, command: str | dict[str, str]) -> Answer:
+        with self.client() as client:
+            return client.ask(command)
+
+    def submit(self, work_type: str, payload: bytes = b"", node: str = "localhost") -> str:
+        with self.client() as client:
+            client.send(f"work submit {node} {work_type}")
+            assert client.line().startswith("Work unit created with ID ")
+            client.end(payload)
+            answer = client.answer()
+        assert answer["result"] == "Job Started"
+        return str(answer["unitid"])
+
+    def results(self, unit_id: str) -> bytes:
+        with self.client() as client:
+            client.send(f"work results {unit_id}")
+            assert client.line() == f"Streaming results for work unit {unit_id}"
+            return client.rest()
+
+
+class NodeProcess(Answering):
     """A node: its configuration, its process and its log, in one folder."""
 
     def __init__(self, folder: Path, node_id: str, actions: Sequence[Action]) -> None:
+        super().__init__(folder / f"{node_id}.sock")
         self.folder = folder
         self.node_id = node_id
-        self.socket = folder / f"{node_id}.sock"
         self.log = folder / f"{node_id}.log"
         self._config = folder / f"{node_id}.yml"
         self.configure(*actions)
@@ -133,13 +162,6 @@ class NodeProcess:
         except OSError:
             return False
 
-    def client(self) -> Client:
-        return Client(self.socket)
-
-    def ask(self, command: str | dict[str, str]) -> Answer:
-        with self.client() as client:
-            return client.ask(command)
-
     def wait_for_route_to(self, *nodes: str) -> None:
         def has_routes() -> bool:
             table = self.ask("status")["RoutingTable"]
@@ -147,21 +169,6 @@ class NodeProcess:
             return table.keys() >= set(nodes)
 
         eventually(has_routes, PATIENCE)
-
-    def submit(self, work_type: str, payload: bytes = b"", node: str = "localhost") -> str:
-        with self.client() as client:
-            client.send(f"work submit {node} {work_type}")
-            assert client.line().startswith("Work unit created with ID ")
-            client.end(payload)
-            answer = client.answer()
-        assert answer["result"] == "Job Started"
-        return str(answer["unitid"])
-
-    def results(self, unit_id: str) -> bytes:
-        with self.client() as client:
-            client.send(f"work results {unit_id}")
-            assert client.line() == f"Streaming results for work unit {unit_id}"
-            return client.rest()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit code."""

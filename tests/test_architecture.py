@@ -142,6 +142,11 @@ def test_the_runner_needs_only_the_standard_library() -> None:
     assert names <= sys.stdlib_module_names
 
 
+@pytest.mark.parametrize("part", ["receptor.cli", "receptor.ctl", "receptor.client", "receptor.daemon"])
+def test_nodes_and_clients_do_not_use_what_is_for_tests(part: str) -> None:
+    assert not [name for name in with_all_they_import(members(part)) if is_within(name, "receptor.testing")]
+
+
 # The checks themselves
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
-from receptor_process import PATIENCE, Action, NodeProcess, free_port, node, started_node
+from receptor_process import PATIENCE, Action, Answering, free_port, node, started_node
+
+from receptor.testing import MeshFactory
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
@@ -19,22 +19,14 @@ LOCAL_ONLY: Action = {"local-only": {}}
 CAT: Action = {"work-command": {"worktype": "cat", "command": "cat"}}
 
 
-def worker_of_the_page(port: int) -> list[Action]:
-    """The actions of the tightened example, on that port, without those that every test node has anyway."""
+def worker_of_the_page() -> list[Action]:
+    """The actions of the tightened example, without those that every node of a mesh has anyway."""
     (example,) = (text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "- node: worker" in text)
-    actions: list[Action] = [one for one in yaml.safe_load(example) if not {"node", "control-service"} & one.keys()]
-    listener: Action = {"tcp-listener": {"port": port, "bindaddr": "127.0.0.1"}}
-    return [listener if "tcp-listener" in one else one for one in actions]
+    given = {"node", "control-service", "tcp-listener"}
+    return [one for one in yaml.safe_load(example) if not given & one.keys()]
 
 
-@contextmanager
-def controller(folder: Path, node_id: str, port: int) -> Iterator[NodeProcess]:
-    with node(folder, node_id, {"tcp-peer": {"address": f"127.0.0.1:{port}"}}) as running:
-        running.wait_for_route_to("worker")
-        yield running
-
-
-def answer_of_worker(client_node: NodeProcess, command: str) -> str:
+def answer_of_worker(client_node: Answering, command: str) -> str:
     """What the worker answers to a command that comes from that node."""
     with client_node.client() as client:
         client.send("connect worker control")
@@ -44,7 +36,7 @@ def answer_of_worker(client_node: NodeProcess, command: str) -> str:
         return client.line()
 
 
-def refusal_of_work(client_node: NodeProcess, work_type: str) -> str:
+def refusal_of_work(client_node: Answering, work_type: str) -> str:
     """Why the worker does not take the work."""
     with client_node.client() as client:
         client.send(f"work submit worker {work_type}")
@@ -56,44 +48,37 @@ def refusal_of_work(client_node: NodeProcess, work_type: str) -> str:
     return str(status["Detail"])
 
 
-def test_the_tightened_node_of_the_page_works_for_its_controllers(short_folder: Path) -> None:
-    port = free_port()
-    with (
-        node(short_folder, "worker", *worker_of_the_page(port)) as worker,
-        controller(short_folder, "controller1", port) as mine,
-    ):
-        unit_id = mine.submit("upper", b"shout", node="worker")
-        assert mine.results(unit_id) == b"SHOUT"
-        assert mine.results(mine.submit("count", node="worker")) == b"1\n2\n3\n4\n5\n"
-        assert len(worker.ask("work list")) == 2
-        assert mine.ask(f"work cancel {unit_id}") == {"cancelled": unit_id}
-        assert mine.ask(f"work release {unit_id}") == {"released": unit_id}
-        assert len(worker.ask("work list")) == 1
-        assert "node controller1 may not submit work of type 'backup' on node worker" in refusal_of_work(mine, "backup")
+def test_the_tightened_node_of_the_page_works_for_its_controllers(receptor_mesh: MeshFactory) -> None:
+    mesh = receptor_mesh({"worker": worker_of_the_page(), "controller1": {}})
+    worker, mine = (Answering(node.socket) for node in mesh.values())
+    unit_id = mine.submit("upper", b"shout", node="worker")
+    assert mine.results(unit_id) == b"SHOUT"
+    assert mine.results(mine.submit("count", node="worker")) == b"1\n2\n3\n4\n5\n"
+    assert len(worker.ask("work list")) == 2
+    assert mine.ask(f"work cancel {unit_id}") == {"cancelled": unit_id}
+    assert mine.ask(f"work release {unit_id}") == {"released": unit_id}
+    assert len(worker.ask("work list")) == 1
+    assert "node controller1 may not submit work of type 'backup' on node worker" in refusal_of_work(mine, "backup")
 
 
-def test_the_tightened_node_of_the_page_does_nothing_for_others(short_folder: Path) -> None:
-    port = free_port()
-    with (
-        node(short_folder, "worker", *worker_of_the_page(port)) as worker,
-        controller(short_folder, "stranger", port) as stranger,
-        controller(short_folder, "controller2", port) as other,
+def test_the_tightened_node_of_the_page_does_nothing_for_others(receptor_mesh: MeshFactory) -> None:
+    mesh = receptor_mesh({"worker": worker_of_the_page(), "stranger": {}, "controller2": {}})
+    worker, stranger, other = (Answering(node.socket) for node in mesh.values())
+    unit_id = worker.submit("upper", b"of the operator")
+    assert "node stranger may not submit work of type 'upper'" in refusal_of_work(stranger, "upper")
+    for command in (
+        *("status", "ping stranger", "traceroute stranger", "connect stranger control", "reload", "work list"),
+        *(f"work {what} {unit_id}" for what in ("list", "status", "results", "cancel", "release", "force-release")),
+        "work submit stranger upper",
     ):
-        unit_id = worker.submit("upper", b"of the operator")
-        assert "node stranger may not submit work of type 'upper'" in refusal_of_work(stranger, "upper")
-        for command in (
-            *("status", "ping stranger", "traceroute stranger", "connect stranger control", "reload", "work list"),
-            *(f"work {what} {unit_id}" for what in ("list", "status", "results", "cancel", "release", "force-release")),
-            "work submit stranger upper",
-        ):
-            assert answer_of_worker(stranger, command).startswith("ERROR: node stranger may not "), command
-        # A controller may not touch what it has not submitted, nor learn that it is there.
-        for what in ("list", "status", "results", "cancel", "release", "force-release"):
-            assert answer_of_worker(other, f"work {what} {unit_id}") == f"ERROR: unknown work unit {unit_id}"
-        assert answer_of_worker(other, "work list") == "{}"
-        assert answer_of_worker(other, "connect stranger control").startswith("ERROR: node controller2 may not connect")
-        assert answer_of_worker(other, "work submit stranger upper").startswith("ERROR: node controller2 may not send")
-        assert worker.results(unit_id) == b"OF THE OPERATOR"
+        assert answer_of_worker(stranger, command).startswith("ERROR: node stranger may not "), command
+    # A controller may not touch what it has not submitted, nor learn that it is there.
+    for what in ("list", "status", "results", "cancel", "release", "force-release"):
+        assert answer_of_worker(other, f"work {what} {unit_id}") == f"ERROR: unknown work unit {unit_id}"
+    assert answer_of_worker(other, "work list") == "{}"
+    assert answer_of_worker(other, "connect stranger control").startswith("ERROR: node controller2 may not connect")
+    assert answer_of_worker(other, "work submit stranger upper").startswith("ERROR: node controller2 may not send")
+    assert worker.results(unit_id) == b"OF THE OPERATOR"
 
 
 def ask_over_tcp(port: int, *commands: str) -> list[str]:
@@ -152,18 +137,18 @@ def test_a_node_without_its_audit_does_not_start(short_folder: Path) -> None:
         assert "receptor: the audit file /nosuch/audit.log can't be written: No such file" in foo.log.read_text()
 
 
-def test_limits_hold(short_folder: Path) -> None:
+def test_limits_hold(receptor_mesh: MeshFactory) -> None:
     limits: Action = {"limits": {"units": 1, "payload": "10B", "controlline": "1KiB", "clients": 2}}
-    with node(short_folder, "foo", LOCAL_ONLY, CAT, limits) as foo:
-        with foo.client() as client:
-            client.send("work submit localhost cat")
-            assert client.line().startswith("Work unit created")
-            client.end(b"more than ten bytes")
-            assert "more than the 10 that the limits of this node allow" in client.line()
-        with foo.client() as client, foo.client():
-            client.send("work submit localhost cat")
-            assert client.line().startswith("ERROR: ")
-            with foo.client() as third:
-                assert third.greeting.startswith("ERROR: this node has as many control sessions as its limits allow")
-            client.send("ping " + "x" * 1024)
-            assert client.line() == "ERROR: a line is longer than 1024 bytes"
+    foo = Answering(receptor_mesh({"foo": [CAT, limits]})["foo"].socket)
+    with foo.client() as client:
+        client.send("work submit localhost cat")
+        assert client.line().startswith("Work unit created")
+        client.end(b"more than ten bytes")
+        assert "more than the 10 that the limits of this node allow" in client.line()
+    with foo.client() as client, foo.client():
+        client.send("work submit localhost cat")
+        assert client.line().startswith("ERROR: ")
+        with foo.client() as third:
+            assert third.greeting.startswith("ERROR: this node has as many control sessions as its limits allow")
+        client.send("ping " + "x" * 1024)
+        assert client.line() == "ERROR: a line is longer than 1024 bytes"

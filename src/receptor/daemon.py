@@ -1,18 +1,20 @@
-"""A whole node: what is started in which order, and stopped in the opposite one."""
+"""A whole node: what is started in which order, and stopped in the opposite one.
+
+It takes nothing of its process: signals, the log and the like are those of who runs it (``cli/running.py`` for a
+process of its own, ``testing`` for nodes within a test).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
-import receptor
 from receptor.config.actions import ControlService as ControlServiceAction
 from receptor.config.configuration import Configuration
 from receptor.control.access import AccessPolicy
@@ -47,50 +49,77 @@ class _Part(Protocol):
 
 
 class Daemon:
-    """One node, from its configuration to its end."""
+    """One node, from its configuration to its end.
 
-    def __init__(self, configuration: Configuration, reread: Callable[[], Configuration]) -> None:
-        """``reread`` reads the configuration anew, for a reload."""
+    ``mesh``, ``linking`` and ``reloading`` are there once it was started.
+    """
+
+    def __init__(
+        self, configuration: Configuration, reread: Callable[[], Configuration], *, adopts_orphans: bool
+    ) -> None:
+        """``reread`` reads the configuration anew, for a reload.
+
+        ``adopts_orphans``: this process is the node's alone, and becomes a subreaper, so that the node learns how
+        commands end whose runner was killed. Elsewhere the children of others could be taken for orphans.
+        """
         self._configuration = configuration
         self._reread = reread
+        self._adopts_orphans = adopts_orphans
+        self._parts = AsyncExitStack()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self) -> None:
-        """Run until SIGTERM or SIGINT, or until the node has to give up its id.
+    async def start(self) -> None:
+        """Start everything; clients are greeted when this returns.
 
-        Raises OperatingError or ConfigurationError if the node can't start or must end.
+        Raises OperatingError or ConfigurationError if the node can't start; nothing is left of it then.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end, f"ending on {number.name}")
-        loop.add_signal_handler(signal.SIGHUP, logger.info, "the node is starting: SIGHUP reloads nothing yet")
         async with AsyncExitStack() as parts:
-            reloading = await self._start(parts)
-            loop.add_signal_handler(signal.SIGHUP, reloading.begin)
-            logger.info("node %s is ready (version %s)", self._configuration.node.id, receptor.__version__)
-            await self._ended
-            # Nothing is reloaded any more. A closed loop would leave the signal to kill.
-            loop.remove_signal_handler(signal.SIGHUP)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            await self._start(parts)
+            self._parts = parts.pop_all()
 
-    async def _start(self, parts: AsyncExitStack) -> Reloading:
+    async def stop(self) -> None:
+        """Leave the mesh and free all that was taken, in order. Commands of units go on; a later start finds them."""
+        await self._parts.aclose()
+
+    def end(self, reason: str) -> None:
+        """Have ``ended`` return."""
+        logger.info("%s", reason)
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    async def ended(self) -> None:
+        """Wait for ``end``. Raises OperatingError once the node has to give up its id."""
+        await self._ended
+
+    def summary(self) -> str:
+        """What the node has, for people: ``3 links, 5 nodes in reach, 12 units``."""
+        numbers = {
+            "link": len(self.mesh.core.mesh.neighbours),
+            "node": len(self.mesh.core.mesh.topology.routes),
+            "unit": len(self._workceptor.units),
+        }
+        links, nodes, units = (f"{number} {what}{'' if number == 1 else 's'}" for what, number in numbers.items())
+        return f"{links}, {nodes} in reach, {units}"
+
+    async def _start(self, parts: AsyncExitStack) -> None:
         """Start everything. Clients come last, so that the control service greets only when all is ready."""
         node = self._configuration.node
         if self._configuration.audit is not None:
             parts.enter_context(audit_file(self._configuration.audit.file, node.id))
         tls = TlsProfiles(self._configuration.tls_servers, self._configuration.tls_clients, node.id)
-        mesh = self._mesh(tls)
+        mesh = self.mesh = self._mesh(tls)
         parts.push_async_callback(mesh.stop)
-        linking = Linking(mesh, tls)
-        reloading = Reloading(self._configuration, self._reread, linking, tls)
+        linking = self.linking = Linking(mesh, tls)
+        reloading = self.reloading = Reloading(self._configuration, self._reread, linking, tls)
         data_folder = node.data_dir / node.id
-        workceptor = Workceptor(
+        workceptor = self._workceptor = Workceptor(
             mesh,
             data_folder,
             self._configuration.work_commands,
             _signer(self._configuration),
             self._configuration.limits.work,
             Durability(node.durability),
+            adopts_orphans=self._adopts_orphans,
         )
         parts.push_async_callback(workceptor.close)
         await workceptor.start()
@@ -112,7 +141,6 @@ class Daemon:
         for service in self._configuration.control_services:
             for listener in _client_listeners(service, control, tls):
                 await _start_part(listener, parts)
-        return reloading
 
     def _mesh(self, tls: TlsProfiles) -> MeshNode:
         node = self._configuration.node
@@ -142,10 +170,14 @@ class Daemon:
         if not self._ended.done():
             self._ended.set_exception(OperatingError(reason))
 
-    def _end(self, reason: str) -> None:
-        logger.info("%s", reason)
-        if not self._ended.done():
-            self._ended.set_result(None)
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """For the event loop of a node: uvloop where it exists, else the standard loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _start_part(part: _Part, parts: AsyncExitStack) -> None:

@@ -39,6 +39,11 @@ class Linking:
         self._tls = tls
         self._running: list[_Running] = []
 
+    @property
+    def tcp_ports(self) -> list[int]:
+        """Where it listens for neighbours over TCP, in the order of the configuration, with what the system chose."""
+        return [one.backend.port for one in self._running if isinstance(one.backend, TcpListener)]
+
     async def change(self, wanted: Sequence[actions.Listener | actions.Peer]) -> None:
         """Have just these backends. One that is wanted as it is goes on with all its links; the links of others end.
 

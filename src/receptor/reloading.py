@@ -32,6 +32,7 @@ class Reloading:
         self._tls = tls
         self._one_at_a_time = asyncio.Lock()
         self._under_way: set[asyncio.Task[ReloadAnswer]] = set()
+        self._watchers: list[Callable[[asyncio.Task[ReloadAnswer]], None]] = []
         self._has_stopped = False
 
     async def reload(self) -> ReloadAnswer:
@@ -43,7 +44,13 @@ class Reloading:
         reload = asyncio.create_task(self._reload_in_turn(), name="reload")
         self._under_way.add(reload)
         reload.add_done_callback(self._under_way.discard)
+        for watcher in self._watchers:
+            watcher(reload)
         return reload
+
+    def watch(self, watcher: Callable[[asyncio.Task[ReloadAnswer]], None]) -> None:
+        """Call back with each reload when it begins."""
+        self._watchers.append(watcher)
 
     async def stop(self) -> None:
         """Begin no more; returns when none is under way."""

@@ -22,9 +22,6 @@ from receptor.config.command_line import (
 from receptor.errors import OperatingError, ReceptorError
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-    from collections.abc import Callable
-
     from receptor.config.configuration import Configuration
 
 EXIT_ERROR = 1
@@ -89,23 +86,6 @@ def _say(text: str) -> None:
 def _run_node(configuration: Configuration, words: list[str]) -> None:
     # Whoever asks for a reload this early does not want the node to end. A handler, as an ignored signal is inherited.
     signal.signal(signal.SIGHUP, lambda *_: None)
-    import asyncio
+    from receptor.cli.running import run_node
 
-    from receptor.daemon import Daemon
-    from receptor.logs import set_up_logging
-
-    async def main() -> None:
-        await Daemon(configuration, lambda: node_configuration(words)).run()
-
-    set_up_logging(configuration.log_level, configuration.node.id, configuration.trace)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(main())
-
-
-def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
-    """uvloop where it exists, else the standard loop."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+    run_node(configuration, lambda: node_configuration(words))

@@ -92,7 +92,9 @@ class MeshNode:
         self._loop = asyncio.get_running_loop()
         rng = self._rng = random.SystemRandom()
         now, unix_time = time.monotonic(), time.time()
-        epoch = int(unix_time) << 24 | rng.getrandbits(24)
+        # Seconds in the upper bits, as existing nodes have it. The others are no chance either, so that a node that is
+        # restarted within a second is newer than its former run.
+        epoch = int(unix_time * (1 << 24))
         identity = Identity(node_id, epoch, unix_time - now, idle_timeout)
         self.node_id = node_id
         self._stream_loading = StreamLoading()

@@ -5,8 +5,8 @@ What may die, and what is true then:
 * the daemon: the runner and the commands go on; the next daemon's ``adopt`` learns what runs and how the rest ended.
 * the runner: a request that it had not begun is made again to a new one. The daemon that started the runner becomes
   the commands' parent and learns their ends itself (``orphans``). A daemon that found the runner running can't:
-  the kernel tells an end only to a parent. Then nobody will ever know how these commands end, so they are killed, and
-  the units are told as vanished at once.
+  the kernel tells an end only to a parent. Nor may one that shares its process with others, for whom it would reap.
+  Then nobody will ever know how these commands end, so they are killed, and the units are told as vanished at once.
 * the runner between starting a command and noting which process it is: the command is found by the unit's folder in
   its environment and taken over; if it is gone already, the unit vanished, for it may have run.
 * both, or the whole machine: what has no record of its end vanished; what still runs of it is killed.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,7 @@ from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.orphans import Orphans
 from receptor.workceptor.processes import kill_remains, leave_out
 from receptor.workceptor.records import ExitRecord, StartRecord
+from receptor.workceptor.runner import become_subreaper
 from receptor.workceptor.runner_link import (
     ATTEMPTS,
     LOG,
@@ -71,11 +72,15 @@ class RunnerClient:
 
     ``on_end`` is called in the event loop, once for each unit that ``start`` returned for or ``adopt`` told as
     running, and never before that call has returned to the task that awaits it.
+
+    ``adopts_orphans``: make this process a subreaper, so that it becomes the parent of commands whose runner is killed,
+    and of all that other processes below it leave behind. For a process that is the node's alone.
     """
 
-    def __init__(self, data_folder: Path, on_end: OnEnd) -> None:
+    def __init__(self, data_folder: Path, on_end: OnEnd, *, adopts_orphans: bool = True) -> None:
         self._data_folder = data_folder
         self._on_end = on_end
+        self._adopts_orphans = adopts_orphans
         self._link: RunnerLink | None = None
         self._opening = asyncio.Lock()
         self._running: dict[str, int | None] = {}
@@ -154,6 +159,8 @@ class RunnerClient:
     async def _open_link(self, *, start_runner: bool) -> RunnerLink | None:
         async with self._opening:
             if self._link is None or self._link.is_lost:
+                if start_runner and self._adopts_orphans:
+                    become_subreaper()
                 self._link = await open_link(
                     self._data_folder, self._receive, self._lose_runner, start_runner=start_runner
                 )
@@ -237,10 +244,8 @@ class RunnerClient:
             await self._settle_start(unit_id, traces, answer)
             del link.starting[unit_id]
         told = {unit_id: trace for unit_id, trace in traces.items() if unit_id in self._running}
-        if self._orphans is None:
-            self._orphans = Orphans(self._end_orphan, self._all_orphans_known)
         orphans = {unit_id: (trace.folder, trace.start) for unit_id, trace in told.items() if trace.start}
-        watched = orphans.keys() - await asyncio.to_thread(self._orphans.watch, orphans)
+        watched = await self._adopt_orphans(orphans) if self._adopts_orphans else frozenset()
         ended = {unit_id: trace.end for unit_id, trace in told.items() if trace.end and unit_id not in watched}
         lost = {unit_id: trace for unit_id, trace in told.items() if unit_id not in watched | ended.keys()}
         logger.error(
@@ -256,6 +261,12 @@ class RunnerClient:
             self._end(unit_id, end)
         for unit_id, vanished in (await self._give_up(lost)).items():
             self._end(unit_id, vanished)
+
+    async def _adopt_orphans(self, orphans: Mapping[str, tuple[UnitFolder, StartRecord]]) -> Set[str]:
+        """Watch what has become a child of ours; the units of which that is so."""
+        if self._orphans is None:
+            self._orphans = Orphans(self._end_orphan, self._all_orphans_known)
+        return orphans.keys() - await asyncio.to_thread(self._orphans.watch, orphans)
 
     async def _settle_start(self, unit_id: str, traces: dict[str, Trace], answer: asyncio.Future[StartRecord]) -> None:
         """Answer a request to start that the runner left unanswered."""

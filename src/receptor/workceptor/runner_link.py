@@ -256,7 +256,6 @@ def _reach_runner(data_folder: Path, start_runner: bool) -> socket.socket | None
 
 def _start_runner(data_folder: Path) -> socket.socket:
     """Start a runner and return the first connection to it, which it finds as its standard input."""
-    runner.become_subreaper()
     environment = {name: value for name, value in os.environ.items() if name != runner.UNIT_VARIABLE}
     ours, theirs = socket.socketpair()
     with theirs, contextlib.ExitStack() as ours_too, contextlib.ExitStack() as files:

@@ -58,7 +58,10 @@ class Workceptor:
         signer: Signer | None,
         limits: WorkLimits = DEFAULT_LIMITS,
         durability: Durability = Durability.PROCESS,
+        *,
+        adopts_orphans: bool = True,
     ) -> None:
+        """``adopts_orphans``: see RunnerClient."""
         self.growth = GrowthWatcher()
         self.work_commands = {command.work_type: command for command in work_commands}
         self.units: dict[str, Unit] = {}
@@ -70,7 +73,7 @@ class Workceptor:
         self._signer = signer
         self._rng = random.SystemRandom()
         self._disk = ThreadPoolExecutor(1, "disk")
-        self._runner = RunnerClient(data_folder, self._command_ended)
+        self._runner = RunnerClient(data_folder, self._command_ended, adopts_orphans=adopts_orphans)
         self._reachable: frozenset[str] = frozenset()
         self._running: dict[str, set[str]] = {}
         """The units of each submitter that have not ended."""
