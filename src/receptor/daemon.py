@@ -91,6 +91,7 @@ class Daemon:
             _signer(self._configuration),
             self._configuration.limits.work,
             Durability(node.durability),
+            mesh.events,
         )
         parts.push_async_callback(workceptor.close)
         await workceptor.start()
@@ -112,6 +113,7 @@ class Daemon:
         for service in self._configuration.control_services:
             for listener in _client_listeners(service, control, tls):
                 await _start_part(listener, parts)
+        parts.callback(mesh.events.close)  # First of all, so that those who follow are told that the node ends.
         return reloading
 
     def _mesh(self, tls: TlsProfiles) -> MeshNode:

@@ -21,6 +21,7 @@ from receptor.client.replies import NodeStatus, UnitStatus
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Multiplex,
     Ping,
     Reload,
@@ -49,6 +50,7 @@ LINES = [
     b"traceroute bar",
     b"connect bar control tls",
     b"reload",
+    b"events",
     b"work list",
     b"work submit bar echo -n two words",
     b"work status abcd1234",
@@ -59,7 +61,7 @@ LINES = [
     b'{"command":"work","subcommand":"submit","node":"bar","worktype":"echo","params":"a","ttl":"1h","signwork":"true"}',
     b'{"command":"work","subcommand":"results","unitid":"abcd1234","startpos":7,"signature":"hush"}',
 ]
-NAMES = ["status", "ping", "traceroute", "connect", "reload", "multiplex", "work"]
+NAMES = ["status", "ping", "traceroute", "connect", "reload", "events", "multiplex", "work"]
 SUBCOMMANDS = ["submit", "list", "status", "results", "cancel", "release", "force-release"]
 unit_ids = st.sampled_from(["abcd1234", "A-b_9", "../x", "a/b", ".", "x\0y", "-a", ""]) | texts
 json_lines = like(
@@ -113,6 +115,8 @@ def _written(command: Command | Multiplex) -> dict[str, object]:
             return {"command": "connect", "node": node, "service": service, "tls": tls}
         case Reload():
             return {"command": "reload"}
+        case FollowEvents():
+            return {"command": "events"}
         case Multiplex():
             return {"command": "multiplex"}
         case WorkList(None, key):

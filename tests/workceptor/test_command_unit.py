@@ -603,6 +603,9 @@ class Real:
     def unit_ended(self, unit: Unit) -> None:
         pass
 
+    def unit_changed(self, unit: Unit) -> None:
+        pass
+
     def unit_removed(self, unit: Unit) -> None:
         self.units.pop(unit.unit_id, None)
 

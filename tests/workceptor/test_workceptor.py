@@ -18,6 +18,7 @@ from other_node import OtherNode
 
 from receptor.config.actions import WorkCommand
 from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWorkType
+from receptor.events import Events, Follower, UnitEvent
 from receptor.workceptor import runner
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
@@ -73,13 +74,14 @@ class Node:
     def __init__(self, data_folder: Path) -> None:
         self.data_folder = data_folder
         self.mesh = Mesh()
+        self.events = Events()
         self.signer: Signer | None = None
 
     @asynccontextmanager
     async def up(self, *work_commands: WorkCommand, limits: WorkLimits = DEFAULT_LIMITS) -> AsyncIterator[Workceptor]:
         """The node from its start to its end."""
         commands = work_commands or (BASH, CAT, NAP)
-        workceptor = Workceptor(self.mesh, self.data_folder, commands, self.signer, limits)
+        workceptor = Workceptor(self.mesh, self.data_folder, commands, self.signer, limits, events=self.events)
         try:
             await workceptor.start()
             yield workceptor
@@ -1344,3 +1346,43 @@ def _reap(pid: int) -> None:
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
     eventually(lambda: not is_alive(pid))
+
+
+async def heard(follower: Follower, last: str) -> list[UnitEvent]:
+    """Events up to the first of that kind."""
+    events: list[UnitEvent] = []
+    while not events or events[-1].event != last:
+        events += [event for event in await follower.take() if isinstance(event, UnitEvent)]
+    return events
+
+
+def test_what_becomes_of_a_unit_is_told_to_those_who_follow(play: Play) -> None:
+    async def story(node: Node) -> None:
+        async with node.up() as workceptor:
+            with node.events.followed(lambda _: True) as follower:
+                unit = await submit(workceptor, "bash", "-c 'exit 3'")
+                await unit.final()
+                assert await unit.release(force=False)
+                made, *changed, gone = await heard(follower, "unit.released")
+            assert (made.event, made.state_name, made.work_type) == ("unit.created", "Pending", "bash")
+            assert (gone.event, gone.state_name) == ("unit.released", "Failed")
+            assert {event.event for event in changed} == {"unit.changed"}
+            assert [event.state for event in changed] == sorted({event.state for event in changed})
+            assert changed[-1].detail == "exit status 3"
+            assert {event.unit_id for event in [made, *changed, gone]} == {unit.unit_id}
+            assert made.remote_node is msgspec.UNSET
+
+    play(story)
+
+
+def test_of_a_unit_on_another_node_it_is_told_which(play: Play) -> None:
+    async def story(node: Node) -> None:
+        async with node.up() as workceptor:
+            with node.events.followed(lambda _: True) as follower:
+                unit = await workceptor.make_unit(RemoteWork(node="bar", work_type="cat", parameters={}))
+                assert await unit.release(force=False)
+                events = [event for event in await follower.take() if isinstance(event, UnitEvent)]
+            assert [event.event for event in events].count("unit.released") == 1
+            assert {event.remote_node for event in events} == {"bar"}
+
+    play(story)

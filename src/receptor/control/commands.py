@@ -50,6 +50,10 @@ class Reload(msgspec.Struct, frozen=True):
     """``reload``: read the configuration again."""
 
 
+class FollowEvents(msgspec.Struct, frozen=True):
+    """``events``: what happens on the node, as it happens, until the client leaves."""
+
+
 class Multiplex(msgspec.Struct, frozen=True):
     """``multiplex``: from now on the commands of this session are numbered, and carried out at once."""
 
@@ -122,6 +126,7 @@ Command = (
     | Traceroute
     | Connect
     | Reload
+    | FollowEvents
     | WorkSubmit
     | WorkList
     | WorkStatus
@@ -176,6 +181,10 @@ def _from_words(name: str, words: list[str]) -> Command | Multiplex:
             raise CommandError("connect takes a node and a service: connect <node> <service> [tls client]")
         case "reload", _:
             return Reload()
+        case "events", []:
+            return FollowEvents()
+        case "events", _:
+            raise CommandError("events takes no parameters")
         case "multiplex", []:
             return Multiplex()
         case "work", []:
@@ -235,6 +244,8 @@ def _from_json(line: bytes) -> Command | Multiplex:
             return Connect(_text(fields, "node"), _text(fields, "service"), _text(fields, "tls", ""))
         case "reload":
             return Reload()
+        case "events":
+            return FollowEvents()
         case "multiplex":
             return Multiplex()
         case "work":

@@ -10,6 +10,7 @@ from receptor.control.audit import Entry, audited
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Ping,
     Reload,
     ShowStatus,
@@ -63,6 +64,9 @@ class Dispatcher:
                 return None
             case Reload():
                 return await self._reload()
+            case FollowEvents():
+                await self._mesh.follow_events(stream, self._access.told_to(stream.origin))
+                return None
             case WorkSubmit():
                 return await self._work.submit(command, stream, entry.unit_made)
             case WorkList():

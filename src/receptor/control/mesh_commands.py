@@ -1,4 +1,4 @@
-"""The commands about the mesh: status, ping, traceroute, connect."""
+"""The commands about the node and the mesh: status, ping, traceroute, connect, events."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import asyncio
 import os
 from collections.abc import Callable
 
+import msgspec
+
 import receptor
 from receptor.control.answers import Connection, Hop, NodeStatus, PingAnswer, PingFailure
 from receptor.control.commands import Connect, Ping, ShowStatus, Traceroute
 from receptor.durations import format_duration
 from receptor.errors import CommandError
+from receptor.events import Event
 from receptor.identifiers import is_service_name
 from receptor.netceptor.effects import PingEnded
 from receptor.netceptor.messages import MESSAGE_EXPIRED, go_number
 from receptor.netceptor.packets import MOST_HOPS
-from receptor.node.byte_stream import ByteStream, bridge
+from receptor.node.byte_stream import ByteStream, bridge, while_there
 from receptor.node.mesh_node import MeshNode
 
 
@@ -75,6 +78,15 @@ class MeshCommands:
             far.close()
             raise
         await bridge(stream, far)
+
+    async def follow_events(self, stream: ByteStream, is_told: Callable[[Event], bool]) -> None:
+        """Tell the client what happens, of what ``is_told`` accepts, until it leaves or the node ends."""
+        with self._mesh.events.followed(is_told) as follower:
+            await stream.write(f"Streaming events of node {self._mesh.node_id}\n".encode())
+            async with while_there(stream):
+                while events := await follower.take():
+                    await stream.write(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+        await stream.finish()
 
 
 def _nanoseconds(ended: PingEnded) -> int:

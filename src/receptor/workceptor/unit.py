@@ -44,6 +44,9 @@ class Keeper(Protocol):
     def unit_ended(self, unit: Unit) -> None:
         """The unit has come to a final state."""
 
+    def unit_changed(self, unit: Unit) -> None:
+        """What clients see of the unit, its state or its detail, is another; or it is removed."""
+
     def unit_removed(self, unit: Unit) -> None:
         """The unit is no more."""
 
@@ -311,8 +314,11 @@ class Unit(ABC):
             except (OperatingError, ValueError) as error:
                 if not self.is_removed:
                     self._save_later(OperatingError(str(error)))
+            has_changed = (status.state, status.detail) != (self.shown.state, self.shown.detail)
             self.shown = status
             self.notify()
+            if has_changed:
+                self._keeper.unit_changed(self)
         self._saving = None
 
     async def _put_on_disk(self, status: Status) -> None:
@@ -345,10 +351,12 @@ class Unit(ABC):
         Raises OperatingError if its folder can't be moved away; then it goes on, and may be removed once more.
         """
         await self.on_disk(self.folder.remove)
-        self.is_removed = True
+        was_removed, self.is_removed = self.is_removed, True
         self._hold_no_breath()
         self._save_no_more()
         self.notify()
+        if not was_removed:
+            self._keeper.unit_changed(self)
         try:
             # In another thread, as much output would hold up all units in the disk's one.
             await asyncio.to_thread(self.folder.clear_away)

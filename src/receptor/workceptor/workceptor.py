@@ -9,11 +9,14 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+import msgspec
 
 from receptor.config.actions import WorkCommand
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, LimitReached, UnknownUnit, UnknownWorkType
+from receptor.events import Events, UnitEvent, now_text
 from receptor.identifiers import random_name
 from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import Durability, UnitFolder
@@ -58,7 +61,9 @@ class Workceptor:
         signer: Signer | None,
         limits: WorkLimits = DEFAULT_LIMITS,
         durability: Durability = Durability.PROCESS,
+        events: Events | None = None,
     ) -> None:
+        """``events`` is where to tell what becomes of units."""
         self.growth = GrowthWatcher()
         self.work_commands = {command.work_type: command for command in work_commands}
         self.units: dict[str, Unit] = {}
@@ -68,6 +73,7 @@ class Workceptor:
         self._folder = data_folder
         self._durability = durability
         self._signer = signer
+        self._events = events or Events()
         self._rng = random.SystemRandom()
         self._disk = ThreadPoolExecutor(1, "disk")
         self._runner = RunnerClient(data_folder, self._command_ended)
@@ -137,6 +143,7 @@ class Workceptor:
                 continue
             unit = self._unit(StoredUnit(folder, status, 0, submission, None, None))
             self._add(unit)
+            self._tell(unit, "unit.created")
             return unit
 
     async def _on_disk(self, folder: UnitFolder, status: Status, submission: Submission) -> None:
@@ -192,6 +199,10 @@ class Workceptor:
         running.discard(unit.unit_id)
         if not running:
             self._running.pop(unit.submitter, None)
+
+    def unit_changed(self, unit: Unit) -> None:
+        """Those who follow what happens hear of it."""
+        self._tell(unit, "unit.released" if unit.is_removed else "unit.changed")
 
     def unit_removed(self, unit: Unit) -> None:
         """A unit is no more; its id and key are forgotten."""
@@ -270,6 +281,23 @@ class Workceptor:
         if isinstance(unit, CommandUnit):
             told = unit.vanished(end.reason) if isinstance(end, Vanished) else unit.command_ended(end)
             self._spawn(told, f"end unit {unit_id}")
+
+    def _tell(self, unit: Unit, event: Literal["unit.created", "unit.changed", "unit.released"]) -> None:
+        if not self._events.are_followed:
+            return
+        shown = unit.shown
+        self._events.publish(
+            UnitEvent(
+                time=now_text(),
+                event=event,
+                unit_id=unit.unit_id,
+                state=shown.state,
+                state_name=shown.state.title,
+                work_type=shown.work_type,
+                detail=shown.detail,
+                remote_node=shown.extra.remote_node if isinstance(shown.extra, RemoteExtra) else msgspec.UNSET,
+            )
+        )
 
     def _routes_changed(self, routes: dict[str, str]) -> None:
         reachable = frozenset(routes)
