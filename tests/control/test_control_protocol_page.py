@@ -21,7 +21,7 @@ from receptor.config.protection import Limits
 from receptor.control import multiplexed
 from receptor.control.access import AccessPolicy
 from receptor.control.answers import NodeStatus, ReloadAnswer
-from receptor.control.commands import LONGEST_KEY, Command, Multiplex, parse
+from receptor.control.commands import LONGEST_KEY, LONGEST_NAME, Command, Multiplex, parse
 from receptor.control.dispatch import Dispatcher
 from receptor.control.mesh_commands import MeshCommands
 from receptor.control.service import ControlService
@@ -175,6 +175,7 @@ def test_the_numbers_are_right() -> None:
     for text in (
         f"({Limits().control_line // 2**20} MiB, `controlline` of `limits`)",
         f"up to {LONGEST_KEY} printable ASCII characters",
+        f"up to {LONGEST_NAME} printable characters by which",
         f"if it takes more than {ANSWER_TIME:.0f} seconds",
         f"after {LONGEST_WAIT:.0f} seconds there is one in any case",
         f"While {MOST_WAITING} commands wait for news of a unit",

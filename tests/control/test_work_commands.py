@@ -126,12 +126,17 @@ def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: 
                 "WorkType": "cat",
                 "ExtraData": None,
                 "Process": msgspec.to_builtins(status.process),
+                "Created": msgspec.to_builtins(status.created),
+                "Ended": msgspec.to_builtins(status.ended),
             }
             assert status.process is not None
             assert status.process.exit_code == 0
             assert status.process.signal is None
             assert status.process.peak_memory > 0
             assert began <= parse_time(status.process.started) <= parse_time(status.process.ended) <= time.time_ns()
+            told = msgspec.json.decode(msgspec.json.encode(status))
+            assert began // 1000 * 1000 <= parse_time(told["Created"]) <= parse_time(told["Ended"])
+            assert told["Ended"] == status.process.ended
             assert await foo.commands.list(WorkList(), LOCAL_CLIENT, everything) == {unit_id: status}
             assert await foo.commands.release(WorkRelease(unit_id), ScriptedStream()) == {"released": unit_id}
             assert await foo.commands.list(WorkList(), LOCAL_CLIENT, everything) == {}

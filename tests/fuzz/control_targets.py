@@ -78,6 +78,7 @@ json_lines = like(
         "knownstate": st.integers(0, 4) | numbers,
         "signwork": st.sampled_from(["true", "False"]),
         "idempotencykey": texts | st.just("k" * 129),
+        "unitname": texts | st.just("n" * 129),
     }
 )
 word_lines = st.lists(
@@ -136,7 +137,7 @@ def _written(command: Command | Multiplex) -> dict[str, object]:
             return work | {"subcommand": "results", "unitid": unit_id, "startpos": start, "signature": signature}
         case WorkSubmit():
             given = {"node": command.node, "worktype": command.work_type, "tlsclient": command.tls_client}
-            given |= {"idempotencykey": command.idempotency_key}
+            given |= {"idempotencykey": command.idempotency_key, "unitname": command.name}
             given |= {"ttl": command.ttl, "signwork": str(command.sign_work), "signature": command.signature}
             return {**work, "subcommand": "submit", **given, **command.parameters}
 
@@ -283,6 +284,7 @@ def _without_zeros(data: bytes) -> bytes:
 
 
 REMOTE = RemoteExtra(remote_node="b", remote_work_type="echo", remote_params={"params": "x"}, remote_started=True)
+REQUEST = conversations.Request(remote=REMOTE, idempotency_key="key", name="nightly", signature="token")
 TALKS = ["greet", "multiplex", "submit", "submit at once", "find", "status", "status", "results", "cancel", "release"]
 
 
@@ -307,12 +309,12 @@ async def _talk(talk: str, stream: ScriptedStream) -> None:
         case "multiplex":
             await conversations.multiplex(stream)
         case "submit at once":
-            assert is_unit_id(await conversations.submit_at_once(session, REMOTE, "key", "token", b"{}"))
+            assert is_unit_id(await conversations.submit_at_once(session, REQUEST, b"{}"))
         case "find":
             found = await conversations.find(session, "key")
             assert found is None or is_unit_id(found)
         case "submit":
-            await conversations.submit(stream, REMOTE, "key", "token", _payload(), _noting(made))
+            await conversations.submit(stream, REQUEST, _payload(), _noting(made))
             assert is_unit_id(made[0])
         case "status":
             report, _ = await conversations.ask_status(session, "abcd1234")

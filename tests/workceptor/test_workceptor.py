@@ -1386,3 +1386,74 @@ def test_of_a_unit_on_another_node_it_is_told_which(play: Play) -> None:
             assert {event.remote_node for event in events} == {"bar"}
 
     play(story)
+
+
+class TestNamesAndTimes:
+    """What is known of a unit besides its status, and stays so."""
+
+    def test_of_commands(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            began = time.time()
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(command_work("cat", {}), name="nightly run")
+                await unit.receive_payload(parts(b"x"))
+                await unit.start()
+                await unit.final()
+                assert unit.end is not None
+                assert unit.ended_at == unit.end.ended
+                assert unit.ended_at is not None
+                assert began <= unit.created_at <= unit.ended_at <= time.time()
+                unnamed = await submit(workceptor, "cat")
+                assert not unnamed.folder.submission_file.exists()
+                await unnamed.final()
+            async with node.up() as workceptor:
+                again = workceptor.get(unit.unit_id)
+                assert again.submission.name == "nightly run"
+                assert shown_times(again) == shown_times(unit)
+                assert shown_times(workceptor.get(unnamed.unit_id)) == shown_times(unnamed)
+
+        play(story)
+
+    def test_of_units_that_end_without_a_command(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(remote_work(), name="far away")
+                assert shown_times(unit)[1] is None
+                before = time.time()
+                assert await unit.cancel()
+                assert unit.ended_at is not None
+                assert before <= unit.ended_at <= time.time()
+            async with node.up() as workceptor:
+                again = workceptor.get(unit.unit_id)
+                assert again.submission.name == "far away"
+                assert shown_times(again) == shown_times(unit)
+
+        play(story)
+
+    def test_of_units_that_an_existing_node_has_left(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            ended = Status(state=State.FAILED, detail="exit status 1", stdout_size=0, work_type="cat")
+            folder = node.store("unit0001", ended)
+            os.utime(folder.lock_file, (2000, 2000))
+            os.utime(folder.stdin_file, (1000, 1000))
+            os.utime(folder.status_file, (2000, 2000))
+            async with node.up() as workceptor:
+                unit = workceptor.get("unit0001")
+                assert (unit.created_at, unit.ended_at, unit.submission.name) == (1000, 2000, "")
+
+        play(story)
+
+    def test_a_key_stands_for_the_name_too(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(remote_work(), "local", "key-1", "nightly")
+                assert await workceptor.make_unit(remote_work(), "local", "key-1", "nightly") is unit
+                with pytest.raises(CommandError, match=f"was used for another name, in unit {unit.unit_id}; give each"):
+                    await workceptor.make_unit(remote_work(), "local", "key-1", "weekly")
+
+        play(story)
+
+
+def shown_times(unit: Unit) -> tuple[object, object]:
+    shown = answer(unit.shown, created=unit.created_at, ended=unit.ended_at)
+    return shown.created, shown.ended

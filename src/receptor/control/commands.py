@@ -16,6 +16,9 @@ from receptor.workceptor.status import State
 LONGEST_KEY = 128
 """Characters of the longest idempotency key."""
 
+LONGEST_NAME = 128
+"""Characters of the longest name of a unit."""
+
 _SHOWN = 60
 _LONGEST_REASON = 200
 
@@ -76,6 +79,7 @@ class WorkSubmit(_Secretive, frozen=True, kw_only=True):
     sign_work: bool = False
     signature: str = ""
     idempotency_key: str = ""
+    name: str = ""
     parameters: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -146,7 +150,10 @@ _Value = str | int | float | bool | None | list[object] | dict[str, object]
 _Fields = dict[str, _Value]
 _decoder = msgspec.json.Decoder(_Fields)
 _SUBMIT_KEYS = frozenset(
-    {"command", "subcommand", "node", "worktype", "tlsclient", "ttl", "signwork", "signature", "idempotencykey"}
+    {
+        *("command", "subcommand", "node", "worktype", "tlsclient", "ttl"),
+        *("signwork", "signature", "idempotencykey", "unitname"),
+    }
 )  # every other key is a parameter of the work
 
 
@@ -291,6 +298,7 @@ def _submit_from_json(fields: _Fields) -> WorkSubmit:
         sign_work=sign_work == "true",
         signature=_text(fields, "signature", ""),
         idempotency_key=_idempotency_key(fields),
+        name=_unit_name(fields),
         parameters={key: _text(fields, key) for key in fields if key not in _SUBMIT_KEYS},
     )
 
@@ -300,6 +308,13 @@ def _idempotency_key(fields: _Fields) -> str:
     if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise CommandError(f"idempotencykey must be at most {LONGEST_KEY} printable ASCII characters")
     return key
+
+
+def _unit_name(fields: _Fields) -> str:
+    name = _text(fields, "unitname", "")
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise CommandError(f"unitname must be at most {LONGEST_NAME} printable characters")
+    return name
 
 
 def _known_state(fields: _Fields) -> State | None:

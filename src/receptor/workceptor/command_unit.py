@@ -65,6 +65,9 @@ class CommandUnit(Unit):
             return self.shown
         return msgspec.structs.replace(self.shown, stdout_size=await self.stdout_size())
 
+    def _end_time(self) -> float:
+        return super()._end_time() if self.end is None else self.end.ended
+
     def is_to_be_saved(self, status: Status) -> bool:
         # Until the command runs nobody was promised anything, and whether it was begun is for the runner to note.
         return status.state is not State.PENDING

@@ -61,14 +61,13 @@ class RemoteTalks:
 
     async def _submit(self, node: NodeSession) -> None:
         session = await node.open()
-        signature = await self._submit_signature()
-        remote = self._logic.remote
+        request = await self._request()
         payload = self._unit.take_fresh_payload()
         if payload is None and session.is_multiplexed:
             payload = await self._unit.on_disk(_read_short, self._unit.folder)
         if payload is not None and session.is_multiplexed:
             await self._note_sending()
-            made = await conversations.submit_at_once(session, remote, self._unit.unit_id, signature, payload)
+            made = await conversations.submit_at_once(session, request, payload)
             self._logic.remote_unit_made(made)
             self._logic.submitted()
             # It is found by its key again.
@@ -76,8 +75,16 @@ class RemoteTalks:
         else:
             with closing(await node.dial()) as stream:
                 async with aclosing(self._payload()) as parts:
-                    await conversations.submit(stream, remote, self._unit.unit_id, signature, parts, self._unit_made)
+                    await conversations.submit(stream, request, parts, self._unit_made)
             self._logic.submitted()
+
+    async def _request(self) -> conversations.Request:
+        return conversations.Request(
+            remote=self._logic.remote,
+            idempotency_key=self._unit.unit_id,
+            name=self._unit.submission.name,
+            signature=await self._submit_signature(),
+        )
 
     async def _note_sending(self) -> None:
         """Without it on disk, what became of a lost answer would not be asked after a restart."""
@@ -227,7 +234,8 @@ class RemoteTalks:
         remote = self._logic.remote
         if not remote.sign_work:
             return ""
-        deed = submit_deed(remote.remote_work_type, remote.remote_params, self._unit.unit_id)
+        name = self._unit.submission.name
+        deed = submit_deed(remote.remote_work_type, remote.remote_params, self._unit.unit_id, name)
         return self._sign(deed, await asyncio.to_thread(file_digest, self._unit.folder.stdin_file))
 
     def _sign(self, deed: Deed, payload_digest: str | None = None) -> str:

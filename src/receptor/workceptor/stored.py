@@ -27,6 +27,10 @@ class StoredUnit(msgspec.Struct, frozen=True):
     submission: Submission
     order: Order | None
     end: ExitRecord | None
+    created: float
+    """When the unit was made, in unix seconds."""
+    ended: float | None
+    """When it has ended, in unix seconds, if it has."""
 
 
 def load_units(data_folder: Path, durability: Durability) -> list[StoredUnit]:
@@ -101,7 +105,27 @@ def _load(folder: UnitFolder) -> StoredUnit:
         reason = f"the status on disk can't be read: {error}"
         logger.error("%s", reason, extra={"unit": folder.unit_id})
         status = Status(state=State.FAILED, detail=reason, stdout_size=size, work_type="")
-    return StoredUnit(folder, status, size, submission, order, _end(folder) if status.state.is_final else None)
+    has_ended = status.state.is_final
+    created, ended = _times(folder)
+    return StoredUnit(
+        folder,
+        status,
+        size,
+        submission,
+        order,
+        _end(folder) if has_ended else None,
+        created,
+        ended if has_ended else None,
+    )
+
+
+def _times(folder: UnitFolder) -> tuple[float, float]:
+    """When the unit was made, and when its status was written last."""
+    try:
+        return folder.created(), folder.ended()
+    except OperatingError as error:
+        logger.warning("%s", error, extra={"unit": folder.unit_id})
+        return 0.0, 0.0
 
 
 def _end(folder: UnitFolder) -> ExitRecord | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
@@ -66,6 +67,10 @@ class Unit(ABC):
         self.submission = submission
         self.end: ExitRecord | None = None
         """How the command ended, here or on the other node, once that is known."""
+        self.created_at = now()
+        """When the unit was made, in unix seconds."""
+        self.ended_at: float | None = None
+        """When it came to its final state, in unix seconds: by our clock, wherever it ran."""
         self._told_end: tuple[ExitRecord, ProcessAnswer] | None = None
         self.status = status
         self.shown = status
@@ -285,7 +290,12 @@ class Unit(ABC):
         has_ended = status.state.is_final and not self.status.state.is_final
         self.status = status
         if has_ended:
+            self.ended_at = self._end_time()
             self._keeper.unit_ended(self)
+
+    def _end_time(self) -> float:
+        """When the unit has ended, which it has just now as far as we know."""
+        return now()
 
     def is_to_be_saved(self, status: Status) -> bool:
         """Whether to save that status now; if not, it is saved with the next one, or when the daemon ends."""
@@ -322,7 +332,11 @@ class Unit(ABC):
         self._saving = None
 
     async def _put_on_disk(self, status: Status) -> None:
-        await self.on_disk(self.folder.write_status, encode_status(status))
+        await self.on_disk(self.folder.write_status, encode_status(status), None, None, self._ended_in(status))
+
+    def _ended_in(self, status: Status) -> float | None:
+        """When the unit ended, to be noted with that status; None if it has not."""
+        return self.ended_at if status.state.is_final else None
 
     def _save_later(self, problem: OperatingError) -> None:
         if self.save_problem is None:
@@ -385,6 +399,11 @@ class Unit(ABC):
             yield files[0]
         finally:
             await asyncio.shield(loop.run_in_executor(self._disk, _close, files))
+
+
+def now() -> float:
+    """Unix seconds, in whole microseconds, which survive being written as the time of a file and being read again."""
+    return round(time.time(), 6)
 
 
 def _close(files: list[BinaryIO]) -> None:

@@ -32,7 +32,7 @@ from receptor.workceptor.runner_client import NeverStarted, RunnerClient, Runnin
 from receptor.workceptor.status import PodExtra, RemoteExtra, Status, encode_status
 from receptor.workceptor.stored import StoredUnit, load_units
 from receptor.workceptor.tokens import Signer
-from receptor.workceptor.unit import Unit
+from receptor.workceptor.unit import Unit, now
 from receptor.workceptor.work import CommandWork, Work, digest_of, first_command_status, first_remote_status
 
 _NODE_ENDED = "the node ended before it was complete"
@@ -102,14 +102,16 @@ class Workceptor:
             unit = self._keyed.get((submitter, idempotency_key))
         return [] if unit is None else [unit]
 
-    async def make_unit(self, work: Work, submitter: str = LOCAL, idempotency_key: str = "") -> Unit:
+    async def make_unit(self, work: Work, submitter: str = LOCAL, idempotency_key: str = "", name: str = "") -> Unit:
         """A new unit, or the one that the submitter has made under this key before; that one may lack its payload.
+
+        ``name`` is for people. A key stands for it too, so that nobody is told one and finds another.
 
         Raises CommandError if the work can't be done as asked, the key stands for other work or a limit is reached,
         and OperatingError if the disk does not take the unit.
         """
         digest = digest_of(work) if idempotency_key else ""
-        submission = Submission(submitter=submitter, idempotency_key=idempotency_key, request_digest=digest)
+        submission = Submission(submitter=submitter, idempotency_key=idempotency_key, request_digest=digest, name=name)
         async with self._making:
             return await self._known(submission) or await self._make(work, submission)
 
@@ -119,8 +121,9 @@ class Workceptor:
         if unit is None:
             return None
         if unit.submission != submission:
+            what = "other work" if unit.submission.request_digest != submission.request_digest else "another name"
             raise CommandError(
-                f"the idempotency key was used for other work, in unit {unit.unit_id}; give each submission a new key"
+                f"the idempotency key was used for {what}, in unit {unit.unit_id}; give each submission a new key"
             )
         await unit.stop_receiving()
         if unit.lacks_payload:
@@ -136,23 +139,23 @@ class Workceptor:
                 self._mesh.check_tls_client(work.tls_client)
             status = first_remote_status(work, can_sign=self._signer is not None)
         while True:
-            folder = UnitFolder(self._folder / random_name(self._rng), self._durability)
+            folder, created = UnitFolder(self._folder / random_name(self._rng), self._durability), now()
             try:
-                await self._on_disk(folder, status, submission)
+                await self._on_disk(folder, status, submission, created)
             except FileExistsError:
                 continue
-            unit = self._unit(StoredUnit(folder, status, 0, submission, None, None))
+            unit = self._unit(StoredUnit(folder, status, 0, submission, None, None, created, None))
             self._add(unit)
             self._tell(unit, "unit.created")
             return unit
 
-    async def _on_disk(self, folder: UnitFolder, status: Status, submission: Submission) -> None:
+    async def _on_disk(self, folder: UnitFolder, status: Status, submission: Submission, created: float) -> None:
         noted = None if submission == Submission() else submission
         try:
             raw = encode_status(status)
         except ValueError as error:
             raise CommandError(f"the parameters are too large ({error}); send large data as the payload") from None
-        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, raw, noted)
+        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, raw, noted, created)
 
     def _check_limits(self, submitter: str) -> None:
         if len(self.units) >= self.limits.units:
@@ -183,7 +186,7 @@ class Workceptor:
             command = command if isinstance(command, WorkCommand) else None
             program, grace = (command.command, command.grace) if command else ("", GRACE)
             unit = CommandUnit(*base, self._runner, program, grace)
-        unit.end = stored.end
+        unit.end, unit.created_at, unit.ended_at = stored.end, stored.created, stored.ended
         return unit
 
     def _add(self, unit: Unit) -> None:
@@ -295,6 +298,7 @@ class Workceptor:
                 state_name=shown.state.title,
                 work_type=shown.work_type,
                 detail=shown.detail,
+                name=unit.submission.name or msgspec.UNSET,
                 remote_node=shown.extra.remote_node if isinstance(shown.extra, RemoteExtra) else msgspec.UNSET,
             )
         )
