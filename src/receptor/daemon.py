@@ -97,7 +97,7 @@ class Daemon:
         await workceptor.start()
         access = AccessPolicy(node.id, self._configuration.access_rules, workceptor.units)
         commands = WorkCommands(node.id, workceptor, await _verifier(self._configuration, data_folder))
-        dispatcher = Dispatcher(access, MeshCommands(mesh), commands, reloading.reload)
+        dispatcher = Dispatcher(access, MeshCommands(mesh, tls, data_folder), commands, reloading.reload)
         control = ControlService(node.id, dispatcher, self._configuration.limits)
         parts.push_async_callback(control.stop)
         for service in self._configuration.control_services:

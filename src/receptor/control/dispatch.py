@@ -54,7 +54,7 @@ class Dispatcher:
     async def _carry_out(self, command: Command, stream: ByteStream, entry: Entry) -> Answer | None:
         match command:
             case ShowStatus():
-                return self._mesh.status(command)
+                return await self._mesh.status(command, stream.origin.is_local)
             case Ping():
                 return await self._mesh.ping(command)
             case Traceroute():
