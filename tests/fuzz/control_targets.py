@@ -38,6 +38,7 @@ from receptor.control.commands import (
 from receptor.errors import CommandError, PeerError, ReceptorError, UnreachableError
 from receptor.identifiers import is_unit_id
 from receptor.workceptor import conversations, numbered
+from receptor.workceptor.environment import parse_environment
 from receptor.workceptor.records import ExitRecord
 from receptor.workceptor.remote import RemoteUnit
 from receptor.workceptor.status import RemoteExtra, Report, State, Status, answer, decode_status, encode_status
@@ -100,6 +101,25 @@ def control_lines_target(line: bytes) -> None:
     unit_id = getattr(command, "unit_id", None)
     assert unit_id is None or is_unit_id(unit_id)
     assert not isinstance(command, WorkResults) or 0 <= command.start < 2**63
+
+
+variables = st.dictionaries(st.sampled_from(["TOKEN", "_", "9", "RECEPTOR_UNIT", "a=b"]) | texts, texts, max_size=4)
+ENVIRONMENTS = [b"{}", b'{"TOKEN":"hush","HOME":"/root"}', b'{"A":1}', b"[]"]
+
+
+@target("environments", 1000, damaged(ENVIRONMENTS) | variables.map(lambda given: json.dumps(given).encode()))
+def environments_target(raw: bytes) -> None:
+    """A ``secret_env`` is what a process can have in its environment, or is refused without a word of the values."""
+    text = raw.decode(errors="replace")
+    try:
+        environment = parse_environment(text)
+    except CommandError as error:
+        assert "hush" not in str(error)  # noqa: PT017 (both ways are right)
+        assert len(str(error)) < 400  # noqa: PT017
+        return
+    assert parse_environment(json.dumps(environment)) == environment
+    assert all(name.isascii() and name.isidentifier() for name in environment)
+    assert not any(name.startswith("RECEPTOR_") or "\0" in value for name, value in environment.items())
 
 
 def _written(command: Command | Multiplex) -> dict[str, object]:

@@ -14,6 +14,7 @@ import msgspec
 
 from receptor.errors import NOT_NOW, CommandError, PeerError, UnreachableError
 from receptor.identifiers import is_unit_id
+from receptor.workceptor.environment import SECRET_ENV
 from receptor.workceptor.status import RemoteExtra, Report, State, Status, decode_report
 
 LONGEST_ANSWER = 8 * 1024 * 1024
@@ -53,13 +54,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is submitted, but for the payload. All but the work itself is passed over by existing nodes.
 
     A node that knows idempotency keys takes a second submission with the same key for the first one. ``name`` is the
-    one of the unit, empty if it has none.
+    one of the unit, ``environment`` the variables for its command as they were given; each is empty if there are none.
     """
 
     remote: RemoteExtra
     idempotency_key: str
     name: str = ""
+    environment: str = ""
     signature: str = ""
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Those of the work, the variables for its command included."""
+        own = self.remote.remote_params
+        return {**own, SECRET_ENV: self.environment} if self.environment else own
 
 
 class Session(Protocol):
@@ -209,7 +217,7 @@ class _Submitted(msgspec.Struct, frozen=True):
 
 def _submission(request: Request) -> Mapping[str, str | int]:
     remote = request.remote
-    fields = {**remote.remote_params, "command": "work", "subcommand": "submit", "node": remote.remote_node}
+    fields = {**request.parameters, "command": "work", "subcommand": "submit", "node": remote.remote_node}
     fields |= {"worktype": remote.remote_work_type, "tlsclient": remote.tls_client}
     fields |= {"idempotencykey": request.idempotency_key}
     if request.name:

@@ -3,8 +3,8 @@
 ``{data folder}/{unit id}/`` holds ``status``, ``status.lock``, ``stdin`` and ``stdout``, which existing tools know.
 These have no room for more, so when the unit was made and has ended are the times of the lock and of the last status.
 Files of ours are (``records.py``): ``status.new`` is kept for the next status, ``submission`` says whose work it is,
-``order`` that it is to be cancelled or released; ``process``, which process the command is, and ``exit``, how it
-ended, are the runner's.
+``order`` that it is to be cancelled or released, ``environment`` holds variables for its command until that runs;
+``process``, which process the command is, and ``exit``, how it ended, are the runner's.
 
 Everything here is synchronous: call it in a worker thread. Errors of the disk become OperatingError.
 """
@@ -99,6 +99,7 @@ class UnitFolder:
     submission_file = _File("submission")
     order_file = _File("order")
     log_file = _File("log")
+    environment_file = _File("environment")
 
     def __init__(self, path: Path, durability: Durability = Durability.PROCESS) -> None:
         self.path = path
@@ -108,11 +109,17 @@ class UnitFolder:
     def unit_id(self) -> str:
         return self.path.name
 
-    def create(self, status: bytes, submission: Submission | None = None, created: float | None = None) -> None:
+    def create(
+        self,
+        status: bytes,
+        submission: Submission | None = None,
+        created: float | None = None,
+        environment: str = "",
+    ) -> None:
         """Make the folder (mode 0700) with a status, an empty payload and an empty output.
 
-        A crash leaves it whole or not at all. ``created``, in unix seconds, is when the unit was made. Raises
-        FileExistsError if the id is taken: pick another.
+        A crash leaves it whole or not at all. ``created``, in unix seconds, is when the unit was made; ``environment``
+        the secret one of its command. Raises FileExistsError if the id is taken: pick another.
         """
         with operating_errors(self.path):
             is_taken = self.path.exists()
@@ -122,6 +129,8 @@ class UnitFolder:
         contents = {self.status_file: status, self.lock_file: b"", self.stdin_file: b"", self.stdout_file: b""}
         if submission:
             contents[self.submission_file] = msgspec.json.encode(submission)
+        if environment:
+            contents[self.environment_file] = environment.encode()
         try:
             with operating_errors(self.path):
                 draft.mkdir(mode=0o700)
@@ -252,6 +261,16 @@ class UnitFolder:
         """Whose work it is. Raises OperatingError if the record is damaged."""
         raw = _read(self.submission_file, _LARGEST_RECORD)
         return _decode_record(self.submission_file, raw, Submission) or Submission()
+
+    def read_environment(self) -> str:
+        """The environment of the command, as it was given. Raises OperatingError if it is gone."""
+        with operating_errors(self.environment_file):
+            return self.environment_file.read_text("utf-8")
+
+    def drop_environment(self) -> None:
+        """The environment has served; it is no error if it is gone."""
+        with operating_errors(self.environment_file):
+            self.environment_file.unlink(missing_ok=True)
 
     def read_order(self) -> Order | None:
         """What is to become of the unit, if a user has said so. Raises OperatingError if that can't be read."""

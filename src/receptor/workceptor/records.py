@@ -28,6 +28,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for under that key."""
     name: str = ""
     """What the submitter calls the unit, for people; empty if it has no name."""
+    has_environment: bool = False
+    """Whether the submitter gave variables for the environment of the command, which only that may see."""
 
     @property
     def is_of_node(self) -> bool:

@@ -67,6 +67,8 @@ class Unit(ABC):
         self.submission = submission
         self.end: ExitRecord | None = None
         """How the command ended, here or on the other node, once that is known."""
+        self.environment = ""
+        """Variables for the command, as the submitter wrote them, until it runs: secret."""
         self.created_at = now()
         """When the unit was made, in unix seconds."""
         self.ended_at: float | None = None
@@ -321,6 +323,7 @@ class Unit(ABC):
             try:
                 await self._put_on_disk(status)
                 self._save_no_more()
+                await self._drop_environment(status)
             except (OperatingError, ValueError) as error:
                 if not self.is_removed:
                     self._save_later(OperatingError(str(error)))
@@ -330,6 +333,12 @@ class Unit(ABC):
             if has_changed:
                 self._keeper.unit_changed(self)
         self._saving = None
+
+    async def _drop_environment(self, status: Status) -> None:
+        """Once it is on disk that the command runs, or never will, nobody needs its environment."""
+        if self.environment and status.state is not State.PENDING:
+            await self.on_disk(self.folder.drop_environment)
+            self.environment = ""
 
     async def _put_on_disk(self, status: Status) -> None:
         await self.on_disk(self.folder.write_status, encode_status(status), None, None, self._ended_in(status))
@@ -402,8 +411,13 @@ class Unit(ABC):
 
 
 def now() -> float:
-    """Unix seconds, in whole microseconds, which survive being written as the time of a file and being read again."""
-    return round(time.time(), 6)
+    """Unix seconds, as a file keeps them."""
+    return as_time_of_file(time.time())
+
+
+def as_time_of_file(unix_time: float) -> float:
+    """The same in whole microseconds, which is what is left of it as the time of a file."""
+    return round(unix_time * 1e6) / 1e6
 
 
 def _close(files: list[BinaryIO]) -> None:

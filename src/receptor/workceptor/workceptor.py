@@ -33,7 +33,14 @@ from receptor.workceptor.status import PodExtra, RemoteExtra, Status, encode_sta
 from receptor.workceptor.stored import StoredUnit, load_units
 from receptor.workceptor.tokens import Signer
 from receptor.workceptor.unit import Unit, now
-from receptor.workceptor.work import CommandWork, Work, digest_of, first_command_status, first_remote_status
+from receptor.workceptor.work import (
+    CommandWork,
+    Work,
+    digest_of,
+    environment_of,
+    first_command_status,
+    first_remote_status,
+)
 
 _NODE_ENDED = "the node ended before it was complete"
 
@@ -111,7 +118,13 @@ class Workceptor:
         and OperatingError if the disk does not take the unit.
         """
         digest = digest_of(work) if idempotency_key else ""
-        submission = Submission(submitter=submitter, idempotency_key=idempotency_key, request_digest=digest, name=name)
+        submission = Submission(
+            submitter=submitter,
+            idempotency_key=idempotency_key,
+            request_digest=digest,
+            name=name,
+            has_environment=bool(environment_of(work)),
+        )
         async with self._making:
             return await self._known(submission) or await self._make(work, submission)
 
@@ -139,23 +152,26 @@ class Workceptor:
                 self._mesh.check_tls_client(work.tls_client)
             status = first_remote_status(work, can_sign=self._signer is not None)
         while True:
+            environment = environment_of(work)
             folder, created = UnitFolder(self._folder / random_name(self._rng), self._durability), now()
             try:
-                await self._on_disk(folder, status, submission, created)
+                await self._on_disk(folder, status, submission, created, environment)
             except FileExistsError:
                 continue
-            unit = self._unit(StoredUnit(folder, status, 0, submission, None, None, created, None))
+            unit = self._unit(StoredUnit(folder, status, 0, submission, None, None, created, None, environment))
             self._add(unit)
             self._tell(unit, "unit.created")
             return unit
 
-    async def _on_disk(self, folder: UnitFolder, status: Status, submission: Submission, created: float) -> None:
+    async def _on_disk(
+        self, folder: UnitFolder, status: Status, submission: Submission, created: float, environment: str
+    ) -> None:
         noted = None if submission == Submission() else submission
         try:
             raw = encode_status(status)
         except ValueError as error:
             raise CommandError(f"the parameters are too large ({error}); send large data as the payload") from None
-        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, raw, noted, created)
+        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, raw, noted, created, environment)
 
     def _check_limits(self, submitter: str) -> None:
         if len(self.units) >= self.limits.units:
@@ -187,6 +203,7 @@ class Workceptor:
             program, grace = (command.command, command.grace) if command else ("", GRACE)
             unit = CommandUnit(*base, self._runner, program, grace)
         unit.end, unit.created_at, unit.ended_at = stored.end, stored.created, stored.ended
+        unit.environment = stored.environment
         return unit
 
     def _add(self, unit: Unit) -> None:
