@@ -14,12 +14,14 @@ from event_loops import EventLoop
 from running_mesh import read_all, row, running
 from scripted_stream import Script, ScriptedStream
 from tls_settings import profiles
+from two_way_stream import TwoWayStream
 
 import receptor
 from receptor.control.answers import PingAnswer, PingFailure
 from receptor.control.commands import Connect, Ping, ShowStatus, Traceroute
 from receptor.control.mesh_commands import MeshCommands
 from receptor.errors import CommandError, OperatingError, UnreachableError
+from receptor.events import MOST_KEPT, LinkEvent, now_text
 from receptor.netceptor.messages import WorkCommand
 from receptor.node.byte_stream import ByteStream
 from receptor.node.mesh_node import MeshNode
@@ -130,6 +132,48 @@ def test_a_data_folder_that_is_gone_is_told(run: EventLoop, tmp_path: Path) -> N
             commands = MeshCommands(foo, data_folder=tmp_path / "gone")
             with pytest.raises(OperatingError, match="gone: No such file or directory; it was removed from outside"):
                 await commands.status(ShowStatus(("DataFolder",)), is_local=True)
+
+    run(main())
+
+
+def test_events_end_with_the_node(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            client = ScriptedStream()
+            following = asyncio.create_task(MeshCommands(foo).follow_events(client, lambda _: True))
+            await client.has_got(b"\n")
+            foo.advertise("echo", {})
+            await client.has_got(b"}\n")
+            foo.events.close()
+            await following
+        assert client.is_finished
+        greeting, event = client.lines
+        assert greeting == "Streaming events of node foo"
+        assert msgspec.json.decode(event).items() >= {"Event": "service.added", "Service": "echo"}.items()
+
+    run(main())
+
+
+def test_who_reads_no_events_is_told_how_many_were_lost(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            client = TwoWayStream()
+            following = asyncio.create_task(MeshCommands(foo).follow_events(client, lambda _: True))
+            await client.line()
+            client.reads.clear()
+            event = LinkEvent(now_text(), "link.up", "bar", 1.0)
+            foo.events.publish(event)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            for _ in range(MOST_KEPT + 5):
+                foo.events.publish(event)
+            client.reads.set()
+            told = [msgspec.json.decode(await client.line()) for _ in range(MOST_KEPT + 2)]
+            assert {each["Event"] for each in told[:-1]} == {"link.up"}
+            assert told[-1].items() >= {"Event": "events.lost", "Count": 5}.items()
+            client.break_off()
+            with pytest.raises(ConnectionResetError):
+                await following
 
     run(main())
 

@@ -59,7 +59,7 @@ class MeshCommands:
                 node_ids=shown.node_ids,
                 not_before=shown.not_before,
                 not_after=shown.not_after,
-                file=str(shown.file) if is_local else msgspec.UNSET,
+                file=str(shown.file.absolute()) if is_local else msgspec.UNSET,
             )
             for name, shown in self._tls.shown_certificates().items()
         )
@@ -70,7 +70,7 @@ class MeshCommands:
             return None
         with operating_errors(folder):
             room = await asyncio.to_thread(os.statvfs, folder)
-        return DataFolder(str(folder), room.f_bavail * room.f_frsize >> 20)
+        return DataFolder(str(folder.absolute()), room.f_bavail * room.f_frsize >> 20)
 
     def _usual_status(self) -> NodeStatus:
         mesh = self._mesh.core.mesh
