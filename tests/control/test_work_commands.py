@@ -34,6 +34,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 WORK = (
     WorkCommand("cat", "cat"),
     WorkCommand("free", "echo", "always", allow_runtime_params=True),
+    WorkCommand("sealed open", "bash", "-c 'echo $TOKEN'", verify_signature=True, allow_runtime_environment=True),
     WorkCommand("fail", "bash", "-c 'echo before; exit 7'"),
     WorkCommand("nap", "bash", "-c 'echo on; exec sleep 600'"),
     WorkCommand("nosuch", "/nosuch/program"),
@@ -736,6 +737,31 @@ def test_a_bound_signature_is_good_for_its_command_only(run: EventLoop, data_fol
             await foo.commands.results(WorkResults(unit, 0, bound(Deed("results", unit))), away)
             assert away.written.endswith(b"\nx")
             await foo.commands.release(WorkRelease(unit, bound(Deed("force-release", unit)), force=True), away)
+
+    run(main())
+
+
+def test_a_bound_signature_is_good_for_this_name_and_environment_only(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        environment = '{"TOKEN":"hush"}'
+        right = WorkSubmit(node="foo", work_type="sealed open", name="nightly", parameters={"secret_env": environment})
+        deed = submit_deed("sealed open", {"secret_env": environment}, "", "nightly")
+        async with node(data_folder) as foo:
+            for wrong in (
+                msgspec.structs.replace(right, name="weekly"),
+                msgspec.structs.replace(right, name=""),
+                msgspec.structs.replace(right, parameters={"secret_env": '{"TOKEN":"other"}'}),
+                msgspec.structs.replace(right, parameters={}),
+            ):
+                signed = msgspec.structs.replace(wrong, signature=bound(deed, b""))
+                with pytest.raises(NotAllowed, match="signature is for another command"):
+                    await foo.commands.submit(signed, ScriptedStream(origin=FAR_CLIENT), unheard)
+            signed = msgspec.structs.replace(right, signature=bound(deed, b""))
+            answer = await foo.commands.submit(signed, ScriptedStream(origin=FAR_CLIENT), unheard)
+            assert await foo.results(answer.unitid) == b"hush\n"
+            listed = await foo.commands.list(WorkList(), FAR_CLIENT, everything)
+            assert b"hush" not in msgspec.json.encode(listed)
+            assert listed[answer.unitid].name == "nightly"
 
     run(main())
 
