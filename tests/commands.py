@@ -100,9 +100,9 @@ class Line:
         self._file.close()
         self._connection.close()
 
-    def start(self, folder: UnitFolder, *argv: str) -> Message:
+    def start(self, folder: UnitFolder, *argv: str, environ: dict[str, str] | None = None) -> Message:
         """Start a command and return the answer."""
-        self.send(type="start", unit=folder.unit_id, folder=str(folder.path), argv=argv)
+        self.send(type="start", unit=folder.unit_id, folder=str(folder.path), argv=argv, environ=environ or {})
         return self.read()
 
 

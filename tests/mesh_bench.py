@@ -16,11 +16,13 @@ from receptor.netceptor.effects import (
     Disconnect,
     Duplicate,
     Effect,
+    LinkDown,
     LinkUp,
     Notice,
     PingEnded,
     RoutesChanged,
     Send,
+    ServiceChanged,
 )
 from receptor.netceptor.firewall import OPEN, Firewall
 from receptor.netceptor.highwayhash import name_hash
@@ -68,6 +70,8 @@ class Bench:
         self.node = Netceptor(identity, credentials, random.Random(1), self.now, limits, firewall, trace)
         self.notices: list[str] = []
         self.reasons: list[str] = []
+        self.changes: list[LinkDown | ServiceChanged] = []
+        """What is told for people only."""
         self.names = {name_hash(name): name for name in ("us", "near", "far", "other")}
         self._done: list[tuple[float, Effect]] = []
 
@@ -98,6 +102,8 @@ class Bench:
         for effect in self.node.poll(self.now):
             if isinstance(effect, Notice):
                 self.notices.append(effect.text)
+            elif isinstance(effect, LinkDown | ServiceChanged):
+                self.changes.append(effect)
             else:
                 self._done.append((self.now, effect))
             if isinstance(effect, Disconnect):

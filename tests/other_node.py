@@ -262,6 +262,8 @@ class OtherNode:
         self.begins_at_once = True
         self.is_ours = False
         """It knows idempotency keys and numbered commands, and tells news when there is some. Existing nodes don't."""
+        self.is_advertised = True
+        """The mesh has told of its control service."""
         self.never_ends_results_of_cancelled = False
         """As older nodes do."""
         self.tls_clients = {"", "secure"}
@@ -272,7 +274,9 @@ class OtherNode:
     # What units need of the mesh
 
     def tags_of(self, node: str, service: str) -> Mapping[str, str]:
-        return {MULTIPLEX_TAG: "true"} if self.is_ours else {}
+        if not self.is_advertised:
+            return {}
+        return {"type": "Control Service"} | ({MULTIPLEX_TAG: "true"} if self.is_ours else {})
 
     async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
         assert (node, service) == ("bar", "control")

@@ -11,9 +11,13 @@ class PlayedKeeper:
     def __init__(self) -> None:
         self.ended: list[str] = []
         self.forgotten: list[str] = []
+        self.changed: list[str] = []
 
     def unit_ended(self, unit: Unit) -> None:
         self.ended.append(unit.unit_id)
 
     def unit_removed(self, unit: Unit) -> None:
         self.forgotten.append(unit.unit_id)
+
+    def unit_changed(self, unit: Unit) -> None:
+        self.changed.append(unit.unit_id)

@@ -119,13 +119,14 @@ class Daemon:
             _signer(self._configuration),
             self._configuration.limits.work,
             Durability(node.durability),
+            mesh.events,
             adopts_orphans=self._adopts_orphans,
         )
         parts.push_async_callback(workceptor.close)
         await workceptor.start()
         access = AccessPolicy(node.id, self._configuration.access_rules, workceptor.units)
         commands = WorkCommands(node.id, workceptor, await _verifier(self._configuration, data_folder))
-        dispatcher = Dispatcher(access, MeshCommands(mesh), commands, reloading.reload)
+        dispatcher = Dispatcher(access, MeshCommands(mesh, tls, data_folder), commands, reloading.reload)
         control = ControlService(node.id, dispatcher, self._configuration.limits)
         parts.push_async_callback(control.stop)
         for service in self._configuration.control_services:
@@ -141,6 +142,7 @@ class Daemon:
         for service in self._configuration.control_services:
             for listener in _client_listeners(service, control, tls):
                 await _start_part(listener, parts)
+        parts.callback(mesh.events.close)  # First of all, so that those who follow are told that the node ends.
 
     def _mesh(self, tls: TlsProfiles) -> MeshNode:
         node = self._configuration.node

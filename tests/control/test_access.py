@@ -11,6 +11,7 @@ from receptor.control.access import AccessPolicy
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Ping,
     Reload,
     ShowStatus,
@@ -23,6 +24,7 @@ from receptor.control.commands import (
     WorkSubmit,
 )
 from receptor.errors import NotAllowed, UnknownUnit
+from receptor.events import Event, LinkEvent, UnitEvent
 from receptor.node.byte_stream import LOCAL_CLIENT, Carrier, Origin
 
 BAR = Origin(Carrier.MESH, "bar", "bar:abcdefgh")
@@ -92,7 +94,37 @@ def submit(work_type: str, node: str = "foo") -> WorkSubmit:
 
 
 def test_every_command_has_its_right() -> None:
-    assert {type(command) for command, _ in NEEDS} == set(Command.__args__)
+    assert {type(command) for command, _ in NEEDS} | {FollowEvents} == set(Command.__args__)
+
+
+OF_UNITS: list[Event] = [
+    UnitEvent(
+        time="", event="unit.changed", unit_id=unit, state=1, state_name="Running", work_type="cat", detail="Running"
+    )
+    for unit in ("ofbar", "ofbaz")
+]
+OF_MESH = LinkEvent("", "link.up", "bar", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ((), [*OF_UNITS, OF_MESH]),
+        ((rule(Right.ALL, nodes="bar"),), [OF_UNITS[0], OF_MESH]),
+        ((rule(Right.ALL, nodes="bar", any_units=True),), [*OF_UNITS, OF_MESH]),
+        ((rule(Right.STATUS, nodes="bar"),), [OF_MESH]),
+        ((rule(Right.LIST, nodes="bar"),), [OF_UNITS[0]]),
+        ((rule(Right.LIST, nodes="bar", any_units=True), rule(Right.STATUS, nodes="bar")), [*OF_UNITS, OF_MESH]),
+        ((rule(Right.RESULTS, Right.CANCEL, Right.RELEASE, nodes="bar"), rule(Right.ALL, nodes="baz")), None),
+    ],
+)
+def test_events_are_told_as_far_as_a_list_and_the_status_would_tell_them(
+    rules: tuple[AccessRule, ...], told: list[Event] | None
+) -> None:
+    of_node = policy(*rules)
+    assert is_allowed(of_node, FollowEvents(), BAR) is (told is not None)
+    assert [event for event in [*OF_UNITS, OF_MESH] if of_node.told_to(BAR)(event)] == (told or [])
+    assert [event for event in [*OF_UNITS, OF_MESH] if of_node.told_to(LOCAL_CLIENT)(event)] == [*OF_UNITS, OF_MESH]
 
 
 def test_a_status_with_output_needs_the_rights_to_both() -> None:

@@ -10,6 +10,7 @@ from receptor.control.audit import audited
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Ping,
     Reload,
     ShowStatus,
@@ -40,6 +41,7 @@ ACTS: list[tuple[Command, object, str]] = [
 ]
 LOOKS: list[tuple[Command, str]] = [
     (ShowStatus(), f"command=status {WHO}"),
+    (FollowEvents(), f"command=events {WHO}"),
     (Ping("baz"), f"command=ping {WHO} target=baz"),
     (Traceroute("baz"), f"command=traceroute {WHO} target=baz"),
     (WorkList(), f"command=list {WHO}"),

@@ -117,6 +117,7 @@ JSON: list[tuple[dict[str, object], Command | Multiplex]] = [
             "signwork": "true",
             "signature": "token",
             "idempotencykey": "k1",
+            "unitname": "Nächtlicher Lauf",
             "params": "a b",
             "secret_key": "hush",
             "": "a parameter without a name",
@@ -129,6 +130,7 @@ JSON: list[tuple[dict[str, object], Command | Multiplex]] = [
             sign_work=True,
             signature="token",
             idempotency_key="k1",
+            name="Nächtlicher Lauf",
             parameters={"params": "a b", "secret_key": "hush", "": "a parameter without a name"},
         ),
     ),
@@ -214,6 +216,10 @@ def test_json(fields: dict[str, object], command: Command) -> None:
         '{"command": "work", "subcommand": "submit", "node": "a", "worktype": 7}': "'worktype' is not",
         '{"command": "work", "subcommand": "submit", "node": "a", "worktype": "b", "secret_n": 7}': "'secret_n' is not",
         '{"command": "work", "subcommand": "submit", "node": "a", "worktype": "b", "signwork": "1"}': "signwork must",
+        '{"command": "work", "subcommand": "submit", "node": "a", "worktype": "b", "unitname": "%s"}'
+        % ("n" * 129): "unitname must be at most 128 printable characters",
+        '{"command": "work", "subcommand": "submit", "node": "a", "worktype": "b", "unitname": "\\n"}': "unitname must",
+        '{"command": "work", "subcommand": "submit", "node": "a", "worktype": "b", "unitname": 7}': "'unitname' is not",
         '{"command": "ping", "target": "\\ud800"}': "no JSON object",
     }.items(),
 )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import groupby
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -20,12 +21,14 @@ from receptor.config.protection import Limits
 from receptor.control import multiplexed
 from receptor.control.access import AccessPolicy
 from receptor.control.answers import NodeStatus, ReloadAnswer
-from receptor.control.commands import LONGEST_KEY, Command, Multiplex, parse
+from receptor.control.commands import LONGEST_KEY, LONGEST_NAME, Command, Multiplex, parse
 from receptor.control.dispatch import Dispatcher
 from receptor.control.mesh_commands import MeshCommands
 from receptor.control.service import ControlService
 from receptor.control.work_commands import LONGEST_WAIT, MOST_WAITING, WorkCommands
 from receptor.errors import NOT_NOW
+from receptor.events import MOST_KEPT, Told
+from receptor.netceptor.messages import parse_time
 from receptor.node.byte_stream import LOCAL_CLIENT
 from receptor.workceptor.command_unit import ANSWER_TIME
 from receptor.workceptor.news import MOST_OUTPUT
@@ -67,7 +70,7 @@ async def client(data_folder: Path) -> AsyncIterator[TwoWayStream]:
         try:
             yield stream
         finally:
-            stream.leave()
+            stream.break_off()
             await session
             for unit in list(workceptor.units.values()):
                 await unit.release(force=True)
@@ -152,11 +155,27 @@ def test_the_fields_of_the_nodes_status_are_all_there() -> None:
     assert set(re.findall("`(.*?)`", answer)) == {field.encode_name for field in fields}
 
 
+def test_the_events_are_all_there_with_their_keys() -> None:
+    (block,) = re.findall(r"```json\n(\{\"Time.*?)```", PAGE, re.DOTALL)
+    shown = [msgspec.json.decode(line) for line in block.splitlines()]
+    keys = {event["Event"]: set(event) for event in shown}
+    kinds: set[str] = set()
+    for kind in Told.__args__:
+        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        names = set(get_args(fields["Event"].type))
+        kinds |= names
+        (example,) = names & keys.keys() - {"unit.created"}
+        assert keys[example] | {"Name"} == fields.keys() | {"Name"}
+        parse_time(next(event["Time"] for event in shown if event["Event"] == example))
+    assert set(re.findall(r"`(\w+\.\w+)`", " ".join(row[0] for row in rows("events")))) == kinds
+
+
 def test_the_numbers_are_right() -> None:
     page = " ".join(PAGE.split())
     for text in (
         f"({Limits().control_line // 2**20} MiB, `controlline` of `limits`)",
         f"up to {LONGEST_KEY} printable ASCII characters",
+        f"up to {LONGEST_NAME} printable characters by which",
         f"if it takes more than {ANSWER_TIME:.0f} seconds",
         f"after {LONGEST_WAIT:.0f} seconds there is one in any case",
         f"While {MOST_WAITING} commands wait for news of a unit",
@@ -167,6 +186,7 @@ def test_the_numbers_are_right() -> None:
         f"commands of {multiplexed.MOST_HELD // 2**20} MiB in all",
         f"more than {multiplexed.LONG_ANSWERS} long answers",
         f"`{NOT_NOW}`",
+        f"while {MOST_KEPT} events wait for it",
         f"({', '.join(state.title for state in State)};",
     ):
         assert text in page

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from receptor.control.answers import NodeStatus, PingAnswer, ReloadAnswer, Submi
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Ping,
     Reload,
     ShowStatus,
@@ -46,6 +48,7 @@ REFUSED: dict[type[Command], tuple[Command, type[Exception]]] = {
     WorkCancel: (WorkCancel("nosuch12"), UnknownUnit),
     WorkRelease: (WorkRelease("nosuch12"), UnknownUnit),
 }
+ANSWERED_SUBMIT = WorkSubmit(node="far", work_type="cat")
 SEALED = WorkCommand("sealed", "cat", verify_signature=True)
 NOBODY = AccessRule(frozenset(), frozenset({"*"}))
 OWN_UNITS = AccessRule(frozenset({Right.ALL}), frozenset({"*"}), work_types=frozenset({"remote"}))
@@ -78,7 +81,7 @@ async def dispatcher(data_folder: Path, *rules: AccessRule) -> AsyncIterator[Dis
     """That of a node foo that hands on work to others only, who are far away."""
     async with running("foo") as mesh:
         mesh.listen("echo", echo)
-        workceptor = Workceptor(mesh, data_folder, (SEALED,), None)
+        workceptor = Workceptor(mesh, data_folder, (SEALED,), None, events=mesh.events)
         await workceptor.start()
         access = AccessPolicy("foo", rules, workceptor.units)
         yield Dispatcher(access, MeshCommands(mesh), WorkCommands("foo", workceptor, None), reload)
@@ -92,7 +95,7 @@ def audit_of(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 
 def test_every_command_is_in_the_table() -> None:
-    assert REFUSED.keys() | ANSWERED.keys() == set(Command.__args__)
+    assert REFUSED.keys() | ANSWERED.keys() | {FollowEvents} == set(Command.__args__)
 
 
 def test_commands_go_to_their_handlers(run: EventLoop, tmp_path: Path) -> None:
@@ -105,6 +108,37 @@ def test_commands_go_to_their_handlers(run: EventLoop, tmp_path: Path) -> None:
         assert isinstance(hops, dict)
         assert list(hops) == ["0"]
         assert answers[WorkList] == {}
+
+    run(main())
+
+
+def test_events_are_followed_until_the_client_leaves(
+    run: EventLoop, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with dispatcher(tmp_path) as dispatch:
+            client = ScriptedStream()
+            following = asyncio.create_task(dispatch(FollowEvents(), client))
+            await client.has_got(b"\n")
+            await dispatch(ANSWERED_SUBMIT, ScriptedStream(b""))
+            await client.has_got(b"}\n")
+            client.leaves.set()
+            with pytest.raises(ConnectionResetError):
+                await following
+            greeting, *events = client.lines
+            assert greeting == "Streaming events of node foo"
+            assert {"unit.created"} <= {json.loads(event)["Event"] for event in events}
+        assert [verdict for verdict, _ in audit_of(caplog)] == ["allowed"], "that of the submission"
+
+    caplog.set_level(logging.INFO, "receptor.audit")
+    run(main())
+
+
+def test_who_may_see_nothing_follows_nothing(run: EventLoop, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dispatcher(tmp_path, NOBODY) as dispatch:
+            with pytest.raises(NotAllowed, match="node far may not follow events on node foo"):
+                await dispatch(FollowEvents(), ScriptedStream(origin=FAR_CLIENT))
 
     run(main())
 

@@ -2,20 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
 from event_loops import EventLoop
 from running_mesh import read_all, row, running
 from scripted_stream import Script, ScriptedStream
+from tls_settings import profiles
+from two_way_stream import TwoWayStream
 
 import receptor
 from receptor.control.answers import PingAnswer, PingFailure
 from receptor.control.commands import Connect, Ping, ShowStatus, Traceroute
 from receptor.control.mesh_commands import MeshCommands
-from receptor.errors import CommandError, UnreachableError
+from receptor.errors import CommandError, OperatingError, UnreachableError
+from receptor.events import MOST_KEPT, LinkEvent, now_text
 from receptor.netceptor.messages import WorkCommand
 from receptor.node.byte_stream import ByteStream
 from receptor.node.mesh_node import MeshNode
@@ -34,7 +40,7 @@ def shown(answer: msgspec.Struct) -> dict[str, object]:
 def test_status_of_a_lone_node(run: EventLoop) -> None:
     async def main() -> None:
         async with running("foo") as foo:
-            status = shown(MeshCommands(foo).status(ShowStatus()))
+            status = shown(await MeshCommands(foo).status(ShowStatus(), is_local=True))
         memory = status.pop("SystemMemoryMiB")
         assert isinstance(memory, int)
         assert 64 < memory < 2**30
@@ -56,7 +62,7 @@ def test_status_of_a_node_in_a_mesh(run: EventLoop) -> None:
         async with row("foo", "hop", "bar") as (foo, hop, _):
             hop.advertise("control", {"type": "Control Service"}, [WorkCommand("cat", secure=False)])
             await hop.ping("foo")
-            status = shown(MeshCommands(foo).status(ShowStatus()))
+            status = shown(await MeshCommands(foo).status(ShowStatus(), is_local=True))
         assert status["Connections"] == [{"NodeID": "hop", "Cost": 1}]
         assert status["RoutingTable"] == {"hop": "hop", "bar": "hop"}
         assert status["KnownConnectionCosts"] == {"foo": {"hop": 1}, "hop": {"foo": 1, "bar": 1}, "bar": {"hop": 1}}
@@ -74,8 +80,100 @@ def test_status_of_some_fields(run: EventLoop) -> None:
     async def main() -> None:
         async with running("foo") as foo:
             commands = MeshCommands(foo)
-            assert shown(commands.status(ShowStatus(("NodeID", "nonsense")))) == {"NodeID": "foo"}
-            assert shown(commands.status(ShowStatus(()))) == {}
+            assert shown(await commands.status(ShowStatus(("NodeID", "nonsense")), is_local=True)) == {"NodeID": "foo"}
+            assert shown(await commands.status(ShowStatus(()), is_local=True)) == {}
+
+    run(main())
+
+
+OURS = ("Time", "StartTime", "Certificates", "DataFolder")
+
+
+def test_what_is_told_only_when_asked_for_by_name(run: EventLoop, tmp_path: Path) -> None:
+    async def main() -> None:
+        before = datetime.now(UTC)
+        async with running("foo") as foo:
+            commands = MeshCommands(foo, profiles(tmp_path, "foo"), tmp_path)
+            assert not set(OURS) & shown(await commands.status(ShowStatus(), is_local=True)).keys()
+            local = await commands.status(ShowStatus(OURS), is_local=True)
+            far = await commands.status(ShowStatus((*OURS, "NodeID")), is_local=False)
+        assert shown(local).keys() == set(OURS)
+        assert shown(far).keys() == {"Time", "StartTime", "Certificates", "NodeID"}
+        assert local.time is not None
+        assert local.start_time is not None
+        assert before <= local.start_time <= local.time <= datetime.now(UTC)
+        assert local.data_folder is not None
+        assert local.data_folder.path == str(tmp_path)
+        assert abs(local.data_folder.free_mib - shutil.disk_usage(tmp_path).free // 2**20) < 1024
+        server, client = shown(local)["Certificates"], shown(far)["Certificates"]
+        assert isinstance(server, list)
+        assert [certificate["Name"] for certificate in server] == ["tls-server own", "tls-client own"]
+        assert server[0].keys() == {"Name", "Subject", "NodeIDs", "NotBefore", "NotAfter", "File"}
+        assert server[0]["NodeIDs"] == ["foo"]
+        assert server[0]["File"] == str(tmp_path / "tls-foo.crt")
+        assert server[0]["NotBefore"] < shown(local)["Time"] < server[0]["NotAfter"]
+        assert isinstance(client, list)
+        assert client[0].keys() == {"Name", "Subject", "NodeIDs", "NotBefore", "NotAfter"}
+
+    run(main())
+
+
+def test_a_node_without_tls_shows_no_certificates(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            assert shown(await MeshCommands(foo).status(ShowStatus(OURS[2:]), is_local=True)) == {"Certificates": []}
+
+    run(main())
+
+
+def test_a_data_folder_that_is_gone_is_told(run: EventLoop, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            commands = MeshCommands(foo, data_folder=tmp_path / "gone")
+            with pytest.raises(OperatingError, match="gone: No such file or directory; it was removed from outside"):
+                await commands.status(ShowStatus(("DataFolder",)), is_local=True)
+
+    run(main())
+
+
+def test_events_end_with_the_node(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            client = ScriptedStream()
+            following = asyncio.create_task(MeshCommands(foo).follow_events(client, lambda _: True))
+            await client.has_got(b"\n")
+            foo.advertise("echo", {})
+            await client.has_got(b"}\n")
+            foo.events.close()
+            await following
+        assert client.is_finished
+        greeting, event = client.lines
+        assert greeting == "Streaming events of node foo"
+        assert msgspec.json.decode(event).items() >= {"Event": "service.added", "Service": "echo"}.items()
+
+    run(main())
+
+
+def test_who_reads_no_events_is_told_how_many_were_lost(run: EventLoop) -> None:
+    async def main() -> None:
+        async with running("foo") as foo:
+            client = TwoWayStream()
+            following = asyncio.create_task(MeshCommands(foo).follow_events(client, lambda _: True))
+            await client.line()
+            client.reads.clear()
+            event = LinkEvent(now_text(), "link.up", "bar", 1.0)
+            foo.events.publish(event)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            for _ in range(MOST_KEPT + 5):
+                foo.events.publish(event)
+            client.reads.set()
+            told = [msgspec.json.decode(await client.line()) for _ in range(MOST_KEPT + 2)]
+            assert {each["Event"] for each in told[:-1]} == {"link.up"}
+            assert told[-1].items() >= {"Event": "events.lost", "Count": 5}.items()
+            client.break_off()
+            with pytest.raises(ConnectionResetError):
+                await following
 
     run(main())
 

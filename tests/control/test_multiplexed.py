@@ -165,6 +165,7 @@ def test_thousands_at_once(run: EventLoop) -> None:
         b"connect bar control": "this command needs a session of its own",
         b"work results abcd1234": "this command needs a session of its own",
         b'{"command":"multiplex"}': "this command needs a session of its own",
+        b"events": "this command needs a session of its own",
         b"multiplex": "this command needs a session of its own",
     }.items(),
 )

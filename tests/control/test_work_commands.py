@@ -34,6 +34,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 WORK = (
     WorkCommand("cat", "cat"),
     WorkCommand("free", "echo", "always", allow_runtime_params=True),
+    WorkCommand("sealed open", "bash", "-c 'echo $TOKEN'", verify_signature=True, allow_runtime_environment=True),
     WorkCommand("fail", "bash", "-c 'echo before; exit 7'"),
     WorkCommand("nap", "bash", "-c 'echo on; exec sleep 600'"),
     WorkCommand("nosuch", "/nosuch/program"),
@@ -126,12 +127,17 @@ def test_a_unit_from_its_submission_to_its_release(run: EventLoop, data_folder: 
                 "WorkType": "cat",
                 "ExtraData": None,
                 "Process": msgspec.to_builtins(status.process),
+                "Created": msgspec.to_builtins(status.created),
+                "Ended": msgspec.to_builtins(status.ended),
             }
             assert status.process is not None
             assert status.process.exit_code == 0
             assert status.process.signal is None
             assert status.process.peak_memory > 0
             assert began <= parse_time(status.process.started) <= parse_time(status.process.ended) <= time.time_ns()
+            told = msgspec.json.decode(msgspec.json.encode(status))
+            assert began // 1000 * 1000 <= parse_time(told["Created"]) <= parse_time(told["Ended"])
+            assert parse_time(told["Ended"]) == parse_time(status.process.ended)
             assert await foo.commands.list(WorkList(), LOCAL_CLIENT, everything) == {unit_id: status}
             assert await foo.commands.release(WorkRelease(unit_id), ScriptedStream()) == {"released": unit_id}
             assert await foo.commands.list(WorkList(), LOCAL_CLIENT, everything) == {}
@@ -731,6 +737,31 @@ def test_a_bound_signature_is_good_for_its_command_only(run: EventLoop, data_fol
             await foo.commands.results(WorkResults(unit, 0, bound(Deed("results", unit))), away)
             assert away.written.endswith(b"\nx")
             await foo.commands.release(WorkRelease(unit, bound(Deed("force-release", unit)), force=True), away)
+
+    run(main())
+
+
+def test_a_bound_signature_is_good_for_this_name_and_environment_only(run: EventLoop, data_folder: Path) -> None:
+    async def main() -> None:
+        environment = '{"TOKEN":"hush"}'
+        right = WorkSubmit(node="foo", work_type="sealed open", name="nightly", parameters={"secret_env": environment})
+        deed = submit_deed("sealed open", {"secret_env": environment}, "", "nightly")
+        async with node(data_folder) as foo:
+            for wrong in (
+                msgspec.structs.replace(right, name="weekly"),
+                msgspec.structs.replace(right, name=""),
+                msgspec.structs.replace(right, parameters={"secret_env": '{"TOKEN":"other"}'}),
+                msgspec.structs.replace(right, parameters={}),
+            ):
+                signed = msgspec.structs.replace(wrong, signature=bound(deed, b""))
+                with pytest.raises(NotAllowed, match="signature is for another command"):
+                    await foo.commands.submit(signed, ScriptedStream(origin=FAR_CLIENT), unheard)
+            signed = msgspec.structs.replace(right, signature=bound(deed, b""))
+            answer = await foo.commands.submit(signed, ScriptedStream(origin=FAR_CLIENT), unheard)
+            assert await foo.results(answer.unitid) == b"hush\n"
+            listed = await foo.commands.list(WorkList(), FAR_CLIENT, everything)
+            assert b"hush" not in msgspec.json.encode(listed)
+            assert listed[answer.unitid].name == "nightly"
 
     run(main())
 

@@ -21,6 +21,7 @@ from receptor.client.replies import NodeStatus, UnitStatus
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Multiplex,
     Ping,
     Reload,
@@ -37,6 +38,7 @@ from receptor.control.commands import (
 from receptor.errors import CommandError, PeerError, ReceptorError, UnreachableError
 from receptor.identifiers import is_unit_id
 from receptor.workceptor import conversations, numbered
+from receptor.workceptor.environment import parse_environment
 from receptor.workceptor.records import ExitRecord
 from receptor.workceptor.remote import RemoteUnit
 from receptor.workceptor.status import RemoteExtra, Report, State, Status, answer, decode_status, encode_status
@@ -49,6 +51,7 @@ LINES = [
     b"traceroute bar",
     b"connect bar control tls",
     b"reload",
+    b"events",
     b"work list",
     b"work submit bar echo -n two words",
     b"work status abcd1234",
@@ -59,7 +62,7 @@ LINES = [
     b'{"command":"work","subcommand":"submit","node":"bar","worktype":"echo","params":"a","ttl":"1h","signwork":"true"}',
     b'{"command":"work","subcommand":"results","unitid":"abcd1234","startpos":7,"signature":"hush"}',
 ]
-NAMES = ["status", "ping", "traceroute", "connect", "reload", "multiplex", "work"]
+NAMES = ["status", "ping", "traceroute", "connect", "reload", "events", "multiplex", "work"]
 SUBCOMMANDS = ["submit", "list", "status", "results", "cancel", "release", "force-release"]
 unit_ids = st.sampled_from(["abcd1234", "A-b_9", "../x", "a/b", ".", "x\0y", "-a", ""]) | texts
 json_lines = like(
@@ -76,6 +79,7 @@ json_lines = like(
         "knownstate": st.integers(0, 4) | numbers,
         "signwork": st.sampled_from(["true", "False"]),
         "idempotencykey": texts | st.just("k" * 129),
+        "unitname": texts | st.just("n" * 129),
     }
 )
 word_lines = st.lists(
@@ -99,6 +103,25 @@ def control_lines_target(line: bytes) -> None:
     assert not isinstance(command, WorkResults) or 0 <= command.start < 2**63
 
 
+variables = st.dictionaries(st.sampled_from(["TOKEN", "_", "9", "RECEPTOR_UNIT", "a=b"]) | texts, texts, max_size=4)
+ENVIRONMENTS = [b"{}", b'{"TOKEN":"hush","HOME":"/root"}', b'{"A":1}', b"[]"]
+
+
+@target("environments", 1000, damaged(ENVIRONMENTS) | variables.map(lambda given: json.dumps(given).encode()))
+def environments_target(raw: bytes) -> None:
+    """A ``secret_env`` is what a process can have in its environment, or is refused without a word of the values."""
+    text = raw.decode(errors="replace")
+    try:
+        environment = parse_environment(text)
+    except CommandError as error:
+        assert "hush" not in str(error)  # noqa: PT017 (both ways are right)
+        assert len(str(error)) < 400  # noqa: PT017
+        return
+    assert parse_environment(json.dumps(environment)) == environment
+    assert all(name.isascii() and name.isidentifier() for name in environment)
+    assert not any(name.startswith("RECEPTOR_") or "\0" in value for name, value in environment.items())
+
+
 def _written(command: Command | Multiplex) -> dict[str, object]:
     """The command as a client writes it."""
     work: dict[str, object] = {"command": "work"}
@@ -113,6 +136,8 @@ def _written(command: Command | Multiplex) -> dict[str, object]:
             return {"command": "connect", "node": node, "service": service, "tls": tls}
         case Reload():
             return {"command": "reload"}
+        case FollowEvents():
+            return {"command": "events"}
         case Multiplex():
             return {"command": "multiplex"}
         case WorkList(None, key):
@@ -132,7 +157,7 @@ def _written(command: Command | Multiplex) -> dict[str, object]:
             return work | {"subcommand": "results", "unitid": unit_id, "startpos": start, "signature": signature}
         case WorkSubmit():
             given = {"node": command.node, "worktype": command.work_type, "tlsclient": command.tls_client}
-            given |= {"idempotencykey": command.idempotency_key}
+            given |= {"idempotencykey": command.idempotency_key, "unitname": command.name}
             given |= {"ttl": command.ttl, "signwork": str(command.sign_work), "signature": command.signature}
             return {**work, "subcommand": "submit", **given, **command.parameters}
 
@@ -279,6 +304,7 @@ def _without_zeros(data: bytes) -> bytes:
 
 
 REMOTE = RemoteExtra(remote_node="b", remote_work_type="echo", remote_params={"params": "x"}, remote_started=True)
+REQUEST = conversations.Request(remote=REMOTE, idempotency_key="key", name="nightly", signature="token")
 TALKS = ["greet", "multiplex", "submit", "submit at once", "find", "status", "status", "results", "cancel", "release"]
 
 
@@ -303,12 +329,12 @@ async def _talk(talk: str, stream: ScriptedStream) -> None:
         case "multiplex":
             await conversations.multiplex(stream)
         case "submit at once":
-            assert is_unit_id(await conversations.submit_at_once(session, REMOTE, "key", "token", b"{}"))
+            assert is_unit_id(await conversations.submit_at_once(session, REQUEST, b"{}"))
         case "find":
             found = await conversations.find(session, "key")
             assert found is None or is_unit_id(found)
         case "submit":
-            await conversations.submit(stream, REMOTE, "key", "token", _payload(), _noting(made))
+            await conversations.submit(stream, REQUEST, _payload(), _noting(made))
             assert is_unit_id(made[0])
         case "status":
             report, _ = await conversations.ask_status(session, "abcd1234")

@@ -89,7 +89,9 @@ START = StartRecord(pid=7, start_time=99, boot_id="boot", folder="/unit", starte
 EXIT = ExitRecord(
     exit_code=0, signal=None, started=1.5, ended=2.5, user_seconds=0.5, system_seconds=0.5, peak_memory=4096
 )
-SUBMISSION = Submission(submitter="node foo", idempotency_key="key", request_digest="digest")
+SUBMISSION = Submission(
+    submitter="node foo", idempotency_key="key", request_digest="digest", name="nightly", has_environment=True
+)
 starts = like(
     {
         "pid": st.integers(1, 2**22),

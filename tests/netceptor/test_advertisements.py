@@ -186,3 +186,33 @@ def test_what_is_known_of_some_nodes_is_with_what_has_ended_and_with_our_own() -
     for node in "xy":
         table.receive(service_of(node, cancel=True), 0.0)
     assert table.known_of({"x"}) == [service_of("us"), service_of("x", cancel=True)]
+
+
+def test_what_comes_and_goes_is_told_once() -> None:
+    told: list[tuple[str, str, bool]] = []
+    table = Advertisements("us", on_change=lambda *change: told.append(change))
+
+    def told_now() -> list[tuple[str, str, bool]]:
+        now, told[:] = list(told), []
+        return now
+
+    table.receive(service_of("far", made_at=1.0), 0.0)
+    table.receive(service_of("far", made_at=2.0), 0.0)
+    assert told_now() == [("far", "svc", True)]
+    table.receive(service_of("far", made_at=3.0, cancel=True), 0.0)
+    table.receive(service_of("far", made_at=4.0, cancel=True), 0.0)
+    assert told_now() == [("far", "svc", False)]
+    table.receive(service_of("far", made_at=5.0), 0.0)
+    table.receive(service_of("other", made_at=5.0, cancel=True), 0.0)
+    assert told_now() == [("far", "svc", True)]
+    table.forget("far")
+    table.forget("other")
+    assert told_now() == [("far", "svc", False)]
+    table.receive(service_of("far", made_at=1.0), 0.0)
+    table.forget_stale(heard_before=1.0)
+    assert told_now() == [("far", "svc", True), ("far", "svc", False)]
+    table.offer(service_of("us", made_at=1.0))
+    table.offer(service_of("us", made_at=2.0))
+    table.withdraw("svc")
+    table.withdraw("svc")
+    assert told_now() == [("us", "svc", True), ("us", "svc", False)]

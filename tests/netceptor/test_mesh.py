@@ -7,6 +7,7 @@ from mesh_bench import OUR_EPOCH, Bench, Neighbour, join
 from recordings import recorded_packets
 
 from receptor.netceptor.announcer import CORRECTION_DELAY
+from receptor.netceptor.effects import LinkDown, ServiceChanged
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.messages import WorkCommand, decode_advertisement, decode_routing_update
@@ -476,3 +477,15 @@ def test_an_idle_node_without_neighbours_wakes_once_a_minute(bench: Bench) -> No
         bench.poll()
         wakes += 1
     assert wakes == 10
+
+
+def test_what_people_may_want_to_know_is_told_when_it_changes(bench: Bench, near: Neighbour) -> None:
+    near.advertise("svc", made_at=5.0)
+    near.advertise("svc", made_at=6.0)
+    bench.node.mesh.advertise("ours", 1, {}, None, bench.now)
+    bench.close(1)
+    assert bench.changes == [
+        ServiceChanged("far", "svc", is_there=True),
+        ServiceChanged("us", "ours", is_there=True),
+        LinkDown("near", 1.0),
+    ]

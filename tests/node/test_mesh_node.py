@@ -532,7 +532,7 @@ def test_a_defect_in_carrying_out_one_thing_costs_no_other(
     async def main() -> None:
         async with running("foo") as foo:
             poll = foo.core.poll
-            of_no_session = LinkUp(4711, "bar")
+            of_no_session = LinkUp(4711, "bar", 1.0)
             monkeypatch.setattr(foo.core, "poll", lambda now: [of_no_session, *poll(now)])
             with pytest.raises(UnreachableError):
                 await foo.dial("nosuch", "service")

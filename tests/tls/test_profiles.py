@@ -77,6 +77,31 @@ def test_profiles_have_names(tmp_path: Path) -> None:
         profiles.client("msh")
 
 
+def test_the_certificates_that_are_shown_have_the_names_of_their_settings(tmp_path: Path, ca: Path) -> None:
+    nameless = CA.issue(dns=["www.example.org"])
+    profiles = TlsProfiles(
+        [server(tmp_path), server(tmp_path, "web", nameless, skips_names=True)],
+        [client(tmp_path, shows=FOO, cas=ca), client(tmp_path, "anonymous", cas=ca)],
+        "foo",
+    )
+    shown = profiles.shown_certificates()
+    assert {name: certificate.node_ids for name, certificate in shown.items()} == {
+        "tls-server mesh": ("foo",),
+        "tls-server web": (),
+        "tls-client mesh": ("foo",),
+    }
+    mesh = shown["tls-server mesh"]
+    assert mesh.file == server(tmp_path).certificate
+    assert mesh.not_before < datetime.now(UTC) < mesh.not_after
+    assert TlsProfiles().shown_certificates() == {}
+
+
+def test_after_a_reload_the_new_certificates_are_shown(tmp_path: Path) -> None:
+    profiles = TlsProfiles([server(tmp_path)], [], "foo")
+    profiles.swap(TlsProfiles([server(tmp_path, shows=CA.issue(node_ids=["foo", "bar"]))], [], "foo"))
+    assert profiles.shown_certificates()["tls-server mesh"].node_ids == ("foo", "bar")
+
+
 def test_every_node_has_a_client_that_trusts_whom_the_system_trusts(
     tmp_path: Path, ca: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,9 @@ class PlayedRunner(RunnerClient):
         self.asked: list[Sequence[str]] = []
         self.answer: asyncio.Future[StartRecord] = asyncio.get_running_loop().create_future()
 
-    async def start(self, unit_id: str, folder: UnitFolder, argv: Sequence[str]) -> StartRecord:
+    async def start(
+        self, unit_id: str, folder: UnitFolder, argv: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> StartRecord:
         self.asked.append(argv)
         return await self.answer
 
@@ -601,6 +603,9 @@ class Real:
         return unit
 
     def unit_ended(self, unit: Unit) -> None:
+        pass
+
+    def unit_changed(self, unit: Unit) -> None:
         pass
 
     def unit_removed(self, unit: Unit) -> None:

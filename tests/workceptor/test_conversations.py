@@ -38,17 +38,21 @@ def sent(stream: ScriptedStream) -> dict[str, object]:
     return fields
 
 
+def request(remote: RemoteExtra = WORK, signature: str = "", name: str = "") -> conversations.Request:
+    return conversations.Request(remote=remote, idempotency_key="key-1", name=name, signature=signature)
+
+
 class Submission:
     """One submission of WORK and what it told."""
 
-    def __init__(self, stream: ScriptedStream, *payload: bytes, signature: str = "") -> None:
+    def __init__(self, stream: ScriptedStream, *payload: bytes, signature: str = "", name: str = "") -> None:
         self.stream = stream
         self.units: list[tuple[str, bytes]] = []
-        self.signature = signature
+        self.request = request(signature=signature, name=name)
         self._payload = payload
 
     async def hold(self) -> None:
-        await conversations.submit(self.stream, WORK, "key-1", self.signature, self._parts(), self._unit_made)
+        await conversations.submit(self.stream, self.request, self._parts(), self._unit_made)
 
     async def _parts(self) -> AsyncIterator[bytes]:
         for part in self._payload:
@@ -71,7 +75,7 @@ async def ask_status(stream: ScriptedStream) -> None:
 
 
 async def submit_at_once(stream: ScriptedStream) -> None:
-    await conversations.submit_at_once(ScriptedSession(stream), WORK, "key-1", "", b"payload")
+    await conversations.submit_at_once(ScriptedSession(stream), request(), b"payload")
 
 
 async def find(stream: ScriptedStream) -> None:
@@ -143,13 +147,15 @@ class TestSubmit:
         assert submission.stream.is_ended
 
     def test_the_other_node_takes_it_for_the_deed_that_was_signed(self) -> None:
-        submission = Submission(ScriptedStream(MADE, STARTED), signature="t.o.k")
+        submission = Submission(ScriptedStream(MADE, STARTED), signature="t.o.k", name="nightly run")
         asyncio.run(submission.hold())
         command = parse(submission.stream.lines[0].encode())
         assert isinstance(command, WorkSubmit)
-        assert (command.signature, command.idempotency_key) == ("t.o.k", "key-1")
-        there = submit_deed(command.work_type, command.parameters, command.idempotency_key)
-        assert there.digest() == submit_deed(WORK.remote_work_type, WORK.remote_params, "key-1").digest()
+        assert (command.signature, command.idempotency_key, command.name) == ("t.o.k", "key-1", "nightly run")
+        there = submit_deed(command.work_type, command.parameters, command.idempotency_key, command.name)
+        here = submit_deed(WORK.remote_work_type, WORK.remote_params, "key-1", "nightly run")
+        assert there.digest() == here.digest()
+        assert there.digest() != submit_deed(WORK.remote_work_type, WORK.remote_params, "key-1").digest()
 
     def test_the_unit_is_told_before_the_payload_is_sent(self) -> None:
         submission = Submission(ScriptedStream(MADE, STARTED), b"payload")
@@ -173,7 +179,7 @@ class TestSubmit:
 
         async def hold() -> None:
             submission = Submission(stream)
-            await conversations.submit(stream, forged, "key-1", "", submission._parts(), submission._unit_made)
+            await conversations.submit(stream, request(forged), submission._parts(), submission._unit_made)
 
         asyncio.run(hold())
         assert sent(stream) == {
@@ -233,7 +239,7 @@ class TestSubmitAtOnce:
         async def check() -> None:
             stream = ScriptedStream(STARTED)
             session = ScriptedSession(stream)
-            made = await conversations.submit_at_once(session, WORK, "key-1", "t.o.k", b"payload")
+            made = await conversations.submit_at_once(session, request(signature="t.o.k"), b"payload")
             assert made == "unit0001"
             assert session.payloads == [b"payload"]
             assert sent(stream) == {

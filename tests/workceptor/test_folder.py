@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,24 @@ def test_only_the_owner_gets_in(unit: UnitFolder) -> None:
     assert {file.name: mode(file) for file in unit.path.iterdir()} == dict.fromkeys(
         ("status", "status.lock", "status.new", "stdin", "stdout"), 0o600
     )
+
+
+def test_when_it_was_made_and_when_it_ended(tmp_path: Path) -> None:
+    unit = UnitFolder(tmp_path / "unit0001")
+    unit.create(b"", created=1700000000.123456)
+    unit.write_payload(b"payload")
+    unit.write_status(b"running")
+    with held_lock(unit, fcntl.LOCK_SH):
+        unit.write_status(b"ended", None, None, 1700000001.654321)
+    unit.read_status()
+    assert (unit.created(), unit.ended()) == (1700000000.123456, 1700000001.654321)
+    unit.write_status(b"ended", None, None, 1700000001.654321)
+    assert unit.ended() == 1700000001.654321
+    unit.lock_file.unlink()
+    assert abs(unit.created() - time.time()) < 60, "the time of the payload"
+    for file in (unit.stdin_file, unit.status_file):
+        file.unlink()
+    assert (unit.created(), unit.ended()) == (0.0, 0.0)
 
 
 def test_a_taken_id_is_told(unit: UnitFolder) -> None:
@@ -176,7 +195,7 @@ class TestStatus:
 
             return stepping
 
-        def dying_write(path: str | Path, raw: bytes) -> None:
+        def dying_write(path: str | Path, raw: bytes, time_of_it: float | None = None) -> None:
             Path(path).write_bytes(raw[:1])
             raise SystemExit
 

@@ -23,7 +23,7 @@ from receptor.errors import CommandError, OperatingError
 from receptor.node.byte_stream import ByteStream
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
-from receptor.workceptor.node_session import NodeSessions
+from receptor.workceptor.node_session import WARM_TIME, NodeSessions
 from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.remote import CHECKS, LOCALLY_CANCELLED, REMOTE_IS_GONE, expiration_text
 from receptor.workceptor.remote_talks import ANSWER_TIME, NEWS_TIME
@@ -46,6 +46,7 @@ class Kind:
     payload: bytes = PAYLOAD
 
 
+ENVIRONMENT = '{"TOKEN": "hush"}'
 KINDS = {"existing": Kind(False), "ours": Kind(True), "short": Kind(True, SHORT_PAYLOAD)}
 
 
@@ -74,6 +75,7 @@ class Here:
         self.folder.create(b"")
         self.keeper = PlayedKeeper()
         self.signer: Signer | None = None
+        self.environment = ""
         self.unit = self.new_unit()
 
     def meet(self, other: OtherNode) -> None:
@@ -89,10 +91,17 @@ class Here:
             Status(state=State.PENDING, detail=CREATED, stdout_size=0, work_type="remote", extra=extra)
         )
 
+    def give_environment(self, environment: str) -> None:
+        """The next unit, and the one that there is, has such an environment, which is on disk."""
+        self.environment = environment
+        self.folder.environment_file.write_text(environment)
+        self.unit.environment = environment
+
     def unit_with(self, status: Status) -> RemoteWorkUnit:
         size = self.folder.stdout_size()
         base = (self.folder, status, inline_disk(), self.keeper, Submission())
         self.unit = RemoteWorkUnit(*base, self.sessions, self.signer, size)
+        self.unit.environment = self.environment
         return self.unit
 
     @property
@@ -224,6 +233,49 @@ class TestSubmit:
             here.other.unit.begin()
             await here.until(lambda: here.unit.shown.state is State.RUNNING)
             assert here.outcome == (State.RUNNING, "Running: PID 7")
+
+        play(story)
+
+    @only("ours", "short")
+    def test_the_environment_goes_with_the_work_and_is_kept_no_longer(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.give_environment(ENVIRONMENT)
+            here.signer = FakeSigner()
+            here.new_unit(sign_work=True)
+            await here.submit()
+            assert here.other.unit.command["secret_env"] == ENVIRONMENT
+            ((_, deed, _),) = here.signer.signed
+            assert deed.parameters["secret_env"] == ENVIRONMENT
+            assert here.other.unit.command["signature"] == "token1"
+            await here.run_to_the_end()
+            assert not here.folder.environment_file.exists()
+            assert here.unit.environment == ""
+
+        play(story)
+
+    @only("existing")
+    def test_a_node_that_would_pass_over_the_environment_does_not_get_the_work(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.give_environment(ENVIRONMENT)
+            with pytest.raises(CommandError, match="bar does not know secret_env and would run the command without it"):
+                await here.submit()
+            assert here.outcome[0] is State.FAILED
+            assert here.other.units == {}
+            assert not here.folder.environment_file.exists()
+
+        play(story)
+
+    @only("ours")
+    def test_work_with_an_environment_waits_until_it_is_known_who_takes_it(self, play: Play) -> None:
+        async def story(here: Here) -> None:
+            here.give_environment(ENVIRONMENT)
+            here.other.is_advertised = False
+            assert await here.submit() == "Job Submitted"
+            assert "the mesh has not told yet whether it takes secret_env" in here.outcome[1]
+            await asyncio.sleep(2 * WARM_TIME)
+            here.other.is_advertised = True
+            await here.run_to_the_end()
+            assert here.other.unit.command["secret_env"] == ENVIRONMENT
 
         play(story)
 

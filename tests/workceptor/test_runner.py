@@ -61,6 +61,19 @@ class TestCommands:
         assert output_of(line, unit, "echo one; echo two >&2; cat") == "one\ntwo\npayload"
         assert stat.S_IMODE(unit.stdout_file.stat().st_mode) == 0o600
 
+    def test_its_own_environment_before_that_of_the_node(self, line: Line, unit: UnitFolder) -> None:
+        line.send(type="hello", cwd=None, environ={"PATH": os.environ["PATH"], "A": "node", "B": "node"})
+        own = {"A": "own", "C": "own", "RECEPTOR_UNIT": "/elsewhere"}
+        line.start(unit, "bash", "-c", "echo $A $B $C $RECEPTOR_UNIT", environ=own)
+        assert line.read()["type"] == "ended"
+        assert unit.stdout_file.read_text() == f"own node own {unit.path}\n"
+
+    def test_the_environment_of_one_is_not_that_of_the_next(self, line: Line, tmp_path: Path) -> None:
+        one, next_one = new_unit(tmp_path, "unit0001"), new_unit(tmp_path, "unit0002")
+        line.start(one, "true", environ={"TOKEN": "hush"})
+        assert line.read()["type"] == "ended"
+        assert "hush" not in output_of(line, next_one, "env")
+
     def test_what_the_output_already_holds_stays(self, line: Line, unit: UnitFolder) -> None:
         unit.stdout_file.write_text("before\n")
         assert output_of(line, unit, "echo after") == "before\nafter\n"

@@ -218,6 +218,22 @@ class TestReports:
     def test_whatever_is_shown_is_understood(self, status: Status, process: ProcessAnswer | None, key: str) -> None:
         assert decode_report(msgspec.json.encode(answer(status, process, key))) == Report(status, process, key)
 
+    def test_the_name_and_the_times_of_a_unit(self) -> None:
+        shown = answer(status_of("w", None, State.FAILED), name="nightly", created=1.0, ended=2.000001)
+        assert (
+            msgspec.json.decode(msgspec.json.encode(shown)).items()
+            >= {
+                "Name": "nightly",
+                "Created": "1970-01-01T00:00:01Z",
+                "Ended": "1970-01-01T00:00:02.000001Z",
+            }.items()
+        )
+        assert answer(status_of("w", None, State.RUNNING), created=1.0, ended=2.0).ended is None
+
+    @given(st.floats() | st.sampled_from([-1.0, 1e-9, 253_402_300_799.0, 253_402_300_798.9999999, 1e18]))
+    def test_whatever_time_a_file_has_a_status_can_be_shown(self, time: float) -> None:
+        assert msgspec.json.encode(answer(status_of("w", None, State.FAILED), created=time, ended=time))
+
     def test_what_is_not_known_is_not_shown(self) -> None:
         shown = msgspec.to_builtins(answer(status_of("w", None)))
         assert shown.keys() == {"State", "StateName", "Detail", "StdoutSize", "WorkType", "ExtraData"}

@@ -94,9 +94,11 @@ class FullingFolder(UnitFolder):
         self.saves_at: list[float] = []
         """When it was tried to save the status."""
 
-    def write_status(self, raw: bytes, payload: bytes | None = None, end: ExitRecord | None = None) -> None:
+    def write_status(
+        self, raw: bytes, payload: bytes | None = None, end: ExitRecord | None = None, ended: float | None = None
+    ) -> None:
         self.saves_at.append(asyncio.get_running_loop().time())
-        super().write_status(raw, payload, end)
+        super().write_status(raw, payload, end, ended)
 
     @contextmanager
     def full(self) -> Iterator[None]:

@@ -31,7 +31,8 @@ def test_the_files_are_all_there() -> None:
     folder = UnitFolder(Path("unit"))
     files = [folder.status_file, folder.lock_file, folder.kept_file, folder.stdin_file, folder.stdout_file]
     named = re.findall("`(.*?)`", " ".join(first_column("Files")))
-    files += [folder.process_file, folder.exit_file, folder.submission_file, folder.order_file, folder.log_file]
+    files += [folder.process_file, folder.exit_file, folder.submission_file, folder.order_file]
+    files += [folder.environment_file, folder.log_file]
     assert named == [file.name for file in files]
 
 

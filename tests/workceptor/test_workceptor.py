@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ from other_node import OtherNode
 
 from receptor.config.actions import WorkCommand
 from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWorkType
+from receptor.events import Events, Follower, UnitEvent
 from receptor.workceptor import runner
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
@@ -45,6 +47,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 BASH = WorkCommand(work_type="bash", command="bash", params="-c", allow_runtime_params=True)
 CAT = WorkCommand(work_type="cat", command="cat")
+OPEN = WorkCommand(
+    work_type="open", command="bash", params="-c", allow_runtime_params=True, allow_runtime_environment=True
+)
 NAP = WorkCommand(work_type="nap", command="sleep", params="60")
 
 
@@ -73,13 +78,14 @@ class Node:
     def __init__(self, data_folder: Path) -> None:
         self.data_folder = data_folder
         self.mesh = Mesh()
+        self.events = Events()
         self.signer: Signer | None = None
 
     @asynccontextmanager
     async def up(self, *work_commands: WorkCommand, limits: WorkLimits = DEFAULT_LIMITS) -> AsyncIterator[Workceptor]:
         """The node from its start to its end."""
-        commands = work_commands or (BASH, CAT, NAP)
-        workceptor = Workceptor(self.mesh, self.data_folder, commands, self.signer, limits)
+        commands = work_commands or (BASH, CAT, OPEN, NAP)
+        workceptor = Workceptor(self.mesh, self.data_folder, commands, self.signer, limits, events=self.events)
         try:
             await workceptor.start()
             yield workceptor
@@ -1344,3 +1350,220 @@ def _reap(pid: int) -> None:
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
     eventually(lambda: not is_alive(pid))
+
+
+async def heard(follower: Follower, last: str) -> list[UnitEvent]:
+    """Events up to the first of that kind."""
+    events: list[UnitEvent] = []
+    while not events or events[-1].event != last:
+        events += [event for event in await follower.take() if isinstance(event, UnitEvent)]
+    return events
+
+
+def test_what_becomes_of_a_unit_is_told_to_those_who_follow(play: Play) -> None:
+    async def story(node: Node) -> None:
+        async with node.up() as workceptor:
+            with node.events.followed(lambda _: True) as follower:
+                unit = await submit(workceptor, "bash", "-c 'exit 3'")
+                await unit.final()
+                assert await unit.release(force=False)
+                made, *changed, gone = await heard(follower, "unit.released")
+            assert (made.event, made.state_name, made.work_type) == ("unit.created", "Pending", "bash")
+            assert (gone.event, gone.state_name) == ("unit.released", "Failed")
+            assert {event.event for event in changed} == {"unit.changed"}
+            assert [event.state for event in changed] == sorted({event.state for event in changed})
+            assert changed[-1].detail == "exit status 3"
+            assert {event.unit_id for event in [made, *changed, gone]} == {unit.unit_id}
+            assert made.remote_node is msgspec.UNSET
+
+    play(story)
+
+
+def test_of_a_unit_on_another_node_it_is_told_which(play: Play) -> None:
+    async def story(node: Node) -> None:
+        async with node.up() as workceptor:
+            with node.events.followed(lambda _: True) as follower:
+                unit = await workceptor.make_unit(RemoteWork(node="bar", work_type="cat", parameters={}))
+                assert await unit.release(force=False)
+                events = [event for event in await follower.take() if isinstance(event, UnitEvent)]
+            assert [event.event for event in events].count("unit.released") == 1
+            assert {event.remote_node for event in events} == {"bar"}
+
+    play(story)
+
+
+class TestNamesAndTimes:
+    """What is known of a unit besides its status, and stays so."""
+
+    def test_of_commands(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            began = time.time()
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(command_work("cat", {}), name="nightly run")
+                await unit.receive_payload(parts(b"x"))
+                await unit.start()
+                await unit.final()
+                assert unit.end is not None
+                assert unit.ended_at == pytest.approx(unit.end.ended, abs=1e-6)
+                assert unit.ended_at is not None
+                assert began <= unit.created_at <= unit.ended_at <= time.time()
+                unnamed = await submit(workceptor, "cat")
+                assert not unnamed.folder.submission_file.exists()
+                await unnamed.final()
+            async with node.up() as workceptor:
+                again = workceptor.get(unit.unit_id)
+                assert again.submission.name == "nightly run"
+                assert shown_times(again) == shown_times(unit)
+                assert shown_times(workceptor.get(unnamed.unit_id)) == shown_times(unnamed)
+
+        play(story)
+
+    def test_of_units_that_end_without_a_command(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(remote_work(), name="far away")
+                assert shown_times(unit)[1] is None
+                before = time.time()
+                assert await unit.cancel()
+                assert unit.ended_at is not None
+                assert before <= unit.ended_at <= time.time()
+            async with node.up() as workceptor:
+                again = workceptor.get(unit.unit_id)
+                assert again.submission.name == "far away"
+                assert shown_times(again) == shown_times(unit)
+
+        play(story)
+
+    def test_of_units_that_an_existing_node_has_left(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            ended = Status(state=State.FAILED, detail="exit status 1", stdout_size=0, work_type="cat")
+            folder = node.store("unit0001", ended)
+            os.utime(folder.lock_file, (2000, 2000))
+            os.utime(folder.stdin_file, (1000, 1000))
+            os.utime(folder.status_file, (2000, 2000))
+            async with node.up() as workceptor:
+                unit = workceptor.get("unit0001")
+                assert (unit.created_at, unit.ended_at, unit.submission.name) == (1000, 2000, "")
+
+        play(story)
+
+    def test_a_key_stands_for_the_name_too(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(remote_work(), "local", "key-1", "nightly")
+                assert await workceptor.make_unit(remote_work(), "local", "key-1", "nightly") is unit
+                with pytest.raises(CommandError, match=f"was used for another name, in unit {unit.unit_id}; give each"):
+                    await workceptor.make_unit(remote_work(), "local", "key-1", "weekly")
+
+        play(story)
+
+
+def shown_times(unit: Unit) -> tuple[object, object]:
+    shown = answer(unit.shown, created=unit.created_at, ended=unit.ended_at)
+    return shown.created, shown.ended
+
+
+ENVIRONMENT = {"TOKEN": "hush", "HOME": "/nowhere"}
+
+
+def with_environment(work_type: str, script: str = "", **environment: str) -> CommandWork:
+    return command_work(work_type, {"params": f"'{script}'", "secret_env": json.dumps(environment or ENVIRONMENT)})
+
+
+class TestEnvironment:
+    def test_the_command_has_it_and_nobody_else_keeps_it(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(with_environment("open", "echo $TOKEN $HOME; exec sleep 60"))
+                file = unit.folder.environment_file
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600
+                await unit.receive_payload(parts(b""))
+                await unit.start()
+                stdout = unit.folder.stdout_file
+                await asyncio.to_thread(eventually, lambda: stdout.read_bytes() == b"hush /nowhere\n")
+                while unit.shown.state is not State.RUNNING:
+                    await unit.changed_since(unit.version)
+                await unit.saved()
+                assert unit.environment == ""
+                for kept in unit.folder.path.iterdir():
+                    assert b"hush" not in kept.read_bytes() or kept == unit.folder.stdout_file
+                await unit.release(force=True)
+
+        play(story)
+
+    def test_it_must_be_allowed(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                with pytest.raises(
+                    CommandError, match=r"^secret_env provided but not allowed: work type bash takes none$"
+                ):
+                    await workceptor.make_unit(with_environment("bash"))
+                with pytest.raises(CommandError, match="can't be the name of a variable"):
+                    await workceptor.make_unit(with_environment("open", **{"a-b": "x"}))
+                with pytest.raises(CommandError, match="cannot send secrets over a non-TLS connection"):
+                    await workceptor.make_unit(remote_work({"secret_env": "{}"}))
+                with pytest.raises(CommandError, match="must be a JSON object"):
+                    await workceptor.make_unit(remote_work({"secret_env": "[]"}, tls_client="secure"))
+                assert workceptor.units == {}
+
+        play(story)
+
+    def test_it_is_there_after_a_restart_before_the_start(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(with_environment("open", "echo $TOKEN"))
+                await unit.receive_payload(parts(b"payload"))
+            async with node.up() as workceptor:
+                again = workceptor.get(unit.unit_id)
+                await again.final()
+                assert again.folder.stdout_file.read_bytes() == b"hush\n"
+                await again.saved()
+                assert not again.folder.environment_file.exists()
+
+        play(story)
+
+    def test_no_trace_is_left_of_one_that_never_ran(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                unit = await workceptor.make_unit(with_environment("open"))
+                await unit.cancel()
+                await unit.saved()
+                assert not unit.folder.environment_file.exists()
+            leftover = node.store(
+                "unit0001",
+                Status(state=State.FAILED, detail="x", stdout_size=0, work_type="open"),
+                submission=Submission(has_environment=True),
+            )
+            leftover.environment_file.write_text("{}")
+            lost = node.store(
+                "unit0002",
+                Status(state=State.PENDING, detail="Starting Worker", stdout_size=0, work_type="open"),
+                submission=Submission(has_environment=True),
+            )
+            async with node.up() as workceptor:
+                assert not leftover.environment_file.exists()
+                assert workceptor.get(lost.unit_id).status.state is State.FAILED
+                assert not lost.process_file.exists()
+
+        play(story)
+
+    def test_a_remote_unit_has_it_apart_from_its_status(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                parameters = {"secret_env": '{"TOKEN": "hush"}', "secret_other": "s3"}
+                unit = await workceptor.make_unit(remote_work(parameters, tls_client="secure"))
+                assert isinstance(unit, RemoteWorkUnit)
+                assert unit.logic.remote.remote_params == {"secret_other": "s3"}
+                assert b"hush" not in unit.folder.status_file.read_bytes()
+                assert unit.environment == '{"TOKEN": "hush"}'
+
+        play(story)
+
+    def test_a_key_stands_for_it_too(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            async with node.up() as workceptor:
+                await workceptor.make_unit(with_environment("open", A="1"), "local", "key-1")
+                with pytest.raises(CommandError, match="used for other work"):
+                    await workceptor.make_unit(with_environment("open", A="2"), "local", "key-1")
+
+        play(story)

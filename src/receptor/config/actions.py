@@ -141,6 +141,9 @@ class WorkCommand(Action, frozen=True):
     allow_runtime_params: Annotated[
         bool, written("allowruntimeparams", kinds.BOOLEAN, "Whether a submitter may add arguments after these.")
     ] = False
+    allow_runtime_environment: Annotated[
+        bool, written("allowruntimeenv", kinds.BOOLEAN, "Whether a submitter may set variables of its environment.")
+    ] = False
     verify_signature: Annotated[
         bool, written("verifysignature", kinds.BOOLEAN, "Whether work from other nodes or over TCP must be signed.")
     ] = False

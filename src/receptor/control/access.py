@@ -15,6 +15,7 @@ from receptor.config.protection import AccessRule
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Ping,
     Reload,
     ShowStatus,
@@ -28,6 +29,7 @@ from receptor.control.commands import (
     shown,
 )
 from receptor.errors import NotAllowed, UnknownUnit
+from receptor.events import Event, UnitEvent
 from receptor.identifiers import is_unmistakable, means_node
 from receptor.node.byte_stream import Carrier, Origin
 from receptor.workceptor.status import REMOTE_WORK_TYPE
@@ -42,6 +44,8 @@ _DEEDS = {
     Right.CANCEL: "cancel units",
     Right.RELEASE: "release units",
 }
+_RIGHTS_TO_FOLLOW = (Right.STATUS, Right.LIST)
+"""Who has one of them may follow the events that it lets them see."""
 
 
 class Submitted(Protocol):
@@ -79,6 +83,8 @@ class AccessPolicy:
         if isinstance(command, WorkSubmit):
             self._check_submit(command, origin)
             return
+        if isinstance(command, FollowEvents) and not any(self._has(right, origin) for right in _RIGHTS_TO_FOLLOW):
+            raise NotAllowed(self._refusal(origin, "follow events"))
         for right in _rights_to(command):
             self._check_right(right, unit_of(command), origin)
 
@@ -95,6 +101,14 @@ class AccessPolicy:
             return lambda _: True
         rules = list(self._rules_that_allow(Right.LIST, origin))
         return lambda unit_id: unit_id in self._units and _reach(rules, origin, self._units[unit_id])
+
+    def told_to(self, origin: Origin) -> Callable[[Event], bool]:
+        """Tells of an event whether the origin may hear of it: of units those that it may list, else as ``status``."""
+        lists, sees, sees_mesh = self._has(Right.LIST, origin), self.seen_by(origin), self._has(Right.STATUS, origin)
+        return lambda event: lists and sees(event.unit_id) if isinstance(event, UnitEvent) else sees_mesh
+
+    def _has(self, right: Right, origin: Origin) -> bool:
+        return self._is_open_to(origin) or any(self._rules_that_allow(right, origin))
 
     def _is_open_to(self, origin: Origin) -> bool:
         return origin.is_local or not self._rules
@@ -130,6 +144,8 @@ def _rights_to(command: Command) -> tuple[Right, ...]:
     match command:
         case ShowStatus() | Ping() | Traceroute():
             return (Right.STATUS,)
+        case FollowEvents():
+            return ()  # one of two is enough
         case Connect():
             return (Right.CONNECT,)
         case Reload():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from receptor.netceptor.messages import Advertisement
@@ -12,6 +14,37 @@ class Connection(msgspec.Struct, frozen=True, rename={"node_id": "NodeID", "cost
 
     node_id: str
     cost: float
+
+
+class Certificate(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "name": "Name",
+        "subject": "Subject",
+        "node_ids": "NodeIDs",
+        "not_before": "NotBefore",
+        "not_after": "NotAfter",
+        "file": "File",
+    },
+):
+    """A certificate that the node shows; ``name`` is where its configuration names it."""
+
+    name: str
+    subject: str
+    node_ids: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    file: str | msgspec.UnsetType = msgspec.UNSET
+    """For clients of this machine only."""
+
+
+class DataFolder(msgspec.Struct, frozen=True, rename={"path": "Path", "free_mib": "FreeMiB"}):
+    """Where the node keeps its units, and the room that it has left there."""
+
+    path: str
+    free_mib: int
 
 
 class NodeStatus(
@@ -28,9 +61,16 @@ class NodeStatus(
         "system_cpu_count": "SystemCPUCount",
         "system_memory_mib": "SystemMemoryMiB",
         "version": "Version",
+        "time": "Time",
+        "start_time": "StartTime",
+        "certificates": "Certificates",
+        "data_folder": "DataFolder",
     },
 ):
-    """The answer to ``status``; a field that wasn't asked for is left out."""
+    """The answer to ``status``; a field that wasn't asked for is left out.
+
+    The last four, ours, are told to those only who ask for them by name.
+    """
 
     advertisements: tuple[Advertisement, ...] | None = None
     connections: tuple[Connection, ...] | None = None
@@ -40,6 +80,10 @@ class NodeStatus(
     system_cpu_count: int | None = None
     system_memory_mib: int | None = None
     version: str | None = None
+    time: datetime | None = None
+    start_time: datetime | None = None
+    certificates: tuple[Certificate, ...] | None = None
+    data_folder: DataFolder | None = None
 
     def only(self, names: tuple[str, ...]) -> NodeStatus:
         """The same with just the fields of those names, as the protocol spells them."""

@@ -18,6 +18,7 @@ from receptor.control.answers import ReloadAnswer
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Ping,
     Reload,
     ShowStatus,
@@ -136,6 +137,8 @@ def _described(command: Command) -> tuple[str, Mapping[str, str]]:
             return "reload", {}
         case ShowStatus():
             return "status", {}
+        case FollowEvents():
+            return "events", {}
         case Ping():
             return "ping", {"target": command.target}
         case Traceroute():

@@ -16,6 +16,9 @@ from receptor.workceptor.status import State
 LONGEST_KEY = 128
 """Characters of the longest idempotency key."""
 
+LONGEST_NAME = 128
+"""Characters of the longest name of a unit."""
+
 _SHOWN = 60
 _LONGEST_REASON = 200
 
@@ -50,6 +53,10 @@ class Reload(msgspec.Struct, frozen=True):
     """``reload``: read the configuration again."""
 
 
+class FollowEvents(msgspec.Struct, frozen=True):
+    """``events``: what happens on the node, as it happens, until the client leaves."""
+
+
 class Multiplex(msgspec.Struct, frozen=True):
     """``multiplex``: from now on the commands of this session are numbered, and carried out at once."""
 
@@ -72,6 +79,7 @@ class WorkSubmit(_Secretive, frozen=True, kw_only=True):
     sign_work: bool = False
     signature: str = ""
     idempotency_key: str = ""
+    name: str = ""
     parameters: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -122,6 +130,7 @@ Command = (
     | Traceroute
     | Connect
     | Reload
+    | FollowEvents
     | WorkSubmit
     | WorkList
     | WorkStatus
@@ -141,7 +150,10 @@ _Value = str | int | float | bool | None | list[object] | dict[str, object]
 _Fields = dict[str, _Value]
 _decoder = msgspec.json.Decoder(_Fields)
 _SUBMIT_KEYS = frozenset(
-    {"command", "subcommand", "node", "worktype", "tlsclient", "ttl", "signwork", "signature", "idempotencykey"}
+    {
+        *("command", "subcommand", "node", "worktype", "tlsclient", "ttl"),
+        *("signwork", "signature", "idempotencykey", "unitname"),
+    }
 )  # every other key is a parameter of the work
 
 
@@ -176,6 +188,10 @@ def _from_words(name: str, words: list[str]) -> Command | Multiplex:
             raise CommandError("connect takes a node and a service: connect <node> <service> [tls client]")
         case "reload", _:
             return Reload()
+        case "events", []:
+            return FollowEvents()
+        case "events", _:
+            raise CommandError("events takes no parameters")
         case "multiplex", []:
             return Multiplex()
         case "work", []:
@@ -235,6 +251,8 @@ def _from_json(line: bytes) -> Command | Multiplex:
             return Connect(_text(fields, "node"), _text(fields, "service"), _text(fields, "tls", ""))
         case "reload":
             return Reload()
+        case "events":
+            return FollowEvents()
         case "multiplex":
             return Multiplex()
         case "work":
@@ -280,6 +298,7 @@ def _submit_from_json(fields: _Fields) -> WorkSubmit:
         sign_work=sign_work == "true",
         signature=_text(fields, "signature", ""),
         idempotency_key=_idempotency_key(fields),
+        name=_unit_name(fields),
         parameters={key: _text(fields, key) for key in fields if key not in _SUBMIT_KEYS},
     )
 
@@ -289,6 +308,13 @@ def _idempotency_key(fields: _Fields) -> str:
     if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise CommandError(f"idempotencykey must be at most {LONGEST_KEY} printable ASCII characters")
     return key
+
+
+def _unit_name(fields: _Fields) -> str:
+    name = _text(fields, "unitname", "")
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise CommandError(f"unitname must be at most {LONGEST_NAME} printable characters")
+    return name
 
 
 def _known_state(fields: _Fields) -> State | None:

@@ -10,6 +10,7 @@ from receptor.control.audit import Entry, audited
 from receptor.control.commands import (
     Command,
     Connect,
+    FollowEvents,
     Ping,
     Reload,
     ShowStatus,
@@ -53,7 +54,7 @@ class Dispatcher:
     async def _carry_out(self, command: Command, stream: ByteStream, entry: Entry) -> Answer | None:
         match command:
             case ShowStatus():
-                return self._mesh.status(command)
+                return await self._mesh.status(command, stream.origin.is_local)
             case Ping():
                 return await self._mesh.ping(command)
             case Traceroute():
@@ -63,6 +64,9 @@ class Dispatcher:
                 return None
             case Reload():
                 return await self._reload()
+            case FollowEvents():
+                await self._mesh.follow_events(stream, self._access.told_to(stream.origin))
+                return None
             case WorkSubmit():
                 return await self._work.submit(command, stream, entry.unit_made)
             case WorkList():

@@ -1,35 +1,81 @@
-"""The commands about the mesh: status, ping, traceroute, connect."""
+"""The commands about the node and the mesh: status, ping, traceroute, connect, events."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
 
 import receptor
-from receptor.control.answers import Connection, Hop, NodeStatus, PingAnswer, PingFailure
+from receptor.control.answers import Certificate, Connection, DataFolder, Hop, NodeStatus, PingAnswer, PingFailure
 from receptor.control.commands import Connect, Ping, ShowStatus, Traceroute
 from receptor.durations import format_duration
 from receptor.errors import CommandError
+from receptor.events import Event
 from receptor.identifiers import is_service_name
 from receptor.netceptor.effects import PingEnded
 from receptor.netceptor.messages import MESSAGE_EXPIRED, go_number
 from receptor.netceptor.packets import MOST_HOPS
-from receptor.node.byte_stream import ByteStream, bridge
+from receptor.node.byte_stream import ByteStream, bridge, while_there
 from receptor.node.mesh_node import MeshNode
+from receptor.tls.profiles import TlsProfiles
+from receptor.workceptor.folder import operating_errors
 
 
 class MeshCommands:
     """Handlers of the control service."""
 
-    def __init__(self, mesh: MeshNode) -> None:
+    def __init__(self, mesh: MeshNode, tls: TlsProfiles | None = None, data_folder: Path | None = None) -> None:
         self._mesh = mesh
+        self._tls = tls or TlsProfiles()
+        self._data_folder = data_folder
+        self._start_time = datetime.now(UTC)
 
-    def status(self, command: ShowStatus) -> NodeStatus:
-        """What the node knows of itself and of the mesh."""
+    async def status(self, command: ShowStatus, is_local: bool) -> NodeStatus:
+        """What the node knows of itself and of the mesh; of its files only to a client of this machine.
+
+        Raises OperatingError if there is no telling how full the disk is, for one who asks for that.
+        """
+        names = command.fields
+        if names is None:
+            return self._usual_status()
+        return msgspec.structs.replace(
+            self._usual_status().only(names),
+            time=datetime.now(UTC) if "Time" in names else None,
+            start_time=self._start_time if "StartTime" in names else None,
+            certificates=self._certificates(is_local) if "Certificates" in names else None,
+            data_folder=await self._room() if "DataFolder" in names and is_local else None,
+        )
+
+    def _certificates(self, is_local: bool) -> tuple[Certificate, ...]:
+        return tuple(
+            Certificate(
+                name=name,
+                subject=shown.subject,
+                node_ids=shown.node_ids,
+                not_before=shown.not_before,
+                not_after=shown.not_after,
+                file=str(shown.file.absolute()) if is_local else msgspec.UNSET,
+            )
+            for name, shown in self._tls.shown_certificates().items()
+        )
+
+    async def _room(self) -> DataFolder | None:
+        folder = self._data_folder
+        if folder is None:
+            return None
+        with operating_errors(folder):
+            room = await asyncio.to_thread(os.statvfs, folder)
+        return DataFolder(str(folder.absolute()), room.f_bavail * room.f_frsize >> 20)
+
+    def _usual_status(self) -> NodeStatus:
         mesh = self._mesh.core.mesh
         links = sorted((node, link.cost) for node, link in mesh.neighbours.items())
-        whole = NodeStatus(
+        return NodeStatus(
             advertisements=mesh.advertisements.everything(),
             connections=tuple(Connection(node, go_number(cost)) for node, cost in links),
             known_connection_costs={
@@ -42,7 +88,6 @@ class MeshCommands:
             system_memory_mib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
             version=receptor.__version__,
         )
-        return whole if command.fields is None else whole.only(command.fields)
 
     async def ping(self, command: Ping) -> PingAnswer | PingFailure:
         """Measure the way to a node."""
@@ -75,6 +120,15 @@ class MeshCommands:
             far.close()
             raise
         await bridge(stream, far)
+
+    async def follow_events(self, stream: ByteStream, is_told: Callable[[Event], bool]) -> None:
+        """Tell the client what happens, of what ``is_told`` accepts, until it leaves or the node ends."""
+        with self._mesh.events.followed(is_told) as follower:
+            await stream.write(f"Streaming events of node {self._mesh.node_id}\n".encode())
+            async with while_there(stream):
+                while events := await follower.take():
+                    await stream.write(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+        await stream.finish()
 
 
 def _nanoseconds(ended: PingEnded) -> int:

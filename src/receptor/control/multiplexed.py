@@ -10,7 +10,17 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from receptor.control.commands import Command, Connect, Multiplex, ShowStatus, WorkList, WorkResults, acts, parse
+from receptor.control.commands import (
+    Command,
+    Connect,
+    FollowEvents,
+    Multiplex,
+    ShowStatus,
+    WorkList,
+    WorkResults,
+    acts,
+    parse,
+)
 from receptor.errors import CommandError, PeerError, ReceptorError
 from receptor.node.byte_stream import ByteStream, Origin
 from receptor.workceptor import numbered
@@ -128,7 +138,7 @@ class MultiplexedSession:
             raise PeerError(f"more than {MOST_AT_ONCE} commands of one session wait for their answers")
         try:
             command = parse(message.text)
-            if isinstance(command, Connect | Multiplex | WorkResults):
+            if isinstance(command, Connect | FollowEvents | Multiplex | WorkResults):
                 raise CommandError("this command needs a session of its own")
         except CommandError as error:
             # Not in a task: who reads no answers is not to give commands either.

@@ -131,13 +131,14 @@ class WorkCommands:
         if is_ours and command.work_type == REMOTE_WORK_TYPE:
             raise CommandError("unknown work type remote: name the node to run on, and a work type of that node")
         is_asked = is_ours and self._asks_signature(command.work_type)
-        deed = submit_deed(command.work_type, command.parameters, command.idempotency_key)
+        deed = submit_deed(command.work_type, command.parameters, command.idempotency_key, command.name)
         payload_digest = await self._check_signature(is_asked, command.signature, deed, origin)
         if is_ours:
             if command.ttl:
                 raise CommandError("ttl option is intended for remote work only")
             work: Work = CommandWork(work_type=command.work_type, parameters=command.parameters)
-            return await self._workceptor.make_unit(work, origin.who, command.idempotency_key), payload_digest
+            unit = await self._workceptor.make_unit(work, origin.who, command.idempotency_key, command.name)
+            return unit, payload_digest
         if command.sign_work and not origin.is_local:
             raise NotAllowed("this node signs work for clients of its Unix socket only")
         work = RemoteWork(
@@ -148,7 +149,7 @@ class WorkCommands:
             sign_work=command.sign_work,
             parameters=command.parameters,
         )
-        return await self._workceptor.make_unit(work, origin.who, command.idempotency_key), None
+        return await self._workceptor.make_unit(work, origin.who, command.idempotency_key, command.name), None
 
     async def _allowed(
         self, command: WorkStatus | WorkResults | WorkCancel | WorkRelease, deed: Deed, origin: Origin
@@ -187,7 +188,14 @@ async def _statuses(units: list[Unit]) -> list[Status]:
 
 
 def _answer(unit: Unit, status: Status) -> StatusAnswer:
-    return answer(status, unit.told_end if status.state.is_final else None, unit.submission.idempotency_key)
+    return answer(
+        status,
+        unit.told_end if status.state.is_final else None,
+        unit.submission.idempotency_key,
+        name=unit.submission.name,
+        created=unit.created_at,
+        ended=unit.ended_at,
+    )
 
 
 async def _payload(stream: ByteStream, unit_id: str, largest: int, digest: str | None) -> AsyncGenerator[bytes, None]:

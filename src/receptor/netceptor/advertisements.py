@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from itertools import chain
 
 import msgspec
@@ -36,10 +36,17 @@ class _Entry(msgspec.Struct, frozen=True):
 class Advertisements:
     """The newest advertisement of each service of each other node, and those of this node."""
 
-    def __init__(self, node_id: str, limits: MeshLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        limits: MeshLimits = DEFAULT_LIMITS,
+        on_change: Callable[[str, str, bool], None] | None = None,
+    ) -> None:
+        """``on_change`` is told of each service that is there now, or no longer: its node, its name, and which."""
         self.node_id = node_id
         self.bytes = 0
         self._limits = limits
+        self._on_change = on_change or _nobody
         self._full_until = float("-inf")
         self._others: dict[str, dict[str, _Entry]] = {}
         self._own: dict[str, Advertisement] = {}
@@ -69,21 +76,29 @@ class Advertisements:
             if not self._fits(entry, known):
                 raise PeerError("there are more services in the mesh than this node may remember")
         self._others.setdefault(advertisement.node_id, {})[advertisement.service] = entry
+        was_there = known is not None and not known.advertisement.cancel
+        if was_there == advertisement.cancel:
+            self._on_change(advertisement.node_id, advertisement.service, not advertisement.cancel)
         self.bytes += entry.bytes - (known.bytes if known is not None else 0)
         self._count(advertisement.node_id, entry.digest ^ (known.digest if known is not None else 0))
         return True
 
     def offer(self, advertisement: Advertisement) -> None:
         """Record a service of this node, or its newer advertisement."""
-        self.withdraw(advertisement.service)
+        known = self._own.get(advertisement.service)
         self._own[advertisement.service] = advertisement
         self._own_digest ^= digest_of_service(advertisement)
+        if known is not None:
+            self._own_digest ^= digest_of_service(known)
+        else:
+            self._on_change(self.node_id, advertisement.service, True)
 
     def withdraw(self, service: str) -> Advertisement | None:
         """Forget a service of this node; what was advertised of it, if anything was."""
         advertisement = self._own.pop(service, None)
         if advertisement is not None:
             self._own_digest ^= digest_of_service(advertisement)
+            self._on_change(self.node_id, service, False)
         return advertisement
 
     def own_service(self, service: str) -> Advertisement | None:
@@ -125,8 +140,7 @@ class Advertisements:
     def forget(self, node: str) -> None:
         """Drop what another node has advertised, so that it may begin anew, with whatever its clock says now."""
         for entry in self._others.pop(node, {}).values():
-            self.bytes -= entry.bytes
-            self._count(node, entry.digest)
+            self._lose(node, entry)
 
     def forget_stale(self, heard_before: float, but: Container[str] = ()) -> None:
         """Drop what was last heard of before that time, but not of those nodes.
@@ -139,10 +153,15 @@ class Advertisements:
             for name, entry in list(services.items()):
                 if entry.heard_at <= heard_before:
                     del services[name]
-                    self.bytes -= entry.bytes
-                    self._count(node, entry.digest)
+                    self._lose(node, entry)
             if not services:
                 del self._others[node]
+
+    def _lose(self, node: str, entry: _Entry) -> None:
+        self.bytes -= entry.bytes
+        self._count(node, entry.digest)
+        if not entry.advertisement.cancel:
+            self._on_change(node, entry.advertisement.service, False)
 
     def _count(self, node: str, change: int) -> None:
         if node in self._counted:
@@ -163,6 +182,10 @@ class Advertisements:
         if self._full_until <= now:
             self._full_until = now + ROOM_INTERVAL
             self.forget_stale(now - RENEWAL)
+
+
+def _nobody(_node: str, _service: str, _is_there: bool) -> None:
+    pass
 
 
 def _bytes(advertisement: Advertisement) -> int:

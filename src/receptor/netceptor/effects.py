@@ -40,6 +40,22 @@ class LinkUp(msgspec.Struct, frozen=True):
 
     session: int
     node: str
+    cost: float
+
+
+class LinkDown(msgspec.Struct, frozen=True):
+    """A link that was set up has ended."""
+
+    node: str
+    cost: float
+
+
+class ServiceChanged(msgspec.Struct, frozen=True):
+    """A node, maybe ours, offers a service that was not there before, or no longer offers it."""
+
+    node: str
+    service: str
+    is_there: bool
 
 
 class RoutesChanged(msgspec.Struct, frozen=True):
@@ -119,6 +135,8 @@ Effect = (
     Send
     | Disconnect
     | LinkUp
+    | LinkDown
+    | ServiceChanged
     | RoutesChanged
     | Duplicate
     | Notice

@@ -16,7 +16,7 @@ from receptor.netceptor.advertisements import SERVICE_MEMORY, Advertisements
 from receptor.netceptor.agreement import Agreement
 from receptor.netceptor.announcer import Announcer
 from receptor.netceptor.complaints import Complaints
-from receptor.netceptor.effects import Effect, RoutesChanged, Send
+from receptor.netceptor.effects import Effect, RoutesChanged, Send, ServiceChanged
 from receptor.netceptor.highwayhash import name_hash
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import Link, LinkRefused
@@ -70,7 +70,7 @@ class Mesh:
     ) -> None:
         self.identity = identity
         self.topology = Topology(identity.node_id, limits)
-        self.advertisements = Advertisements(identity.node_id, limits)
+        self.advertisements = Advertisements(identity.node_id, limits, lambda *change: emit(ServiceChanged(*change)))
         self.complaints = Complaints(emit)
         self.neighbours: dict[str, Link] = {}
         self.names = {name_hash(identity.node_id): identity.node_id}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from receptor.netceptor.complaints import Complaints
-from receptor.netceptor.effects import Disconnect, Effect, LinkUp, Severity
+from receptor.netceptor.effects import Disconnect, Effect, LinkDown, LinkUp, Severity
 from receptor.netceptor.limits import MeshLimits
 from receptor.netceptor.links import SETUP_ATTEMPTS, SETUP_INTERVAL, Link, LinkTerms
 from receptor.netceptor.own_updates import OwnUpdates
@@ -80,7 +80,7 @@ class Sessions:
         self._neighbours[node] = link
         self._strangers.discard(link.session)
         self._timers.set(self._checks[link.session], now + self._idle_timeout)
-        self._emit(LinkUp(link.session, node))
+        self._emit(LinkUp(link.session, node, link.cost))
         self._say(f"link with {node} established at cost {link.cost:g}", now, node)
 
     def end(self, session: int, reason: str, now: float) -> None:
@@ -100,6 +100,7 @@ class Sessions:
         self._timers.cancel(self._checks.pop(session))
         if link.neighbour is not None:
             del self._neighbours[link.neighbour]
+            self._emit(LinkDown(link.neighbour, link.cost))
             self._say(f"link with {link.neighbour} ended", now, link.neighbour)
             self._on_loss(link.neighbour, now)
 

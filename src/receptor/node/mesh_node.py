@@ -16,17 +16,20 @@ import msgspec
 
 from receptor.backends.session import Session
 from receptor.errors import TlsError, UnreachableError
+from receptor.events import Events
 from receptor.logs import TRACE
 from receptor.netceptor.effects import (
     DatagramArrived,
     Disconnect,
     Duplicate,
     Effect,
+    LinkDown,
     LinkUp,
     Notice,
     PingEnded,
     RoutesChanged,
     Send,
+    ServiceChanged,
     Severity,
     StreamClosed,
     StreamData,
@@ -44,6 +47,7 @@ from receptor.netceptor.packets import MOST_HOPS
 from receptor.node.backend_sessions import BackendSessions
 from receptor.node.byte_stream import ByteStream
 from receptor.node.datagrams import DatagramService, DatagramUser
+from receptor.node.mesh_events import MeshEvents
 from receptor.node.mesh_stream import MeshStream
 from receptor.node.stream_loading import StreamLoading
 from receptor.node.stream_tls import NoTls, StreamTls
@@ -89,6 +93,9 @@ class MeshNode:
         firewall: Firewall = OPEN,
         trace: bool = False,
     ) -> None:
+        self.events = Events()
+        """Where the node tells what happens, in the mesh and else."""
+        self._telling = MeshEvents(self.events)
         self._loop = asyncio.get_running_loop()
         rng = self._rng = random.SystemRandom()
         now, unix_time = time.monotonic(), time.time()
@@ -349,12 +356,18 @@ class MeshNode:
                 self._ping_ended(number, effect)
             case LinkUp(number):
                 self._sessions[number].became_link = True
+                self._telling.link_changed(effect)
+            case LinkDown():
+                self._telling.link_changed(effect)
+            case ServiceChanged():
+                self._telling.service_changed(effect)
             case Disconnect(number):
                 entry = self._forget_session(number)
                 if entry is not None:
                     entry.session.close()
             case RoutesChanged(routes):
                 self._routes_changed(routes)
+                self._telling.routes_changed(effect)
             case Duplicate(reason):
                 self._on_duplicate(reason)
             case DatagramArrived(datagram):

@@ -53,6 +53,7 @@ class ServerContents:
         with _naming(what):
             trusted = _trusted_for_clients(action, system)
             own = read_own_certificate(action.certificate, action.key, own_id, what, now())
+            self.shown = own.shown
             self.context = server_context(own, trusted, pins, action.only_tls_13)
             check = PeerRules(CLIENT, trusted, pins, now).check if trusted else None
             self.security = ListenerSecurity(own.chain, own.key, check)
@@ -68,6 +69,7 @@ class ClientContents:
         with _naming(what):
             self._trusted = _trusted_for_servers(action, system)
             self._own = _certificate_to_show(action, node_id, what, now)
+            self.shown = self._own.shown if self._own else None
             self.security = self._stream_security()
 
     @cached_property

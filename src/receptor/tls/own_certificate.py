@@ -15,18 +15,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from receptor.certificates.node_names import node_ids
 from receptor.certificates.reading import names_of, read_certificates, read_private_key
 from receptor.errors import ConfigurationError
+from receptor.tls.shown_certificate import ShownCertificate
 
 logger = logging.getLogger("receptor.tls")
 
 
 @dataclass(frozen=True, slots=True)
 class OwnCertificate:
-    """A certificate that can be used at once; both as PEM."""
+    """A certificate that can be used at once; both as PEM. ``shown`` is for people."""
 
     certificate_path: Path
     key_path: Path
     chain: bytes
     key: bytes = field(repr=False)
+    shown: ShownCertificate
 
     def show_in(self, context: ssl.SSLContext) -> None:
         """Have the context show it. Raises ConfigurationError if OpenSSL does not take it."""
@@ -65,6 +67,21 @@ def read_own_certificate(
         key_path,
         b"".join(one.public_bytes(Encoding.PEM) for one in chain),
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        _shown(certificate_path, chain[0]),
+    )
+
+
+def _shown(path: Path, certificate: x509.Certificate) -> ShownCertificate:
+    try:
+        ids = node_ids(certificate)
+    except ValueError:  # Whoever checks names takes no such certificate.
+        ids = ()
+    return ShownCertificate(
+        file=path,
+        subject=certificate.subject.rfc4514_string(),
+        node_ids=ids,
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
     )
 
 

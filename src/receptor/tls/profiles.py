@@ -10,6 +10,7 @@ from receptor.config.configuration import DEFAULT_TLS_CLIENT
 from receptor.config.tls_actions import TlsClient, TlsServer
 from receptor.errors import CommandError
 from receptor.tls.clock import Clock, utc_now
+from receptor.tls.shown_certificate import ShownCertificate
 
 if TYPE_CHECKING:
     import ssl
@@ -34,6 +35,10 @@ class ServerProfile:
         """For streams of the mesh."""
         return self._contents.security
 
+    def shown_certificate(self) -> ShownCertificate:
+        """The certificate that it shows."""
+        return self._contents.shown
+
     def swap(self, other: ServerProfile) -> None:
         """Stand for what the other stands for, and the other way round."""
         self._contents, other._contents = other._contents, self._contents
@@ -53,6 +58,10 @@ class ClientProfile:
     def stream_security(self) -> DialerSecurity:
         """For streams of the mesh."""
         return self._contents().security
+
+    def shown_certificate(self) -> ShownCertificate | None:
+        """The certificate that it shows, if it has one."""
+        return self._contents().shown
 
     def swap(self, other: ClientProfile) -> None:
         """Stand for what the other stands for, and the other way round."""
@@ -81,6 +90,7 @@ class TlsProfiles:
         self._clients = {one.name: ClientProfile(partial(files().client, one)) for one in clients}
         for profile in self._clients.values():
             profile.context()  # Reads now what is not there yet: the one below waits until somebody wants it.
+        self._read_clients = tuple(self._clients)
         default = TlsClient(name=DEFAULT_TLS_CLIENT)
         self._clients.setdefault(default.name, ClientProfile(lambda: files().client(default)))
 
@@ -91,6 +101,15 @@ class TlsProfiles:
     def client(self, name: str) -> ClientProfile:
         """The tls-client of that name. Raises CommandError if there is none."""
         return _named(self._clients, "tls-client", name)
+
+    def shown_certificates(self) -> Mapping[str, ShownCertificate]:
+        """The certificates that this node shows, by where its configuration names them: ``tls-server mesh``."""
+        shown = {f"tls-server {name}": server.shown_certificate() for name, server in self._servers.items()}
+        for name in self._read_clients:
+            certificate = self._clients[name].shown_certificate()
+            if certificate is not None:
+                shown[f"tls-client {name}"] = certificate
+        return shown
 
     def swap(self, other: TlsProfiles) -> None:
         """Let the profiles stand for what the other's of the same names stand for, and the other way round.

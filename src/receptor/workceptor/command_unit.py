@@ -10,12 +10,13 @@ from concurrent.futures import Executor
 import msgspec
 
 from receptor.errors import CommandError, OperatingError, UnknownWorkType
+from receptor.workceptor.environment import parse_environment
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.processes import GRACE, stop_process_group
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.runner_client import RunnerClient
 from receptor.workceptor.status import CommandExtra, State, Status
-from receptor.workceptor.unit import Keeper, Unit
+from receptor.workceptor.unit import Keeper, Unit, as_time_of_file
 
 ANSWER_TIME = 8.0
 """Seconds after which a cancel or release answers that it is pending."""
@@ -65,6 +66,9 @@ class CommandUnit(Unit):
             return self.shown
         return msgspec.structs.replace(self.shown, stdout_size=await self.stdout_size())
 
+    def _end_time(self) -> float:
+        return super()._end_time() if self.end is None else as_time_of_file(self.end.ended)
+
     def is_to_be_saved(self, status: Status) -> bool:
         # Until the command runs nobody was promised anything, and whether it was begun is for the runner to note.
         return status.state is not State.PENDING
@@ -77,7 +81,8 @@ class CommandUnit(Unit):
             if not self._command:
                 raise UnknownWorkType(self.status.work_type)
             argv = [self._command, *shlex.split(self._params)]
-            process = await self._runner.start(self.unit_id, self.folder, argv)
+            environment = parse_environment(self.environment)
+            process = await self._runner.start(self.unit_id, self.folder, argv, environment)
         except (OperatingError, CommandError, ValueError, OSError) as error:
             self.ended.set()
             await self.update(state=State.FAILED, detail=f"{START_ERROR}: {error}")

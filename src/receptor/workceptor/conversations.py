@@ -14,6 +14,7 @@ import msgspec
 
 from receptor.errors import NOT_NOW, CommandError, PeerError, UnreachableError
 from receptor.identifiers import is_unit_id
+from receptor.workceptor.environment import SECRET_ENV
 from receptor.workceptor.status import RemoteExtra, Report, State, Status, decode_report
 
 LONGEST_ANSWER = 8 * 1024 * 1024
@@ -47,6 +48,26 @@ class Answer(msgspec.Struct, frozen=True):
 
     text: str
     attached: bytes = b""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is submitted, but for the payload. All but the work itself is passed over by existing nodes.
+
+    A node that knows idempotency keys takes a second submission with the same key for the first one. ``name`` is the
+    one of the unit, ``environment`` the variables for its command as they were given; each is empty if there are none.
+    """
+
+    remote: RemoteExtra
+    idempotency_key: str
+    name: str = ""
+    environment: str = ""
+    signature: str = ""
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Those of the work, the variables for its command included."""
+        own = self.remote.remote_params
+        return {**own, SECRET_ENV: self.environment} if self.environment else own
 
 
 class Session(Protocol):
@@ -92,18 +113,12 @@ async def multiplex(stream: ControlStream) -> bool:
 
 async def submit(
     stream: ControlStream,
-    remote: RemoteExtra,
-    idempotency_key: str,
-    signature: str,
+    request: Request,
     payload: AsyncIterator[bytes],
     on_unit: Callable[[str], Awaitable[None]],
 ) -> None:
-    """Submit the work and its payload; ``on_unit`` hears the remote unit's id before the payload is sent.
-
-    A node that knows idempotency keys takes a second submission with the same key for the first one. To all others
-    the key is a parameter that no work type has, which they pass over.
-    """
-    await stream.write(command_line(_submission(remote, idempotency_key, signature)))
+    """Submit the work and its payload; ``on_unit`` hears the remote unit's id before the payload is sent."""
+    await stream.write(command_line(_submission(request)))
     answer = await read_line(stream)
     unit_id = answer.removeprefix(_CREATED_BEFORE).removesuffix(_CREATED_AFTER)
     if not is_unit_id(unit_id) or answer != f"{_CREATED_BEFORE}{unit_id}{_CREATED_AFTER}":
@@ -115,11 +130,9 @@ async def submit(
     await read_line(stream)
 
 
-async def submit_at_once(
-    session: Session, remote: RemoteExtra, idempotency_key: str, signature: str, payload: bytes
-) -> str:
+async def submit_at_once(session: Session, request: Request, payload: bytes) -> str:
     """Submit the work with its short payload by a numbered command; the remote unit's id."""
-    answer = await session.ask(_submission(remote, idempotency_key, signature), payload)
+    answer = await session.ask(_submission(request), payload)
     try:
         unit_id = msgspec.json.decode(answer.text, type=_Submitted).unitid
     except (msgspec.DecodeError, RecursionError):
@@ -202,10 +215,14 @@ class _Submitted(msgspec.Struct, frozen=True):
     unitid: str
 
 
-def _submission(remote: RemoteExtra, idempotency_key: str, signature: str) -> Mapping[str, str | int]:
-    fields = {**remote.remote_params, "command": "work", "subcommand": "submit", "node": remote.remote_node}
+def _submission(request: Request) -> Mapping[str, str | int]:
+    remote = request.remote
+    fields = {**request.parameters, "command": "work", "subcommand": "submit", "node": remote.remote_node}
     fields |= {"worktype": remote.remote_work_type, "tlsclient": remote.tls_client}
-    return _signed(fields | {"idempotencykey": idempotency_key}, signature)
+    fields |= {"idempotencykey": request.idempotency_key}
+    if request.name:
+        fields["unitname"] = request.name
+    return _signed(fields, request.signature)
 
 
 def _signed(fields: Mapping[str, str | int], signature: str) -> Mapping[str, str | int]:

@@ -1,9 +1,10 @@
 """The files of one unit of work (work-units, "On disk").
 
-``{data folder}/{unit id}/`` holds ``status``, ``status.lock``, ``stdin`` and ``stdout``, which existing tools know,
-and files of ours (``records.py``): ``status.new`` is kept for the next status, ``submission`` says whose work it is,
-``order`` that it is to be cancelled or released; ``process``, which process the command is, and ``exit``, how it
-ended, are the runner's.
+``{data folder}/{unit id}/`` holds ``status``, ``status.lock``, ``stdin`` and ``stdout``, which existing tools know.
+These have no room for more, so when the unit was made and has ended are the times of the lock and of the last status.
+Files of ours are (``records.py``): ``status.new`` is kept for the next status, ``submission`` says whose work it is,
+``order`` that it is to be cancelled or released, ``environment`` holds variables for its command until that runs;
+``process``, which process the command is, and ``exit``, how it ended, are the runner's.
 
 Everything here is synchronous: call it in a worker thread. Errors of the disk become OperatingError.
 """
@@ -98,6 +99,7 @@ class UnitFolder:
     submission_file = _File("submission")
     order_file = _File("order")
     log_file = _File("log")
+    environment_file = _File("environment")
 
     def __init__(self, path: Path, durability: Durability = Durability.PROCESS) -> None:
         self.path = path
@@ -107,10 +109,17 @@ class UnitFolder:
     def unit_id(self) -> str:
         return self.path.name
 
-    def create(self, status: bytes, submission: Submission | None = None) -> None:
+    def create(
+        self,
+        status: bytes,
+        submission: Submission | None = None,
+        created: float | None = None,
+        environment: str = "",
+    ) -> None:
         """Make the folder (mode 0700) with a status, an empty payload and an empty output.
 
-        A crash leaves it whole or not at all. Raises FileExistsError if the id is taken: pick another.
+        A crash leaves it whole or not at all. ``created``, in unix seconds, is when the unit was made; ``environment``
+        the secret one of its command. Raises FileExistsError if the id is taken: pick another.
         """
         with operating_errors(self.path):
             is_taken = self.path.exists()
@@ -120,11 +129,13 @@ class UnitFolder:
         contents = {self.status_file: status, self.lock_file: b"", self.stdin_file: b"", self.stdout_file: b""}
         if submission:
             contents[self.submission_file] = msgspec.json.encode(submission)
+        if environment:
+            contents[self.environment_file] = environment.encode()
         try:
             with operating_errors(self.path):
                 draft.mkdir(mode=0o700)
                 for path, content in contents.items():
-                    self._write(draft / path.name, content)
+                    self._write(draft / path.name, content, created if path == self.lock_file else None)
                 self._settle_names(draft)
                 draft.rename(self.path)
                 self._settle_names(self.path.parent)
@@ -132,11 +143,14 @@ class UnitFolder:
             shutil.rmtree(draft, ignore_errors=True)
             raise
 
-    def write_status(self, raw: bytes, payload: bytes | None = None, end: ExitRecord | None = None) -> None:
+    def write_status(
+        self, raw: bytes, payload: bytes | None = None, end: ExitRecord | None = None, ended: float | None = None
+    ) -> None:
         """Replace the status; a crash at any instant leaves the old or the new one, whole.
 
         A short payload and the end of the command are written before it, so that all takes one turn of the disk's
-        thread. The status goes on without that end where the disk does not take it.
+        thread. The status goes on without that end where the disk does not take it. ``ended`` is when the unit has
+        ended, in unix seconds.
         """
         if payload is not None:
             self.write_payload(payload)
@@ -146,12 +160,23 @@ class UnitFolder:
             except OperatingError as error:
                 logger.error("how the command ended can't be noted: %s", error, extra={"unit": self.unit_id})
         with operating_errors(self.status_file), self._locked(fcntl.LOCK_EX):
-            self._exchange_status(raw)
+            self._exchange_status(raw, ended)
 
     def read_status(self) -> bytes:
         """The status, empty if there is none; at most one byte more than ``decode_status`` takes."""
         with operating_errors(self.status_file), self._locked(fcntl.LOCK_SH):
             return _read(self.status_file, LARGEST_STATUS)
+
+    def created(self) -> float:
+        """When the unit was made, in unix seconds: the time of the lock, which nobody writes to.
+
+        Existing nodes set that with each status, but that of the payload only once. 0 if both are gone.
+        """
+        return min(filter(None, map(_time_of, (self.lock_file, self.stdin_file))), default=0.0)
+
+    def ended(self) -> float:
+        """When a unit that has ended did so, in unix seconds: the time of its status. 0 if there is none."""
+        return _time_of(self.status_file)
 
     def stdout_size(self) -> int:
         """Bytes of output so far."""
@@ -237,6 +262,16 @@ class UnitFolder:
         raw = _read(self.submission_file, _LARGEST_RECORD)
         return _decode_record(self.submission_file, raw, Submission) or Submission()
 
+    def read_environment(self) -> str:
+        """The environment of the command, as it was given. Raises OperatingError if it is gone."""
+        with operating_errors(self.environment_file):
+            return self.environment_file.read_text("utf-8")
+
+    def drop_environment(self) -> None:
+        """The environment has served; it is no error if it is gone."""
+        with operating_errors(self.environment_file):
+            self.environment_file.unlink(missing_ok=True)
+
     def read_order(self) -> Order | None:
         """What is to become of the unit, if a user has said so. Raises OperatingError if that can't be read."""
         raw = _read(self.order_file, _LARGEST_RECORD)
@@ -285,13 +320,13 @@ class UnitFolder:
         temporary.replace(path)
         self._settle_names(path.parent)
 
-    def _exchange_status(self, raw: bytes) -> None:
+    def _exchange_status(self, raw: bytes, time_of_it: float | None) -> None:
         """Replace the status, and keep the file of the old one for the next time.
 
         ext4 takes a millisecond to make a file where many were deleted in the last minutes, and this makes none.
         """
         old = self.path / "status.old"
-        self._write(self.kept_file, raw)
+        self._write(self.kept_file, raw, time_of_it)
         try:
             old.unlink(missing_ok=True)  # a crash may have left it
             os.link(self.status_file, old)
@@ -302,11 +337,13 @@ class UnitFolder:
             os.rename(old, self.kept_file)
         self._settle_names(self.path)
 
-    def _write(self, path: Path, raw: bytes) -> None:
+    def _write(self, path: Path, raw: bytes, time_of_it: float | None = None) -> None:
         # Cut to size at the end and not at the beginning, for which ext4 would wait for the disk.
         with open(path, "wb", opener=_private_and_whole) as file:
             file.write(raw)
             file.truncate()
+            if time_of_it is not None:
+                os.utime(file.fileno(), ns=(round(time_of_it * 1e6) * 1000,) * 2)
             if self.survives_power:
                 os.fsync(file.fileno())
 
@@ -372,6 +409,15 @@ def remove_leftovers(data_folder: Path) -> None:
                     shutil.rmtree(doomed)
             except OperatingError as error:
                 logger.error("the rest of a unit can't be removed: %s", error)
+
+
+def _time_of(path: Path) -> float:
+    """When a file was written last, in unix seconds; 0 if there is none."""
+    with operating_errors(path):
+        try:
+            return path.stat().st_mtime_ns / 1e9
+        except FileNotFoundError:
+            return 0.0
 
 
 def _wait_for_lock(descriptor: int, kind: int) -> None:

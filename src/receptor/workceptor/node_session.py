@@ -180,11 +180,13 @@ class NodeSession:
         return await asyncio.shield(self._opening)
 
     def _could_be_multiplexed(self, opening: asyncio.Task[OpenSession]) -> bool:
-        return opening.done() and not opening.result().is_multiplexed and self._takes_numbers
+        return opening.done() and not opening.result().is_multiplexed and self.is_of_ours is True
 
     @property
-    def _takes_numbers(self) -> bool:
-        return MULTIPLEX_TAG in self._mesh.tags_of(self._node, CONTROL_SERVICE)
+    def is_of_ours(self) -> bool | None:
+        """Whether it is a node of ours; None as long as the mesh has told nothing of its control service."""
+        tags = self._mesh.tags_of(self._node, CONTROL_SERVICE)
+        return MULTIPLEX_TAG in tags if tags else None
 
     async def dial(self) -> ByteStream:
         """A stream of one's own to the node's control service, greeted.
@@ -209,7 +211,7 @@ class NodeSession:
     async def _open(self) -> OpenSession:
         stream = await self.dial()
         async with _answered_in_time(stream, f"{self._node} does not answer"):
-            return OpenSession(stream, self._takes_numbers and await multiplex(stream))
+            return OpenSession(stream, self.is_of_ours is True and await multiplex(stream))
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ UnixTime = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """How a unit came to be. A unit without this record was submitted on this machine, without a key."""
+    """How a unit came to be. A unit without this record was submitted on this machine, without key and name."""
 
     submitter: str = LOCAL
     """Whose work it is: ``local``, ``tcp 192.0.2.7``, ``node foo``."""
@@ -26,6 +26,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """The submitter's own name for the submission: said again, it means the same unit. Empty if there is none."""
     request_digest: str = ""
     """What was asked for under that key."""
+    name: str = ""
+    """What the submitter calls the unit, for people; empty if it has no name."""
+    has_environment: bool = False
+    """Whether the submitter gave variables for the environment of the command, which only that may see."""
 
     @property
     def is_of_node(self) -> bool:

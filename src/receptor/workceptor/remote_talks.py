@@ -10,8 +10,11 @@ from contextlib import aclosing, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+import msgspec
+
 from receptor.errors import OperatingError, UnreachableError
 from receptor.workceptor import conversations
+from receptor.workceptor.environment import SECRET_ENV
 from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
 from receptor.workceptor.node_session import NodeSession, OpenSession
 from receptor.workceptor.numbered import MOST_ATTACHED
@@ -61,14 +64,19 @@ class RemoteTalks:
 
     async def _submit(self, node: NodeSession) -> None:
         session = await node.open()
-        signature = await self._submit_signature()
-        remote = self._logic.remote
+        if self._unit.environment and not self._takes_environment(node):
+            self._logic.refused(
+                f"{self._logic.remote.remote_node} does not know {SECRET_ENV} and would run the command without it;"
+                " only nodes of this program take it"
+            )
+            return
+        request = await self._request()
         payload = self._unit.take_fresh_payload()
         if payload is None and session.is_multiplexed:
             payload = await self._unit.on_disk(_read_short, self._unit.folder)
         if payload is not None and session.is_multiplexed:
             await self._note_sending()
-            made = await conversations.submit_at_once(session, remote, self._unit.unit_id, signature, payload)
+            made = await conversations.submit_at_once(session, request, payload)
             self._logic.remote_unit_made(made)
             self._logic.submitted()
             # It is found by its key again.
@@ -76,8 +84,23 @@ class RemoteTalks:
         else:
             with closing(await node.dial()) as stream:
                 async with aclosing(self._payload()) as parts:
-                    await conversations.submit(stream, remote, self._unit.unit_id, signature, parts, self._unit_made)
+                    await conversations.submit(stream, request, parts, self._unit_made)
             self._logic.submitted()
+
+    def _takes_environment(self, node: NodeSession) -> bool:
+        """Existing nodes pass over what they don't know. Raises UnreachableError as long as none has told."""
+        if node.is_of_ours is None:
+            raise UnreachableError(f"the mesh has not told yet whether it takes {SECRET_ENV}")
+        return node.is_of_ours
+
+    async def _request(self) -> conversations.Request:
+        request = conversations.Request(
+            remote=self._logic.remote,
+            idempotency_key=self._unit.unit_id,
+            name=self._unit.submission.name,
+            environment=self._unit.environment,
+        )
+        return msgspec.structs.replace(request, signature=await self._submit_signature(request))
 
     async def _note_sending(self) -> None:
         """Without it on disk, what became of a lost answer would not be asked after a restart."""
@@ -223,11 +246,11 @@ class RemoteTalks:
     def _signature(self, command: Literal["results", "cancel", "release"]) -> str:
         return self._sign(Deed(command, self._logic.remote.remote_unit_id))
 
-    async def _submit_signature(self) -> str:
-        remote = self._logic.remote
+    async def _submit_signature(self, request: conversations.Request) -> str:
+        remote = request.remote
         if not remote.sign_work:
             return ""
-        deed = submit_deed(remote.remote_work_type, remote.remote_params, self._unit.unit_id)
+        deed = submit_deed(remote.remote_work_type, request.parameters, request.idempotency_key, request.name)
         return self._sign(deed, await asyncio.to_thread(file_digest, self._unit.folder.stdin_file))
 
     def _sign(self, deed: Deed, payload_digest: str | None = None) -> str:

@@ -146,7 +146,7 @@ class RemoteWorkUnit(Unit):
     async def _put_on_disk(self, status: Status) -> None:
         payload = self._fresh_payload if status.state is State.PENDING else None
         end = self._unnoted_end
-        await self.on_disk(self.folder.write_status, encode_status(status), payload, end)
+        await self.on_disk(self.folder.write_status, encode_status(status), payload, end, self._ended_in(status))
         if self._unnoted_end is end:
             self._unnoted_end = None
 

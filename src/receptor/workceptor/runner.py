@@ -10,7 +10,7 @@ Both sides send JSON objects, one a line:
 
     runner                                            daemon
     {type: greeting, version, pid, units}             {type: hello, cwd, environ}
-    {type: started, unit, process}                    {type: start, unit, folder, argv}
+    {type: started, unit, process}                    {type: start, unit, folder, argv, environ}
     {type: refused, unit, errno, path, is_program}
     {type: ended, unit, exit}
     {type: busy} or {type: failed, reason}, then it closes
@@ -215,7 +215,7 @@ class Runner:
             if request["type"] == "hello":
                 self.adopt_surroundings(request["cwd"], request["environ"])
             elif request["type"] == "start":
-                self.start(request["unit"], request["folder"], request["argv"])
+                self.start(request["unit"], request["folder"], request["argv"], request.get("environ", {}))
         except (ValueError, LookupError, TypeError):
             self.drop()
 
@@ -251,12 +251,12 @@ class Runner:
             with contextlib.suppress(OSError):  # A folder that was removed since is no reason to start nothing.
                 os.chdir(cwd)
 
-    def start(self, unit: str, folder: str, argv: list[str]) -> None:
+    def start(self, unit: str, folder: str, argv: list[str], environ: dict[str, str]) -> None:
         try:
             record = os.open(os.path.join(folder, "process"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 started = time.time()
-                pid, fields = self.spawn(record, folder, argv, started)
+                pid, fields = self.spawn(record, folder, argv, environ, started)
             except OSError:
                 os.unlink(os.path.join(folder, "process"))
                 raise
@@ -271,8 +271,10 @@ class Runner:
         self.send(type="started", unit=unit, process=fields)
         self.commands[pid] = Command(unit, folder, started)
 
-    def spawn(self, record: int, folder: str, argv: list[str], started: float) -> tuple[int, StartFields]:
-        """Start the command and note in the open file which process it is."""
+    def spawn(
+        self, record: int, folder: str, argv: list[str], environ: dict[str, str], started: float
+    ) -> tuple[int, StartFields]:
+        """Start the command and note in the open file which process it is. Its own ``environ`` is kept nowhere."""
         with contextlib.ExitStack() as files:
             stdin = os.open(os.path.join(folder, "stdin"), os.O_RDONLY)
             files.callback(os.close, stdin)
@@ -281,7 +283,7 @@ class Runner:
             pid = os.posix_spawnp(
                 argv[0],
                 argv,
-                {**self.environ, UNIT_VARIABLE: folder},
+                {**self.environ, **environ, UNIT_VARIABLE: folder},
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, stdin, 0),
                     (os.POSIX_SPAWN_DUP2, stdout, 1),

@@ -90,19 +90,21 @@ class RunnerClient:
         self._recoveries: set[asyncio.Task[None]] = set()
         self._orphans: Orphans | None = None
 
-    async def start(self, unit_id: str, folder: UnitFolder, argv: Sequence[str]) -> StartRecord:
+    async def start(
+        self, unit_id: str, folder: UnitFolder, argv: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> StartRecord:
         """Start a command with the unit's ``stdin`` and ``stdout``; starts the runner if none runs.
 
-        Returns when the command runs and that is on disk. Raises OperatingError or CommandError if it can't be
-        started; it did not run then, unless the message says that nobody knows. If this is cancelled the command
-        may run or not; ``on_end`` is called for it if it does.
+        Its environment is the node's, but for these variables. Returns when the command runs and that is on disk.
+        Raises OperatingError or CommandError if it can't be started; it did not run then, unless the message says that
+        nobody knows. If this is cancelled the command may run or not; ``on_end`` is called for it if it does.
         """
         if not argv or any("\0" in word for word in argv):
             raise CommandError("the command can't be started: its words are none or hold a NUL character")
         for _ in range(ATTEMPTS):
             link = await self._open_link(start_runner=True)
             try:
-                start = await link.start(unit_id, folder, argv) if link else None
+                start = await link.start(unit_id, folder, argv, environment or {}) if link else None
             except NotStarted:
                 continue
             if start:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -145,7 +145,9 @@ class RunnerLink(asyncio.Protocol):
         elif self.pid and not self._closing:
             self._on_loss(self)
 
-    async def start(self, unit_id: str, folder: UnitFolder, argv: Sequence[str]) -> StartRecord:
+    async def start(
+        self, unit_id: str, folder: UnitFolder, argv: Sequence[str], environment: Mapping[str, str]
+    ) -> StartRecord:
         """Ask for the start of a command and wait for the answer.
 
         Raises NotStarted, OperatingError or CommandError.
@@ -154,7 +156,7 @@ class RunnerLink(asyncio.Protocol):
             raise NotStarted
         answer: asyncio.Future[StartRecord] = asyncio.get_running_loop().create_future()
         self.starting[unit_id] = answer
-        self._send(type="start", unit=unit_id, folder=str(folder.path), argv=list(argv))
+        self._send(type="start", unit=unit_id, folder=str(folder.path), argv=list(argv), environ=dict(environment))
         return await answer
 
     async def close(self) -> None:

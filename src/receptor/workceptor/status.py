@@ -7,6 +7,7 @@ the two ends of the ``status`` file, and ``answer`` makes what ``work status`` a
 from __future__ import annotations
 
 import enum
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -21,6 +22,7 @@ NO_EXPIRATION = "0001-01-01T00:00:00Z"
 SECRET_PREFIX = "secret_"
 
 _LARGEST_SIZE = 2**63 - 1
+_END_OF_DATES = 253_402_300_799
 _KEYS = {
     "state": "State",
     "detail": "Detail",
@@ -157,9 +159,17 @@ class StatusAnswer(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
-    rename=_KEYS | {"state_name": "StateName", "process": "Process", "idempotency_key": "IdempotencyKey"},
+    rename=_KEYS
+    | {
+        "state_name": "StateName",
+        "process": "Process",
+        "idempotency_key": "IdempotencyKey",
+        "name": "Name",
+        "created": "Created",
+        "ended": "Ended",
+    },
 ):
-    """A status as the control service shows it, without secrets; the last two keys are ours and may be missing."""
+    """A status as the control service shows it, without secrets; what has a default is ours and may be missing."""
 
     state: State
     state_name: str
@@ -169,6 +179,9 @@ class StatusAnswer(
     extra: Extra
     process: ProcessAnswer | None = None
     idempotency_key: str = ""
+    name: str = ""
+    created: datetime | None = None
+    ended: datetime | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -249,8 +262,19 @@ def decode_report(raw: bytes) -> Report:
     return Report(status, additions.process, additions.idempotency_key)
 
 
-def answer(status: Status, process: ProcessAnswer | None = None, idempotency_key: str = "") -> StatusAnswer:
-    """What clients may see of a unit: parameters that begin with ``secret_`` (any case) are left out."""
+def answer(
+    status: Status,
+    process: ProcessAnswer | None = None,
+    idempotency_key: str = "",
+    *,
+    name: str = "",
+    created: float = 0.0,
+    ended: float | None = None,
+) -> StatusAnswer:
+    """What clients may see of a unit: parameters that begin with ``secret_`` (any case) are left out.
+
+    The two times are in unix seconds; one that is not known, or is no time as a file may have it, is not told.
+    """
     return StatusAnswer(
         state=status.state,
         state_name=status.state.title,
@@ -260,7 +284,14 @@ def answer(status: Status, process: ProcessAnswer | None = None, idempotency_key
         extra=_without_secrets(status.extra),
         process=process,
         idempotency_key=idempotency_key,
+        name=name,
+        created=_moment(created),
+        ended=_moment(ended) if status.state.is_final else None,
     )
+
+
+def _moment(time: float | None) -> datetime | None:
+    return datetime.fromtimestamp(time, UTC) if time and 0 < time < _END_OF_DATES else None
 
 
 def is_secret(parameter: str) -> bool:

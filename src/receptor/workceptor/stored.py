@@ -27,6 +27,12 @@ class StoredUnit(msgspec.Struct, frozen=True):
     submission: Submission
     order: Order | None
     end: ExitRecord | None
+    created: float
+    """When the unit was made, in unix seconds."""
+    ended: float | None
+    """When it has ended, in unix seconds, if it has."""
+    environment: str = ""
+    """Variables for the command, until it runs."""
 
 
 def load_units(data_folder: Path, durability: Durability) -> list[StoredUnit]:
@@ -89,7 +95,7 @@ def _unsafe(folder: Path, what: str, remedy: str) -> OperatingError:
 
 
 def _load(folder: UnitFolder) -> StoredUnit:
-    size, submission, order = 0, Submission(), None
+    size, submission, order, environment = 0, Submission(), None, ""
     try:
         size = folder.stdout_size()
         order = folder.read_order()
@@ -97,11 +103,42 @@ def _load(folder: UnitFolder) -> StoredUnit:
         status = decode_status(folder.read_status())
         if isinstance(status.extra, RemoteExtra):
             parse_time(status.extra.expiration)
+        if submission.has_environment:
+            environment = _environment(folder, status)
     except (ValueError, OperatingError) as error:
         reason = f"the status on disk can't be read: {error}"
         logger.error("%s", reason, extra={"unit": folder.unit_id})
         status = Status(state=State.FAILED, detail=reason, stdout_size=size, work_type="")
-    return StoredUnit(folder, status, size, submission, order, _end(folder) if status.state.is_final else None)
+    has_ended = status.state.is_final
+    created, ended = _times(folder)
+    return StoredUnit(
+        folder,
+        status,
+        size,
+        submission,
+        order,
+        _end(folder) if has_ended else None,
+        created,
+        ended if has_ended else None,
+        environment,
+    )
+
+
+def _environment(folder: UnitFolder, status: Status) -> str:
+    """What the command is to find in its environment if it is still to be started; else it is of no use any more."""
+    if status.state is State.PENDING:
+        return folder.read_environment()
+    folder.drop_environment()
+    return ""
+
+
+def _times(folder: UnitFolder) -> tuple[float, float]:
+    """When the unit was made, and when its status was written last."""
+    try:
+        return folder.created(), folder.ended()
+    except OperatingError as error:
+        logger.warning("%s", error, extra={"unit": folder.unit_id})
+        return 0.0, 0.0
 
 
 def _end(folder: UnitFolder) -> ExitRecord | None:

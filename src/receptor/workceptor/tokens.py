@@ -56,9 +56,10 @@ class Deed:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def submit_deed(work_type: str, parameters: Mapping[str, str], idempotency_key: str) -> Deed:
-    """The deed of a submit."""
-    return Deed("submit", work_type, {**parameters, "idempotencykey": idempotency_key})
+def submit_deed(work_type: str, parameters: Mapping[str, str], idempotency_key: str, name: str = "") -> Deed:
+    """The deed of a submit; ``name`` is the one of the unit."""
+    named = {"unitname": name} if name else {}
+    return Deed("submit", work_type, {**parameters, **named, "idempotencykey": idempotency_key})
 
 
 def file_digest(path: Path) -> str:

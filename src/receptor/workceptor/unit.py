@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
@@ -44,6 +45,9 @@ class Keeper(Protocol):
     def unit_ended(self, unit: Unit) -> None:
         """The unit has come to a final state."""
 
+    def unit_changed(self, unit: Unit) -> None:
+        """What clients see of the unit, its state or its detail, is another; or it is removed."""
+
     def unit_removed(self, unit: Unit) -> None:
         """The unit is no more."""
 
@@ -63,6 +67,12 @@ class Unit(ABC):
         self.submission = submission
         self.end: ExitRecord | None = None
         """How the command ended, here or on the other node, once that is known."""
+        self.environment = ""
+        """Variables for the command, as the submitter wrote them, until it runs: secret."""
+        self.created_at = now()
+        """When the unit was made, in unix seconds."""
+        self.ended_at: float | None = None
+        """When it came to its final state, in unix seconds: by our clock, wherever it ran."""
         self._told_end: tuple[ExitRecord, ProcessAnswer] | None = None
         self.status = status
         self.shown = status
@@ -282,7 +292,12 @@ class Unit(ABC):
         has_ended = status.state.is_final and not self.status.state.is_final
         self.status = status
         if has_ended:
+            self.ended_at = self._end_time()
             self._keeper.unit_ended(self)
+
+    def _end_time(self) -> float:
+        """When the unit has ended, which it has just now as far as we know."""
+        return now()
 
     def is_to_be_saved(self, status: Status) -> bool:
         """Whether to save that status now; if not, it is saved with the next one, or when the daemon ends."""
@@ -308,15 +323,29 @@ class Unit(ABC):
             try:
                 await self._put_on_disk(status)
                 self._save_no_more()
+                await self._drop_environment(status)
             except (OperatingError, ValueError) as error:
                 if not self.is_removed:
                     self._save_later(OperatingError(str(error)))
+            has_changed = (status.state, status.detail) != (self.shown.state, self.shown.detail)
             self.shown = status
             self.notify()
+            if has_changed:
+                self._keeper.unit_changed(self)
         self._saving = None
 
+    async def _drop_environment(self, status: Status) -> None:
+        """Once it is on disk that the command runs, or never will, nobody needs its environment."""
+        if self.environment and status.state is not State.PENDING:
+            await self.on_disk(self.folder.drop_environment)
+            self.environment = ""
+
     async def _put_on_disk(self, status: Status) -> None:
-        await self.on_disk(self.folder.write_status, encode_status(status))
+        await self.on_disk(self.folder.write_status, encode_status(status), None, None, self._ended_in(status))
+
+    def _ended_in(self, status: Status) -> float | None:
+        """When the unit ended, to be noted with that status; None if it has not."""
+        return self.ended_at if status.state.is_final else None
 
     def _save_later(self, problem: OperatingError) -> None:
         if self.save_problem is None:
@@ -345,10 +374,12 @@ class Unit(ABC):
         Raises OperatingError if its folder can't be moved away; then it goes on, and may be removed once more.
         """
         await self.on_disk(self.folder.remove)
-        self.is_removed = True
+        was_removed, self.is_removed = self.is_removed, True
         self._hold_no_breath()
         self._save_no_more()
         self.notify()
+        if not was_removed:
+            self._keeper.unit_changed(self)
         try:
             # In another thread, as much output would hold up all units in the disk's one.
             await asyncio.to_thread(self.folder.clear_away)
@@ -377,6 +408,16 @@ class Unit(ABC):
             yield files[0]
         finally:
             await asyncio.shield(loop.run_in_executor(self._disk, _close, files))
+
+
+def now() -> float:
+    """Unix seconds, as a file keeps them."""
+    return as_time_of_file(time.time())
+
+
+def as_time_of_file(unix_time: float) -> float:
+    """The same in whole microseconds, which is what is left of it as the time of a file."""
+    return round(unix_time * 1e6) / 1e6
 
 
 def _close(files: list[BinaryIO]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from receptor.config.actions import WorkCommand
 from receptor.durations import parse_duration
 from receptor.errors import CommandError
+from receptor.workceptor.environment import SECRET_ENV, parse_environment
 from receptor.workceptor.remote import expiration_text
 from receptor.workceptor.status import (
     NO_EXPIRATION,
@@ -45,6 +46,11 @@ class RemoteWork(msgspec.Struct, frozen=True, kw_only=True):
 Work = CommandWork | RemoteWork
 
 
+def environment_of(work: Work) -> str:
+    """The variables for the command, as the submitter wrote them; empty if there are none."""
+    return work.parameters.get(SECRET_ENV, "")
+
+
 def digest_of(work: Work) -> str:
     """The same text for the same work only."""
     return hashlib.sha256(msgspec.json.encode(work, order="sorted")).hexdigest()
@@ -55,6 +61,10 @@ def first_command_status(work: CommandWork, command: WorkCommand) -> Status:
     params = work.parameters.get("params", "")
     if params and not command.allow_runtime_params:
         raise CommandError(f"extra params provided but not allowed: work type {work.work_type} takes none")
+    if environment_of(work):
+        if not command.allow_runtime_environment:
+            raise CommandError(f"{SECRET_ENV} provided but not allowed: work type {work.work_type} takes none")
+        parse_environment(environment_of(work))
     extra = CommandExtra(params=f"{command.params} {params}".strip())
     return Status(state=State.PENDING, detail=WAITING_FOR_PAYLOAD, stdout_size=0, work_type=work.work_type, extra=extra)
 
@@ -65,10 +75,11 @@ def first_remote_status(work: RemoteWork, *, can_sign: bool) -> Status:
         raise CommandError("cannot send secrets over a non-TLS connection; name a tlsclient")
     if work.sign_work and not can_sign:
         raise CommandError("this node can't sign work: its configuration has no work-signing key")
+    parse_environment(environment_of(work))
     extra = RemoteExtra(
         remote_node=work.node,
         remote_work_type=work.work_type,
-        remote_params=dict(work.parameters),
+        remote_params={name: value for name, value in work.parameters.items() if name != SECRET_ENV},
         sign_work=work.sign_work,
         tls_client=work.tls_client,
         expiration=_expiration(work.ttl),

@@ -9,11 +9,14 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+import msgspec
 
 from receptor.config.actions import WorkCommand
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, LimitReached, UnknownUnit, UnknownWorkType
+from receptor.events import Events, UnitEvent, now_text
 from receptor.identifiers import random_name
 from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import Durability, UnitFolder
@@ -29,8 +32,15 @@ from receptor.workceptor.runner_client import NeverStarted, RunnerClient, Runnin
 from receptor.workceptor.status import PodExtra, RemoteExtra, Status, encode_status
 from receptor.workceptor.stored import StoredUnit, load_units
 from receptor.workceptor.tokens import Signer
-from receptor.workceptor.unit import Unit
-from receptor.workceptor.work import CommandWork, Work, digest_of, first_command_status, first_remote_status
+from receptor.workceptor.unit import Unit, now
+from receptor.workceptor.work import (
+    CommandWork,
+    Work,
+    digest_of,
+    environment_of,
+    first_command_status,
+    first_remote_status,
+)
 
 _NODE_ENDED = "the node ended before it was complete"
 
@@ -58,10 +68,11 @@ class Workceptor:
         signer: Signer | None,
         limits: WorkLimits = DEFAULT_LIMITS,
         durability: Durability = Durability.PROCESS,
+        events: Events | None = None,
         *,
         adopts_orphans: bool = True,
     ) -> None:
-        """``adopts_orphans``: see RunnerClient."""
+        """``events`` is where to tell what becomes of units. ``adopts_orphans``: see RunnerClient."""
         self.growth = GrowthWatcher()
         self.work_commands = {command.work_type: command for command in work_commands}
         self.units: dict[str, Unit] = {}
@@ -71,6 +82,7 @@ class Workceptor:
         self._folder = data_folder
         self._durability = durability
         self._signer = signer
+        self._events = events or Events()
         self._rng = random.SystemRandom()
         self._disk = ThreadPoolExecutor(1, "disk")
         self._runner = RunnerClient(data_folder, self._command_ended, adopts_orphans=adopts_orphans)
@@ -99,14 +111,22 @@ class Workceptor:
             unit = self._keyed.get((submitter, idempotency_key))
         return [] if unit is None else [unit]
 
-    async def make_unit(self, work: Work, submitter: str = LOCAL, idempotency_key: str = "") -> Unit:
+    async def make_unit(self, work: Work, submitter: str = LOCAL, idempotency_key: str = "", name: str = "") -> Unit:
         """A new unit, or the one that the submitter has made under this key before; that one may lack its payload.
+
+        ``name`` is for people. A key stands for it too, so that nobody is told one and finds another.
 
         Raises CommandError if the work can't be done as asked, the key stands for other work or a limit is reached,
         and OperatingError if the disk does not take the unit.
         """
         digest = digest_of(work) if idempotency_key else ""
-        submission = Submission(submitter=submitter, idempotency_key=idempotency_key, request_digest=digest)
+        submission = Submission(
+            submitter=submitter,
+            idempotency_key=idempotency_key,
+            request_digest=digest,
+            name=name,
+            has_environment=bool(environment_of(work)),
+        )
         async with self._making:
             return await self._known(submission) or await self._make(work, submission)
 
@@ -116,8 +136,9 @@ class Workceptor:
         if unit is None:
             return None
         if unit.submission != submission:
+            what = "other work" if unit.submission.request_digest != submission.request_digest else "another name"
             raise CommandError(
-                f"the idempotency key was used for other work, in unit {unit.unit_id}; give each submission a new key"
+                f"the idempotency key was used for {what}, in unit {unit.unit_id}; give each submission a new key"
             )
         await unit.stop_receiving()
         if unit.lacks_payload:
@@ -133,22 +154,26 @@ class Workceptor:
                 self._mesh.check_tls_client(work.tls_client)
             status = first_remote_status(work, can_sign=self._signer is not None)
         while True:
-            folder = UnitFolder(self._folder / random_name(self._rng), self._durability)
+            environment = environment_of(work)
+            folder, created = UnitFolder(self._folder / random_name(self._rng), self._durability), now()
             try:
-                await self._on_disk(folder, status, submission)
+                await self._on_disk(folder, status, submission, created, environment)
             except FileExistsError:
                 continue
-            unit = self._unit(StoredUnit(folder, status, 0, submission, None, None))
+            unit = self._unit(StoredUnit(folder, status, 0, submission, None, None, created, None, environment))
             self._add(unit)
+            self._tell(unit, "unit.created")
             return unit
 
-    async def _on_disk(self, folder: UnitFolder, status: Status, submission: Submission) -> None:
+    async def _on_disk(
+        self, folder: UnitFolder, status: Status, submission: Submission, created: float, environment: str
+    ) -> None:
         noted = None if submission == Submission() else submission
         try:
             raw = encode_status(status)
         except ValueError as error:
             raise CommandError(f"the parameters are too large ({error}); send large data as the payload") from None
-        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, raw, noted)
+        await asyncio.get_running_loop().run_in_executor(self._disk, folder.create, raw, noted, created, environment)
 
     def _check_limits(self, submitter: str) -> None:
         if len(self.units) >= self.limits.units:
@@ -179,7 +204,8 @@ class Workceptor:
             command = command if isinstance(command, WorkCommand) else None
             program, grace = (command.command, command.grace) if command else ("", GRACE)
             unit = CommandUnit(*base, self._runner, program, grace)
-        unit.end = stored.end
+        unit.end, unit.created_at, unit.ended_at = stored.end, stored.created, stored.ended
+        unit.environment = stored.environment
         return unit
 
     def _add(self, unit: Unit) -> None:
@@ -195,6 +221,10 @@ class Workceptor:
         running.discard(unit.unit_id)
         if not running:
             self._running.pop(unit.submitter, None)
+
+    def unit_changed(self, unit: Unit) -> None:
+        """Those who follow what happens hear of it."""
+        self._tell(unit, "unit.released" if unit.is_removed else "unit.changed")
 
     def unit_removed(self, unit: Unit) -> None:
         """A unit is no more; its id and key are forgotten."""
@@ -273,6 +303,24 @@ class Workceptor:
         if isinstance(unit, CommandUnit):
             told = unit.vanished(end.reason) if isinstance(end, Vanished) else unit.command_ended(end)
             self._spawn(told, f"end unit {unit_id}")
+
+    def _tell(self, unit: Unit, event: Literal["unit.created", "unit.changed", "unit.released"]) -> None:
+        if not self._events.are_followed:
+            return
+        shown = unit.shown
+        self._events.publish(
+            UnitEvent(
+                time=now_text(),
+                event=event,
+                unit_id=unit.unit_id,
+                state=shown.state,
+                state_name=shown.state.title,
+                work_type=shown.work_type,
+                detail=shown.detail,
+                name=unit.submission.name or msgspec.UNSET,
+                remote_node=shown.extra.remote_node if isinstance(shown.extra, RemoteExtra) else msgspec.UNSET,
+            )
+        )
 
     def _routes_changed(self, routes: dict[str, str]) -> None:
         reachable = frozenset(routes)

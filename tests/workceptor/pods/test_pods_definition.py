@@ -81,6 +81,13 @@ def test_nothing_of_that_without_leave(name: str) -> None:
     assert first_pod_status("Pods_1", {name: ""}, CLOSED)
 
 
+@pytest.mark.parametrize("action", [OPEN, CLOSED])
+def test_no_environment(action: WorkKubernetes) -> None:
+    with pytest.raises(CommandError, match=r"secret_env provided but not allowed: work type .* runs in pods") as caught:
+        first_pod_status("Pods_1", {"secret_env": '{"A":"hush"}'}, action)
+    assert "hush" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("action", "parameters", "problem"),
     [

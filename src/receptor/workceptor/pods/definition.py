@@ -12,6 +12,7 @@ import yaml
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.durations import parse_duration
 from receptor.errors import CommandError, OperatingError
+from receptor.workceptor.environment import SECRET_ENV
 from receptor.workceptor.pods.pod import WORKER
 from receptor.workceptor.status import PodExtra, State, Status
 from receptor.workceptor.unit import WAITING_FOR_PAYLOAD
@@ -61,6 +62,11 @@ def _allowed(parameters: Mapping[str, str], action: WorkKubernetes) -> dict[str,
         "secret_kube_pod": action.allow_runtime_pod,
         "pod_pending_timeout": action.allow_runtime_params,
     }
+    if parameters.get(SECRET_ENV):
+        raise CommandError(
+            f"{SECRET_ENV} provided but not allowed: work type {action.work_type} runs in pods, whose variables are no"
+            " secret; name a secret of the cluster in secret_kube_pod"
+        )
     given = {name: parameters[name] for name in allowed if parameters.get(name)}
     for name in given:
         if not allowed[name]:
