@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import stat
 import struct
@@ -17,7 +16,19 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from receptor.client import conversations
 from receptor.client.address import Address, TcpAddress, UnixAddress
+from receptor.client.conversations import (
+    LONGEST_LINE,
+    SEND_SECONDS,
+    Conversation,
+    EndSending,
+    ReadLine,
+    ReadSome,
+    Request,
+    Send,
+    T,
+)
 from receptor.client.tls_settings import TlsSettings
 from receptor.errors import ConfigurationError, OperatingError, PeerError, ReceptorError, UnreachableError
 
@@ -27,13 +38,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30.0
 """The wait for the connection, and again for the TLS handshake and the greeting."""
 
-SEND_SECONDS = 300.0
-"""The wait until the node has taken the next chunk; its disk may be slow, but not dead."""
-
 CHUNK_BYTES = 256 * 1024
-LONGEST_LINE = 256 * 1024 * 1024
-_LONGEST_GREETING = 4096
-_GREETING = re.compile(r"Receptor Control, node (.+)")
 
 
 class Connection:
@@ -59,14 +64,22 @@ class Connection:
 
     def read_greeting(self, seconds: float = CONNECT_SECONDS) -> None:
         """Learn the node's id from its first line; raises PeerError if the other side is no Receptor."""
-        line = self.read_line("its greeting", seconds, _LONGEST_GREETING)
-        greeting = _GREETING.fullmatch(line)
-        if greeting is None:
-            raise PeerError(
-                f"{self.address} greets with {line[:60]!r}, which is not what a Receptor control service says; "
-                "check the address"
-            )
-        self.node_id = greeting[1]
+        self.node_id = self.hold(conversations.greeting(str(self.address), seconds))
+
+    def hold(self, conversation: Conversation[T]) -> T:
+        """Do what the conversation asks for, to its end; what it returns. Errors are its own."""
+        try:
+            request = next(conversation)
+            while True:
+                try:
+                    came = self._do(request)
+                except BaseException as error:  # noqa: BLE001 (the conversation raises it again, or knows better)
+                    request = conversation.throw(error)
+                else:
+                    request = conversation.send(came)
+        except StopIteration as end:
+            reply: T = end.value
+            return reply
 
     def read_line(self, awaited: str, seconds: float | None, longest: int = LONGEST_LINE) -> str:
         """The next line without its end, once it is complete; None as seconds waits for ever.
@@ -74,6 +87,9 @@ class Connection:
         ``awaited`` names the line in errors. Raises UnreachableError if no byte comes for that many seconds or
         the connection ends first, PeerError if the line is longer than ``longest`` bytes.
         """
+        return self._line(awaited, seconds, longest).decode(errors="replace").rstrip("\r")
+
+    def _line(self, awaited: str, seconds: float | None, longest: int) -> bytes:
         searched = 0
         while (end := self._received.find(b"\n", searched)) < 0:
             searched = len(self._received)
@@ -87,7 +103,7 @@ class Connection:
             self._received += chunk
         line = bytes(self._received[:end])
         del self._received[: end + 1]
-        return line.decode(errors="replace").rstrip("\r")
+        return line
 
     def read_some(self) -> bytes:
         """The next bytes as soon as there are any, empty at the end; waits for ever.
@@ -116,6 +132,18 @@ class Connection:
         if isinstance(self.address, TcpAddress):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
+
+    def _do(self, request: Request) -> bytes:
+        match request:
+            case Send(data, seconds):
+                self.send(data, seconds)
+            case ReadLine(awaited, seconds, longest):
+                return self._line(awaited, seconds, longest)
+            case ReadSome():
+                return self.read_some()
+            case EndSending():
+                self.close_write()
+        return b""
 
     def _receive(self, awaited: str, seconds: float | None) -> bytes:
         with self._trouble(f"send {awaited}"):
