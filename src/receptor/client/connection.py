@@ -150,21 +150,39 @@ class Connection:
             self._socket.settimeout(seconds)
             return self._socket.recv(CHUNK_BYTES)
 
+    def is_quiet(self) -> bool:
+        """Whether nothing has come since the last answer: else the node has ended the connection meanwhile."""
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return not self._received
+        except OSError:
+            pass
+        return False
+
     @contextmanager
     def _trouble(self, doing: str) -> Iterator[None]:
         try:
             yield
         except TimeoutError as error:
-            seconds = self._socket.gettimeout()
-            raise UnreachableError(
-                f"{self.address} is connected, but did not {doing} for {seconds:g} s; is the node overloaded or "
-                "stopped? Try again"
-            ) from error
+            raise silent(self.address, doing, self._socket.gettimeout()) from error
         except OSError as error:
-            raise UnreachableError(
-                f"the connection to {self.address} broke ({error.strerror}); see whether the node still runs, then "
-                "try again"
-            ) from error
+            raise broken(self.address, error) from error
+
+
+def silent(address: Address, doing: str, seconds: float | None) -> UnreachableError:
+    """What there is to say of a node that takes too long."""
+    return UnreachableError(
+        f"{address} is connected, but did not {doing} for {seconds:g} s; is the node overloaded or stopped? Try again"
+    )
+
+
+def broken(address: Address, error: OSError) -> UnreachableError:
+    """What there is to say of a connection that broke."""
+    return UnreachableError(
+        f"the connection to {address} broke ({error.strerror}); see whether the node still runs, then try again"
+    )
 
 
 def connect(address: Address, tls: TlsSettings | None = None) -> Connection:
@@ -197,7 +215,7 @@ def _connect_unix(address: UnixAddress) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 0))
     except OSError as error:
         sock.close()
-        raise _not_connected(address, error) from error
+        raise not_connected(address, error) from error
     return sock
 
 
@@ -205,12 +223,12 @@ def _connect_tcp(address: TcpAddress) -> socket.socket:
     try:
         sock = socket.create_connection((address.host, address.port), CONNECT_SECONDS)
     except OSError as error:
-        raise _not_connected(address, error) from error
-    _keep_alive(sock)
+        raise not_connected(address, error) from error
+    keep_alive(sock)
     return sock
 
 
-def _keep_alive(sock: socket.socket) -> None:
+def keep_alive(sock: socket.socket) -> None:
     """Notice within two minutes that the other machine is gone, where nothing else limits a wait."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
@@ -222,31 +240,43 @@ def _keep_alive(sock: socket.socket) -> None:
 
 
 def _connect_tls(address: TcpAddress, tls: TlsSettings) -> Connection:
-    import ssl
-
     from receptor.client.tls_stream import TlsStream
 
     context = tls.context()
     sock = _connect_tcp(address)
     try:
         stream = TlsStream(sock, context, address.host)
-    except ssl.SSLCertVerificationError as error:
-        raise ConfigurationError(
-            f"the certificate of {address} is not trusted: {error.verify_message}; name its authority with --rootcas "
-            "or a tls-client"
-        ) from error
     except OSError as error:
-        reason = getattr(error, "reason", None) or error.strerror or error
-        raise UnreachableError(
-            f"{address} does not complete a TLS handshake ({reason}); does it listen with TLS?"
-        ) from error
-    if not tls.accepts(stream.certificate()):
+        raise no_handshake(address, error) from error
+    try:
+        check_pins(address, tls, stream.certificate())
+    except ConfigurationError:
         stream.close()
-        raise ConfigurationError(f"the certificate of {address} matches none of the pinned fingerprints")
+        raise
     return Connection(stream, address)
 
 
-def _not_connected(address: Address, error: OSError) -> ReceptorError:
+def no_handshake(address: Address, error: OSError) -> ReceptorError:
+    """What there is to say of a TLS handshake that failed."""
+    import ssl
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConfigurationError(
+            f"the certificate of {address} is not trusted: {error.verify_message}; name its authority with --rootcas "
+            "or a tls-client"
+        )
+    reason = getattr(error, "reason", None) or error.strerror or error
+    return UnreachableError(f"{address} does not complete a TLS handshake ({reason}); does it listen with TLS?")
+
+
+def check_pins(address: Address, tls: TlsSettings, certificate: bytes) -> None:
+    """Raise ConfigurationError if the server's certificate is not one of those that are asked for."""
+    if not tls.accepts(certificate):
+        raise ConfigurationError(f"the certificate of {address} matches none of the pinned fingerprints")
+
+
+def not_connected(address: Address, error: OSError) -> ReceptorError:
+    """What there is to say of a connection that could not be made."""
     if isinstance(error, FileNotFoundError):
         return OperatingError(
             f"there is no socket {address}; start the node, or give the path that its control-service has as filename"
