@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from receptor.client import carrying, conversations
 from receptor.client import connection as blocking
-from receptor.client import conversations
 from receptor.client.address import Address, TcpAddress, UnixAddress
 from receptor.client.connection import CHUNK_BYTES
 from receptor.client.conversations import Conversation, EndSending, ReadLine, ReadSome, Request, Send, T
@@ -67,18 +67,7 @@ class AsyncConnection:
 
     async def hold(self, conversation: Conversation[T]) -> T:
         """Do what the conversation asks for, to its end; what it returns. Errors are its own."""
-        try:
-            request = next(conversation)
-            while True:
-                try:
-                    came = await self.do(request)
-                except BaseException as error:  # noqa: BLE001 (the conversation raises it again, or knows better)
-                    request = conversation.throw(error)
-                else:
-                    request = conversation.send(came)
-        except StopIteration as end:
-            reply: T = end.value
-            return reply
+        return await carrying.run_async(conversation, self.do)
 
     async def do(self, request: Request) -> bytes:
         """Do one thing that a conversation asks for; what came of it."""
@@ -87,8 +76,8 @@ class AsyncConnection:
                 await self._send(data, seconds)
             case ReadLine(awaited, seconds, longest):
                 return await self._line(awaited, seconds, longest)
-            case ReadSome():
-                return await self._some()
+            case ReadSome(seconds):
+                return await self._some(seconds)
             case EndSending():
                 await self._end_sending()
         return b""
@@ -125,12 +114,12 @@ class AsyncConnection:
         del self._received[: end + 1]
         return line
 
-    async def _some(self) -> bytes:
+    async def _some(self, seconds: float | None) -> bytes:
         if self._received:
             early = bytes(self._received)
             self._received.clear()
             return early
-        async with self._trouble("send more", None):
+        async with self._trouble("send more", seconds):
             return await self._read()
 
     async def _send(self, data: bytes, seconds: float | None) -> None:
@@ -194,7 +183,7 @@ async def _connect(address: Address, tls: TlsSettings) -> AsyncConnection:
                 return AsyncConnection(await _connect_unix(address), address)
             sock = await _connect_tcp(address)
     except OSError as error:
-        raise blocking.not_connected(address, error) from error
+        raise blocking.not_connected(address, error, blocking.CONNECT_SECONDS) from error
     if not address.tls:
         return AsyncConnection(sock, address)
     try:
@@ -249,5 +238,5 @@ async def _secured(sock: socket.socket, address: TcpAddress, tls: TlsSettings) -
         async with asyncio.timeout(blocking.CONNECT_SECONDS):
             await connection.shake_hands(tls)
     except TimeoutError as error:
-        raise blocking.not_connected(address, error) from error
+        raise blocking.not_connected(address, error, blocking.CONNECT_SECONDS) from error
     return connection

@@ -11,12 +11,13 @@ import os
 import socket
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from receptor.client import conversations
+from receptor.client import carrying, conversations
 from receptor.client.address import Address, TcpAddress, UnixAddress
 from receptor.client.conversations import (
     LONGEST_LINE,
@@ -49,6 +50,8 @@ class Connection:
         self._received = bytearray()
         self.address = address
         self.node_id = ""
+        self.deadline: float | None = None
+        """The time, as ``time.monotonic`` tells it, after which nothing is waited for any more."""
 
     def __enter__(self) -> Connection:
         return self
@@ -68,18 +71,20 @@ class Connection:
 
     def hold(self, conversation: Conversation[T]) -> T:
         """Do what the conversation asks for, to its end; what it returns. Errors are its own."""
-        try:
-            request = next(conversation)
-            while True:
-                try:
-                    came = self._do(request)
-                except BaseException as error:  # noqa: BLE001 (the conversation raises it again, or knows better)
-                    request = conversation.throw(error)
-                else:
-                    request = conversation.send(came)
-        except StopIteration as end:
-            reply: T = end.value
-            return reply
+        return carrying.run(conversation, self.do)
+
+    def do(self, request: Request) -> bytes:
+        """Do one thing that a conversation asks for; what came of it."""
+        match request:
+            case Send(data, seconds):
+                self.send(data, seconds)
+            case ReadLine(awaited, seconds, longest):
+                return self._line(awaited, seconds, longest)
+            case ReadSome(seconds):
+                return self.read_some(seconds)
+            case EndSending():
+                self.close_write()
+        return b""
 
     def read_line(self, awaited: str, seconds: float | None, longest: int = LONGEST_LINE) -> str:
         """The next line without its end, once it is complete; None as seconds waits for ever.
@@ -105,21 +110,21 @@ class Connection:
         del self._received[: end + 1]
         return line
 
-    def read_some(self) -> bytes:
-        """The next bytes as soon as there are any, empty at the end; waits for ever.
+    def read_some(self, seconds: float | None = None) -> bytes:
+        """The next bytes as soon as there are any, empty at the end; None as seconds waits for ever.
 
-        Another thread may ``send`` meanwhile, if it waits for ever too: a socket has one time limit for both.
+        Another thread may ``send`` meanwhile, if both wait for ever: a socket has one time limit for both.
         """
         if self._received:
             early = bytes(self._received)
             self._received.clear()
             return early
-        return self._receive("more", None)
+        return self._receive("more", seconds)
 
     def send(self, data: bytes, seconds: float | None = SEND_SECONDS) -> None:
         """Send all of it; raises UnreachableError if the node has not taken it within that time, or is gone."""
         with self._trouble("take data"):
-            self._socket.settimeout(seconds)
+            self._limit(seconds)
             self._socket.sendall(data)
 
     def close_write(self) -> None:
@@ -133,22 +138,16 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
-    def _do(self, request: Request) -> bytes:
-        match request:
-            case Send(data, seconds):
-                self.send(data, seconds)
-            case ReadLine(awaited, seconds, longest):
-                return self._line(awaited, seconds, longest)
-            case ReadSome():
-                return self.read_some()
-            case EndSending():
-                self.close_write()
-        return b""
-
     def _receive(self, awaited: str, seconds: float | None) -> bytes:
         with self._trouble(f"send {awaited}"):
-            self._socket.settimeout(seconds)
+            self._limit(seconds)
             return self._socket.recv(CHUNK_BYTES)
+
+    def _limit(self, seconds: float | None) -> None:
+        if self.deadline is not None:
+            left = max(self.deadline - time.monotonic(), 0.001)
+            seconds = left if seconds is None else min(seconds, left)
+        self._socket.settimeout(seconds)
 
     def is_quiet(self) -> bool:
         """Whether nothing has come since the last answer: else the node has ended the connection meanwhile."""
@@ -185,45 +184,50 @@ def broken(address: Address, error: OSError) -> UnreachableError:
     )
 
 
-def connect(address: Address, tls: TlsSettings | None = None) -> Connection:
-    """Connect and read the greeting, within 30 seconds each.
+def connect(address: Address, tls: TlsSettings | None = None, seconds: float | None = None) -> Connection:
+    """Connect and read the greeting, within 30 seconds each, or so many if that is less.
 
     Raises OperatingError if the socket is missing, forbidden or dead, UnreachableError if nobody answers in
     time, PeerError if the other side is no Receptor, ConfigurationError if TLS can't be set up as asked.
     """
-    if isinstance(address, UnixAddress):
-        connection = Connection(_connect_unix(address), address)
-    elif address.tls:
-        connection = _connect_tls(address, tls or TlsSettings())
-    else:
-        connection = Connection(_connect_tcp(address), address)
+    limit = CONNECT_SECONDS if seconds is None else min(seconds, CONNECT_SECONDS)
+    connection = Connection(open_socket(address, tls, limit), address)
     try:
-        connection.read_greeting()
+        connection.read_greeting(limit)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _connect_unix(address: UnixAddress) -> socket.socket:
+def open_socket(address: Address, tls: TlsSettings | None, seconds: float) -> socket.socket | TlsStream:
+    """Connect, without a look at the greeting; the errors are those of ``connect``."""
+    if isinstance(address, UnixAddress):
+        return _connect_unix(address, seconds)
+    if address.tls:
+        return _connect_tls(address, tls or TlsSettings(), seconds)
+    return _connect_tcp(address, seconds)
+
+
+def _connect_unix(address: UnixAddress, seconds: float) -> socket.socket:
     """Connect, waiting in the kernel while the node's queue is full: a Python timeout would fail at once there."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        limit = divmod(int(CONNECT_SECONDS * 1_000_000), 1_000_000)
+        limit = divmod(int(seconds * 1_000_000), 1_000_000)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *limit))
         sock.connect(address.path)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 0))
     except OSError as error:
         sock.close()
-        raise not_connected(address, error) from error
+        raise not_connected(address, error, seconds) from error
     return sock
 
 
-def _connect_tcp(address: TcpAddress) -> socket.socket:
+def _connect_tcp(address: TcpAddress, seconds: float) -> socket.socket:
     try:
-        sock = socket.create_connection((address.host, address.port), CONNECT_SECONDS)
+        sock = socket.create_connection((address.host, address.port), seconds)
     except OSError as error:
-        raise not_connected(address, error) from error
+        raise not_connected(address, error, seconds) from error
     keep_alive(sock)
     return sock
 
@@ -239,11 +243,11 @@ def keep_alive(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
 
 
-def _connect_tls(address: TcpAddress, tls: TlsSettings) -> Connection:
+def _connect_tls(address: TcpAddress, tls: TlsSettings, seconds: float) -> TlsStream:
     from receptor.client.tls_stream import TlsStream
 
     context = tls.context()
-    sock = _connect_tcp(address)
+    sock = _connect_tcp(address, seconds)
     try:
         stream = TlsStream(sock, context, address.host)
     except OSError as error:
@@ -253,7 +257,7 @@ def _connect_tls(address: TcpAddress, tls: TlsSettings) -> Connection:
     except ConfigurationError:
         stream.close()
         raise
-    return Connection(stream, address)
+    return stream
 
 
 def no_handshake(address: Address, error: OSError) -> ReceptorError:
@@ -275,7 +279,7 @@ def check_pins(address: Address, tls: TlsSettings, certificate: bytes) -> None:
         raise ConfigurationError(f"the certificate of {address} matches none of the pinned fingerprints")
 
 
-def not_connected(address: Address, error: OSError) -> ReceptorError:
+def not_connected(address: Address, error: OSError, seconds: float) -> ReceptorError:
     """What there is to say of a connection that could not be made."""
     if isinstance(error, FileNotFoundError):
         return OperatingError(
@@ -292,7 +296,7 @@ def not_connected(address: Address, error: OSError) -> ReceptorError:
         return OperatingError(f"nobody listens on {address}; start the node, or correct the address")
     if isinstance(error, TimeoutError) or error.errno == errno.EAGAIN:
         return UnreachableError(
-            f"{address} did not accept the connection within {CONNECT_SECONDS:g} s; is the node overloaded? Try again"
+            f"{address} did not accept the connection within {seconds:g} s; is the node overloaded? Try again"
         )
     return OperatingError(f"can't connect to {address}: {error.strerror or error}; check the address")
 

@@ -13,7 +13,8 @@ from receptor.client.address import Address
 from receptor.client.connection import CHUNK_BYTES, Connection, connect
 from receptor.client.conversations import ANSWER_SECONDS as ANSWER_SECONDS
 from receptor.client.conversations import Conversation, T
-from receptor.client.replies import Event, Hop, JsonObject, PingReply, ReloadReply, Submitted, UnitStatus
+from receptor.client.operations import results_error as results_error
+from receptor.client.replies import Event, Hop, JsonObject, PingReply, ReloadReply, Submitted
 from receptor.client.submission import Submission as Submission
 from receptor.client.tls_settings import TlsSettings
 from receptor.errors import OperatingError, ReceptorError
@@ -182,15 +183,6 @@ class Upload:
                 self._client.end_unit("release", self.unit_id)
         finally:
             self._connection.abort()
-
-
-def results_error(status: UnitStatus, received: int) -> str:
-    """Why the end of a stream of results, with that many bytes received, is not the end of the output; or empty."""
-    if not status.ended:
-        return f"the node ended the stream after {received} bytes, but the unit goes on"
-    if received < status.stdout_size:
-        return f"the node ended the stream after {received} of {status.stdout_size} bytes"
-    return ""
 
 
 def read_chunks(descriptor: int, name: str) -> Iterator[bytes]:

@@ -78,7 +78,9 @@ class ReadLine:
 
 @dataclass(frozen=True)
 class ReadSome:
-    """The next bytes as soon as there are any, empty at the end; without limit of time."""
+    """The next bytes as soon as there are any, within so many seconds; empty at the end."""
+
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from receptor.errors import PeerError
+from receptor.errors import PeerError, UnitFailed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -124,6 +124,7 @@ class PingReply:
     node_id: str
     time_text: str
     error: str
+    seconds: float = 0.0
 
     @classmethod
     def parse(cls, answer: JsonObject) -> PingReply:
@@ -132,6 +133,7 @@ class PingReply:
             node_id=_field(answer, "From", str),
             time_text=_field(answer, "TimeStr", str),
             error=_field(answer, "Error", str),
+            seconds=_number(answer.get("Time"), "Time") / 1e9,
         )
 
 
@@ -219,7 +221,7 @@ class UnitStatus:
     """The status of a unit: where it is on its way, and what is known of it.
 
     ``stdout_size`` is in bytes. ``name``, the two times, ``process`` and ``idempotency_key`` are told by nodes of ours
-    only, as far as they are known. ``remote_node`` is where the work runs, empty for work of the node that was asked.
+    only, as far as they are known. ``remote_node`` is where the work runs, whose ``work_type`` it is; it is empty for work of the node that was asked.
     """
 
     state: UnitState
@@ -244,7 +246,7 @@ class UnitStatus:
             state=_state(answer.get("State")),
             detail=_field(answer, "Detail", str),
             stdout_size=_field(answer, "StdoutSize", int),
-            work_type=_field(answer, "WorkType", str),
+            work_type=_field(remote, "RemoteWorkType", str) or _field(answer, "WorkType", str),
             name=_field(answer, "Name", str),
             remote_node=_field(remote, "RemoteNode", str),
             remote_unit_id=_field(remote, "RemoteUnitID", str),
@@ -269,6 +271,32 @@ class UnitStatus:
             return self.process.exit_code
         told = _EXIT_STATUS.match(self.detail)
         return int(told[1]) if told and self.ended else None
+
+
+@dataclass(frozen=True)
+class UnitResult(UnitStatus):
+    """The status that a unit has ended with."""
+
+    unit_id: str = ""
+
+    @classmethod
+    def of(cls, unit_id: str, status: UnitStatus) -> UnitResult:
+        """The same status as a result."""
+        return cls(unit_id=unit_id, **vars(status))
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the command ended with exit code 0."""
+        return self.state == SUCCEEDED
+
+    def check(self) -> UnitResult:
+        """The result itself if the unit has succeeded; raises UnitFailed, which says how it ended, if not."""
+        if self.succeeded:
+            return self
+        how = "was canceled" if self.state == CANCELED else "failed"
+        where = f" on {self.remote_node}" if self.remote_node else ""
+        reason = f": {self.detail}" if self.detail else ""
+        raise UnitFailed(f"unit {self.unit_id}{where} {how}{reason}", self.unit_id, self.exit_code)
 
 
 @dataclass(frozen=True)
