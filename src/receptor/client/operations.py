@@ -36,6 +36,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two questions to a node that does not wait for news, and between two attempts to reach one."""
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ class TakePayload:
 
 
 @dataclass(frozen=True)
-class Give(Generic[T]):
+class Give(Generic[T_co]):
     """Give this to the caller before going on."""
 
-    item: T
+    item: T_co
 
 
 Step: TypeAlias = Request | Open | Keep | Close | Pause | TakePayload

@@ -221,7 +221,8 @@ class UnitStatus:
     """The status of a unit: where it is on its way, and what is known of it.
 
     ``stdout_size`` is in bytes. ``name``, the two times, ``process`` and ``idempotency_key`` are told by nodes of ours
-    only, as far as they are known. ``remote_node`` is where the work runs, whose ``work_type`` it is; it is empty for work of the node that was asked.
+    only, as far as they are known. ``remote_node`` is where the work runs, whose ``work_type`` it is; it is empty for
+    work of the node that was asked.
     """
 
     state: UnitState
