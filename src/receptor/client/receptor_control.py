@@ -140,8 +140,7 @@ class ReceptorControl:
         text = self.readstr()
         if text.startswith("ERROR:"):
             raise RuntimeError(text[7:])
-        answer: JsonObject = json.loads(text)
-        return answer
+        return self._parsed(text)
 
     def simple_command(self, command: str) -> JsonObject:
         """The answer to a command such as ``status`` or ``work status UNIT``."""
@@ -186,8 +185,7 @@ class ReceptorControl:
         self.close()
         if text.startswith("ERROR:"):
             raise RuntimeError(f"Remote error: {text}")
-        answer: JsonObject = json.loads(text)
-        return answer
+        return self._parsed(text)
 
     @overload
     def get_work_results(self, unit_id: str, startpos: int = 0) -> BinaryIO: ...
@@ -230,6 +228,12 @@ class ReceptorControl:
         if self._sockfile is None:
             raise ValueError("there is no connection; call connect() first")
         return self._sockfile
+
+    def _parsed(self, text: str) -> JsonObject:
+        if not text:
+            raise ValueError(f"{self._socketaddress} closed the connection instead of answering; see the node's log")
+        answer: JsonObject = json.loads(text)
+        return answer
 
     def _expect(self, pattern: re.Pattern[str], problem: str) -> None:
         text = self.readstr()
