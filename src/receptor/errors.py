@@ -87,7 +87,7 @@ class TimeExpired(ReceptorError, TimeoutError):
 class UnitFailed(ReceptorError):
     """A unit of work did not succeed. ``exit_code`` is that of its command, None if it has none."""
 
-    def __init__(self, text: str, unit_id: str, exit_code: int | None = None) -> None:
+    def __init__(self, text: str, unit_id: str = "", exit_code: int | None = None) -> None:
         super().__init__(text)
         self.unit_id = unit_id
         self.exit_code = exit_code

@@ -137,3 +137,21 @@ def test_a_node_that_takes_nothing(run: EventLoop, node: FakeNode) -> None:
     node.plays(idle)
     run(main())
     gone.set()
+
+
+def test_a_task_that_reads_finds_the_end_when_another_closes(run: EventLoop, node: FakeNode) -> None:
+    async def main() -> None:
+        connection = await async_connection.connect(UnixAddress(node.path))
+        reading = asyncio.create_task(connection.do(ReadSome()))
+        await asyncio.sleep(0)
+        connection.close()
+        assert await reading == b""
+        with pytest.raises(UnreachableError):
+            await connection.do(ReadSome())
+
+    def idle(peer: Peer) -> None:
+        peer.greet()
+        peer.wait_for_hang_up()
+
+    node.plays(idle)
+    run(main())

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 from both_clients import OPENERS, Opener
@@ -144,9 +145,9 @@ def test_what_is_no_payload_leaves_no_unit(opened: Opener, mesh: NodeProcess, tm
     with opened(str(mesh.socket)) as client, (tmp_path / "text").open() as text_file:
         before = set(client.units())
         with pytest.raises(TypeError, match="consists of bytes, not of str"):
-            client.submit("cat", iter(["text"]))  # type: ignore[arg-type]
+            client.submit("cat", iter(cast(list[bytes], ["text"])))
         with pytest.raises(TypeError, match="open files with 'rb'"):
-            client.submit("cat", text_file)  # type: ignore[arg-type]
+            client.submit("cat", cast(BinaryIO, text_file))
         assert set(client.units()) == before
 
 

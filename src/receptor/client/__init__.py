@@ -123,13 +123,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
+def _imported(name: str) -> object:
     """The name, imported now (PEP 562)."""
     if name not in _PLACE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(_PLACE_OF[name]), name)
     globals()[name] = found
     return found
+
+
+if not TYPE_CHECKING:  # else a name that is none would be one of unknown type
+    __getattr__ = _imported
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from receptor.client import carrying, conversations
@@ -41,22 +41,35 @@ class AsyncConnection:
         self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
         """Held until what one task has to say is sent."""
+        self._busy = 0
+        """How many tasks wait for the socket, which must not be closed under them: they would wait for ever."""
+        self._is_closed = False
         self._received = bytearray()
         self.address = address
         self.node_id = ""
 
     def close(self) -> None:
-        """End the connection at once; safe to call again."""
-        self._socket.close()
+        """End the connection at once, also under a task that waits for it; safe to call again."""
+        self._is_closed = True
+        if not self._busy:
+            self._socket.close()
+            return
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def abort(self) -> None:
         """Close so that the node can tell it from an orderly end of what was sent."""
         if isinstance(self.address, TcpAddress) and self._socket.fileno() >= 0:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+        self.close()
 
-    def is_quiet(self) -> bool:
-        """Whether nothing has come since the last answer: else the node has ended the connection meanwhile."""
+    def is_usable(self) -> bool:
+        """Whether the next command can be given: this is its loop, and nothing has come since the last answer.
+
+        Else the node has ended the connection meanwhile.
+        """
+        if self._loop is not asyncio.get_running_loop():
+            return False
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -154,6 +167,9 @@ class AsyncConnection:
 
     @asynccontextmanager
     async def _trouble(self, doing: str, seconds: float | None) -> AsyncIterator[None]:
+        if self._is_closed:
+            raise UnreachableError(f"the connection to {self.address} is closed")
+        self._busy += 1
         try:
             async with asyncio.timeout(seconds):
                 yield
@@ -161,6 +177,10 @@ class AsyncConnection:
             raise blocking.silent(self.address, doing, seconds) from error
         except OSError as error:
             raise blocking.broken(self.address, error) from error
+        finally:
+            self._busy -= 1
+            if self._is_closed and not self._busy:
+                self._socket.close()
 
 
 async def connect(address: Address, tls: TlsSettings | None = None) -> AsyncConnection:

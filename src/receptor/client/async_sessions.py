@@ -73,7 +73,7 @@ class AsyncSessions:
         """A greeted connection that nobody uses."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_quiet():
+            if connection.is_usable():
                 return connection
             connection.close()
         connection = await connect(self.address, self.tls)
@@ -137,7 +137,9 @@ class _Work:
                 self._sessions.put_by(self._open.pop())
             case Close(abort):
                 for connection in self._open:
-                    connection.abort() if abort else connection.close()
+                    if abort:
+                        connection.abort()
+                    connection.close()
                 self._open.clear()
             case Pause(seconds):
                 await asyncio.sleep(seconds)

@@ -149,8 +149,11 @@ class Connection:
             seconds = left if seconds is None else min(seconds, left)
         self._socket.settimeout(seconds)
 
-    def is_quiet(self) -> bool:
-        """Whether nothing has come since the last answer: else the node has ended the connection meanwhile."""
+    def is_usable(self) -> bool:
+        """Whether the next command can be given: nothing has come since the last answer.
+
+        Else the node has ended the connection meanwhile.
+        """
         self._socket.settimeout(0)
         try:
             self._socket.recv(1, socket.MSG_PEEK)

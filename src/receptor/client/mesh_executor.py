@@ -88,7 +88,7 @@ class MeshExecutor(Executor):
         """By node."""
         self._open: set[_CallFuture] = set()
         """What has neither ended nor been cancelled."""
-        self._waiting: deque[_CallFuture] = deque()
+        self._waiting: deque[tuple[_CallFuture, Call]] = deque()
         self._tasks: dict[_CallFuture, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._lock = threading.Lock()
@@ -118,11 +118,12 @@ class MeshExecutor(Executor):
                 f"{fn!r} is part of the script that is run, which nodes can't import; put it into a module that they "
                 "have"
             )
-        future = _CallFuture(self, Call.of(fn, args, kwargs))
+        call = Call.of(fn, args, kwargs)
+        future = _CallFuture(self)
         with self._lock:
             if self._is_shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            self._loop.call_soon_threadsafe(self._take, future)
+            self._loop.call_soon_threadsafe(self._take, future, call)
         return cast("Future[T]", future)  # what is pickled has lost its type
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -133,12 +134,12 @@ class MeshExecutor(Executor):
         """
         with self._lock:
             self._is_shut_down = True
-        atexit.unregister(self.shutdown)
         self._tell(self._changed.set)
         if cancel_futures:
             self._tell(self._cancel_waiting)
         if wait:
             self._thread.join()
+            atexit.unregister(self.shutdown)
 
     def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
         """Have something done in the thread of the loop, unless that has ended."""
@@ -195,33 +196,33 @@ class MeshExecutor(Executor):
         found = places(await self._client.status(), self._work_type)
         self._places = {place.node_id: place for place in found if self._nodes is None or place.node_id in self._nodes}
 
-    def _take(self, future: _CallFuture) -> None:
+    def _take(self, future: _CallFuture, call: Call) -> None:
         self._open.add(future)
-        self._waiting.append(future)
+        self._waiting.append((future, call))
         self._dispatch()
 
     def _dispatch(self) -> None:
         """Begin what there is room for."""
         while self._waiting:
-            if self._waiting[0] not in self._open:
+            if self._waiting[0][0] not in self._open:
                 self._waiting.popleft()
                 continue
             place = self._place_with_room()
             if place is None:
                 return
-            future = self._waiting.popleft()
+            future, call = self._waiting.popleft()
             future.has_begun = True
             self._in_flight[place.node_id] += 1
-            self._tasks[future] = asyncio.create_task(self._carry_out(future, place), name="call of MeshExecutor")
+            self._tasks[future] = asyncio.create_task(self._carry_out(future, call, place), name="call")
         self._changed.set()
 
     def _place_with_room(self) -> _Place | None:
         free = [place for place in self._places.values() if self._in_flight[place.node_id] < self._max_in_flight]
         return min(free, key=lambda place: self._in_flight[place.node_id], default=None)
 
-    async def _carry_out(self, future: _CallFuture, place: _Place) -> None:
+    async def _carry_out(self, future: _CallFuture, call: Call, place: _Place) -> None:
         try:
-            await self._call(future, place)
+            await self._call(future, call, place)
         except asyncio.CancelledError:
             pass  # by _forget, which has settled it
         except BaseException as error:  # noqa: BLE001 (it is for those who wait for the future)
@@ -232,17 +233,17 @@ class MeshExecutor(Executor):
             self._dispatch()
             self._changed.set()
 
-    async def _call(self, future: _CallFuture, place: _Place) -> None:
+    async def _call(self, future: _CallFuture, call: Call, place: _Place) -> None:
         unit = await self._client.submit(
             self._work_type,
-            future.call.payload,
+            call.payload,
             node=place.node_id,
             sign=place.asks_signature and place.node_id != self._client.node_id,
             tls_client=self._tls_client if place.wants_tls else "",
         )
         try:
             output = await unit.read_stdout()
-            reply = Reply.find(output, future.call.mark)
+            reply = Reply.find(output, call.mark)
             if reply is None:
                 raise await self._no_reply(unit, output)
             if reply.error is not None:
@@ -271,7 +272,7 @@ class MeshExecutor(Executor):
             _logger.warning("unit %s of a call that has ended is not released: %s", unit.unit_id, error)
 
     def _cancel_waiting(self) -> None:
-        for future in list(self._waiting):
+        for future, _ in list(self._waiting):
             future.cancel()
             self._forget(future)
         self._changed.set()
@@ -300,10 +301,9 @@ class MeshExecutor(Executor):
 class _CallFuture(Future[object]):
     """A future that can be cancelled while its call runs: for the standard's own class it is pending until it ends."""
 
-    def __init__(self, executor: MeshExecutor, call: Call) -> None:
+    def __init__(self, executor: MeshExecutor) -> None:
         super().__init__()
         self._executor = executor
-        self.call = call
         self.has_begun = False
 
     def running(self) -> bool:

@@ -73,7 +73,7 @@ class Sessions:
         """A greeted connection that nobody uses."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_quiet():
+            if connection.is_usable():
                 return connection
             connection.close()
         left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
@@ -140,7 +140,9 @@ class _Work:
                 self._sessions.put_by(self._open.pop())
             case Close(abort):
                 for connection in self._open:
-                    connection.abort() if abort else connection.close()
+                    if abort:
+                        connection.abort()
+                    connection.close()
                 self._open.clear()
             case Pause(seconds):
                 self._pause(seconds)

@@ -196,7 +196,7 @@ class SyncUnit:
 class SyncByteStream:
     """A stream of bytes to a service of the mesh; to be closed, or used in ``with``.
 
-    One thread may read while another writes, if neither has a ``timeout``.
+    One thread may read while another writes, if neither has a ``timeout``; close it when neither does any more.
     """
 
     def __init__(self, connection: Connection) -> None:
