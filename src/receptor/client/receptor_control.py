@@ -214,7 +214,6 @@ class ReceptorControl:
         sock, file = self._socket, self._file
         assert sock is not None
         self._socket = self._sockfile = None
-        sock.shutdown(socket.SHUT_WR)
         # What is not returned is closed, so that the caller's close is effective: socket and file share the connection.
         if not return_sockfile:
             file.close()
