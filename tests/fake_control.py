@@ -56,6 +56,10 @@ class Peer:
         except ConnectionError:
             pass
 
+    def hang_up(self) -> None:
+        """Close this side now, and not when the session is over."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+
     def send_on(self, data: bytes) -> None:
         """Send it again and again until the client hangs up."""
         try:

@@ -17,7 +17,6 @@ from typing import BinaryIO, cast
 
 import pytest
 from both_clients import OPENERS, Opener
-from commands import eventually
 from event_loops import EventLoop
 from fake_control import FakeNode, Peer, Session, answering
 from receptor_process import Action, NodeProcess, free_port
@@ -321,13 +320,14 @@ def test_a_kept_connection_that_the_node_has_closed_is_not_used(opened: Opener, 
 
     def first(peer: Peer) -> None:
         answering({"NodeID": "fake"})(peer)
+        peer.hang_up()
         ended.set()
 
     node.plays(first, answering({"NodeID": "fake"}))
     with opened(node.path) as client:
         client.status()
         assert ended.wait(10)
-        eventually(lambda: client.status().node_id == "fake")
+        assert client.status().node_id == "fake"
 
 
 def test_events_as_they_come(opened: Opener, node: FakeNode) -> None:
