@@ -133,7 +133,7 @@ class PingReply:
             node_id=_field(answer, "From", str),
             time_text=_field(answer, "TimeStr", str),
             error=_field(answer, "Error", str),
-            seconds=_number(answer.get("Time"), "Time") / 1e9,
+            seconds=_seconds(answer.get("Time")),
         )
 
 
@@ -392,6 +392,13 @@ def _time_if_any(fields: JsonObject, name: str) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise PeerError(f"the node's answer has a {name} that is no time: {text[:60]!r}") from error
+
+
+def _seconds(nanoseconds: object) -> float:
+    try:
+        return _number(nanoseconds, "Time") / 1e9
+    except OverflowError as error:
+        raise PeerError("the node's answer has a Time that nobody lives to see") from error
 
 
 def _list(value: object, name: str) -> list[object]:
