@@ -51,8 +51,7 @@ def test_the_end_of_one_direction_leaves_the_other_open(certificates: Path) -> N
     assert received == b"payload" * 10_000
     assert server.tls.read(1) == b"", "the end is announced"
     server.tls.write(b"answer")
-    with pytest.raises(ssl.SSLWantReadError):
-        server.tls.unwrap()
+    server.tls.unwrap()
     engine.received(server.outgoing.read())
     assert engine.read() == b"answer"
     assert engine.is_over

@@ -91,6 +91,7 @@ class MeshExecutor(Executor):
         self._waiting: deque[tuple[_CallFuture, Call]] = deque()
         self._tasks: dict[_CallFuture, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._takes_more = True
         self._lock = threading.Lock()
         """For the two that follow, which all threads look at."""
         self._is_shut_down = False
@@ -134,7 +135,7 @@ class MeshExecutor(Executor):
         """
         with self._lock:
             self._is_shut_down = True
-        self._tell(self._changed.set)
+        self._tell(self._finish)  # comes after all that was submitted
         if cancel_futures:
             self._tell(self._cancel_waiting)
         if wait:
@@ -156,31 +157,42 @@ class MeshExecutor(Executor):
                 runner.run(self._main(started))
         except BaseException as error:  # noqa: BLE001 (nobody else could tell those who wait)
             problem = error
-        finally:
-            with self._lock:
-                self._has_loop = False
         if not started.done():
             started.set_exception(problem)
         for future in list(self._open):
             self._settle(future, error=problem)
 
     async def _main(self, started: Future[None]) -> None:
-        async with self._client:
-            await self._look()
-            if not self._places:
-                raise UnreachableError(
-                    f"no node in reach offers the work type {self._work_type!r}; configure it there (docs/python.md "
-                    "says how), or correct work_type; 'receptorctl status' shows who offers what"
-                )
-            started.set_result(None)
-            watch = asyncio.create_task(self._watch(), name="nodes of MeshExecutor")
-            try:
-                while self._tasks or self._waiting or not self._is_shut_down:
-                    await self._changed.wait()
-                    self._changed.clear()
-            finally:
-                watch.cancel()
-                await asyncio.wait([watch])
+        try:
+            async with self._client:
+                await self._begin(started)
+                await self._go_on()
+        finally:
+            with self._lock:
+                self._has_loop = False
+
+    async def _begin(self, started: Future[None]) -> None:
+        await self._look()
+        if not self._places:
+            raise UnreachableError(
+                f"no node in reach offers the work type {self._work_type!r}; configure it there (docs/python.md "
+                "says how), or correct work_type; 'receptorctl status' shows who offers what"
+            )
+        started.set_result(None)
+
+    async def _go_on(self) -> None:
+        watch = asyncio.create_task(self._watch(), name="nodes of MeshExecutor")
+        try:
+            while self._tasks or self._waiting or self._takes_more:
+                await self._changed.wait()
+                self._changed.clear()
+        finally:
+            watch.cancel()
+            await asyncio.wait([watch])
+
+    def _finish(self) -> None:
+        self._takes_more = False
+        self._changed.set()
 
     async def _watch(self) -> None:
         """Follow who offers the work type."""

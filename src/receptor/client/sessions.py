@@ -166,12 +166,15 @@ class _Work:
 
 def expired(step: Step, address: Address, timeout: float | None) -> TimeExpired:
     """What there is to say when the caller's time is over."""
-    if isinstance(step, Open):
-        what = f"{address} could not be reached"
-    elif isinstance(step, ReadLine):
-        what = f"{address} did not send {step.awaited}"
-    else:
-        what = f"{address} was not done"
+    match step:
+        case Open():
+            what = f"{address} could not be reached"
+        case ReadLine(awaited):
+            what = f"{address} did not send {awaited}"
+        case TakePayload():
+            what = "the payload did not come whole"
+        case _:
+            what = f"{address} was not done"
     return TimeExpired(
         f"{what} within {timeout:g} s; give it more time (timeout=), or see whether the node is overloaded"
     )
