@@ -6,7 +6,15 @@ from control_transcripts import Fails, Transcript, line
 from receptor.client import conversations, operations
 from receptor.client.replies import UnitState, UnitStatus
 from receptor.client.submission import Submission
-from receptor.errors import CommandError, OperatingError, TimeExpired, TlsError, UnknownUnit, UnreachableError
+from receptor.errors import (
+    CommandError,
+    OperatingError,
+    TimeExpired,
+    TlsError,
+    UnknownUnit,
+    UnknownWorkType,
+    UnreachableError,
+)
 
 CREATED = b"Work unit created with ID a1. Send stdin data and EOF."
 SUBMIT = 'send {"command": "work", "subcommand": "submit", "node": "localhost", "worktype": "cat"}'
@@ -44,6 +52,21 @@ def test_a_payload_that_does_not_come_whole_ends_the_unit_before_its_connection(
     played = Transcript(operations.submit(Submission("cat")), [CREATED, b"half", error, RELEASED])
     assert played.error is error
     assert played.asked[-5:] == ["Open", RELEASE, "read the answer to work release", "Keep", "Close"]
+
+
+def test_a_unit_whose_id_comes_too_late_is_released_too() -> None:
+    error = TimeExpired("over")
+    played = Transcript(operations.submit(Submission("cat")), [error, CREATED, RELEASED])
+    assert played.error is error
+    assert RELEASE in played.asked
+
+
+def test_a_unit_that_was_not_created_is_not_released() -> None:
+    late = Transcript(operations.submit(Submission("cat")), [TimeExpired("over"), UnreachableError("nothing came")])
+    assert isinstance(late.error, TimeExpired)
+    refused = Transcript(operations.submit(Submission("cat")), [b"ERROR: unknown work type cat"])
+    assert isinstance(refused.error, UnknownWorkType)
+    assert RELEASE not in late.asked + refused.asked
 
 
 def test_a_unit_that_can_not_be_released_is_named_beside_the_error() -> None:

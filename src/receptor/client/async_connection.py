@@ -31,8 +31,8 @@ _FULL_QUEUE_SECONDS = 0.02
 class AsyncConnection:
     """A connection that a node has greeted; made by ``connect``, closed by ``close``.
 
-    One task may read while another sends. A cancelled call leaves the connection open, but what had been sent or
-    received of a line is lost: close it then.
+    One task may read while another sends. A cancelled call leaves the connection open; of a line that had come in part
+    nothing is lost, of what was being sent nobody knows how much the node has.
     """
 
     def __init__(self, sock: socket.socket, address: Address, tls: TlsEngine | None = None) -> None:

@@ -180,7 +180,12 @@ def end_unit(verb: str, unit_id: str, seconds: float = REMOTE_SECONDS) -> Conver
 def begin_submit(submission: Submission) -> Conversation[str]:
     """Create a unit, whose id is returned; what is sent then is its payload, up to ``finish_submit``."""
     yield Send(_command_line(submission.command()))
-    answer = yield from _line("the id of the new unit", ANSWER_SECONDS)
+    return (yield from created_unit(ANSWER_SECONDS))
+
+
+def created_unit(seconds: float) -> Conversation[str]:
+    """The id of the unit that was asked for."""
+    answer = yield from _line("the id of the new unit", seconds)
     created = _CREATED.fullmatch(answer)
     if created is None:
         raise refusal(answer)

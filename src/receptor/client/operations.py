@@ -21,8 +21,10 @@ from receptor.client.replies import PENDING, Event, Submitted, UnitStatus
 from receptor.client.submission import Submission
 from receptor.errors import (
     CommandError,
+    ConfigurationError,
     LimitReached,
     OperatingError,
+    PeerError,
     ReceptorError,
     TimeExpired,
     TlsError,
@@ -31,6 +33,9 @@ from receptor.errors import (
 
 RELEASE_SECONDS = 10.0
 """How long a submission that was given up waits for the release of its unit."""
+
+LATE_SECONDS = 1.0
+"""How long it waits for the unit's id before that."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two questions to a node that does not wait for news, and between two attempts to reach one."""
@@ -112,7 +117,14 @@ def submit(submission: Submission) -> Operation[Submitted]:
     idempotency key, with which it may run since an earlier submission: then the payload is broken off.
     """
     yield Open()
-    unit_id = yield from conversations.begin_submit(submission)
+    try:
+        unit_id = yield from conversations.begin_submit(submission)
+    except (CommandError, ConfigurationError, PeerError, UnreachableError):
+        raise
+    except BaseException as error:
+        if not submission.idempotency_key:
+            yield from _release_late(error)
+        raise
     is_our_turn = False
     try:
         while chunk := (yield TakePayload()):
@@ -128,6 +140,15 @@ def submit(submission: Submission) -> Operation[Submitted]:
             yield from _release_after(error, unit_id)
         yield Close(abort=True)
         raise
+
+
+def _release_late(error: BaseException) -> Operation[None]:
+    """Release the unit that was asked for, if the node tells its id soon after we have given it up."""
+    try:
+        unit_id = yield from conversations.created_unit(LATE_SECONDS)
+    except ReceptorError:
+        return  # there is none, or one that never gets a payload and never runs
+    yield from _release_after(error, unit_id)
 
 
 def _release_after(error: BaseException, unit_id: str) -> Operation[None]:
