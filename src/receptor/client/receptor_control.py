@@ -179,7 +179,7 @@ class ReceptorControl:
             raise RuntimeError(f"Duplicate or illegal parameter: {error}") from error
         self.connect()
         self.writestr(json.dumps(command) + "\n")
-        self._expect(_CREATED, "Failed to start work unit")
+        _expect(_CREATED, self.readstr(), "Failed to start work unit")
         self._send_payload(payload)
         text = self.readstr()
         self.close()
@@ -210,9 +210,11 @@ class ReceptorControl:
         """
         self.connect()
         self.writestr(f"work results {unit_id} {startpos}\n")
-        self._expect(_STREAMING, "Failed to get results")
         sock, file = self._socket, self._file
         assert sock is not None
+        # A file reads ahead: what it has of the output would be lost to those who go on with the socket.
+        answer = self.readstr() if return_sockfile else _read_line(sock)
+        _expect(_STREAMING, answer, "Failed to get results")
         self._socket = self._sockfile = None
         # What is not returned is closed, so that the caller's close is effective: socket and file share the connection.
         if not return_sockfile:
@@ -234,12 +236,6 @@ class ReceptorControl:
         answer: JsonObject = json.loads(text)
         return answer
 
-    def _expect(self, pattern: re.Pattern[str], problem: str) -> None:
-        text = self.readstr()
-        if not pattern.fullmatch(text):
-            reason = text[7:] if text.startswith("ERROR: ") else ""
-            raise RuntimeError(f"{problem}: {reason}" if reason else problem)
-
     def _send_payload(self, payload: Payload) -> None:
         try:
             with chunks(payload) as parts:
@@ -251,6 +247,20 @@ class ReceptorControl:
             raise RuntimeError(f"Unknown payload type: {error}") from error
         assert self._socket is not None
         self._socket.shutdown(socket.SHUT_WR)
+
+
+def _expect(pattern: re.Pattern[str], text: str, problem: str) -> None:
+    if not pattern.fullmatch(text):
+        reason = text[7:] if text.startswith("ERROR: ") else ""
+        raise RuntimeError(f"{problem}: {reason}" if reason else problem)
+
+
+def _read_line(sock: _Socket) -> str:
+    """The next line, and nothing after it."""
+    line = bytearray()
+    while not line.endswith(b"\n") and (byte := sock.recv(1)):
+        line += byte
+    return line.decode().strip()
 
 
 def _read_params(params: Mapping[str, str]) -> dict[str, str]:
@@ -269,11 +279,15 @@ class _SecureSocket:
 
     def __init__(self, stream: TlsStream) -> None:
         self._stream = stream
+        self._early = b""
+        """What has been decrypted beyond what was asked for."""
         self._files = 0
         self._is_closed = False
 
     def recv(self, size: int) -> bytes:
-        return self._stream.recv(size)
+        data = self._early or self._stream.recv(size)
+        self._early = data[size:]
+        return data[:size]
 
     def sendall(self, data: bytes) -> None:
         self._stream.sendall(data)
@@ -309,7 +323,6 @@ class _SecureSocket:
 class _RawFile(io.RawIOBase):
     def __init__(self, sock: _SecureSocket) -> None:
         self._sock = sock
-        self._early = b""
 
     def readable(self) -> bool:
         return True
@@ -319,11 +332,9 @@ class _RawFile(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         with memoryview(buffer) as view:
-            data = self._early or self._sock.recv(len(view))
-            count = min(len(data), len(view))
-            view[:count] = data[:count]
-        self._early = data[count:]
-        return count
+            data = self._sock.recv(len(view))
+            view[: len(data)] = data
+        return len(data)
 
     def write(self, data: ReadableBuffer, /) -> int:
         plain = bytes(data)
