@@ -120,7 +120,7 @@ STATUS = "; 'receptorctl status' shows the routes and services that it knows"
         ("service unknown: echo on bar", STATUS),
         (
             "insecure connection to secure service: it wants TLS, so name a tls-client",
-            "; --tls-client takes the name of one that this node has",
+            "; name one that this node has (--tls-client, in Python tls_client=)",
         ),
         ("the far end's certificate is not accepted: it has expired", ""),
         ("there is no tls-client 'mytls' on this node", ""),

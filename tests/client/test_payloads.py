@@ -78,6 +78,8 @@ class FailingFile:
 
 
 def test_what_is_no_payload(run: EventLoop) -> None:
+    with pytest.raises(TypeError, match="int is no payload"):
+        parts_of(cast(bytes, 5))
     for wrong in (io.StringIO("a text file"), ["a text"], [5]):
         with pytest.raises(TypeError, match="a payload consists of bytes"):
             parts_of(cast(BinaryIO, wrong))

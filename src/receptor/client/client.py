@@ -142,7 +142,7 @@ class Client:
         self, node: str, service: str, *, tls_client: str = "", timeout: float | None = None
     ) -> ByteStream:
         """A stream of bytes to a service of a node, for the caller to close; CommandError if there is no way to it."""
-        bridge = operations.bridge(self.node_id or str(self._sessions.address), node, service, tls_client)
+        bridge = operations.bridge(node, service, tls_client)
         return ByteStream(await self._sessions.hand_over(bridge, self._time(timeout)))
 
     def events(self, *, timeout: float | None = None) -> AsyncGenerator[Event, None]:

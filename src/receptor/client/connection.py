@@ -270,7 +270,7 @@ def no_handshake(address: Address, error: OSError) -> ReceptorError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConfigurationError(
             f"the certificate of {address} is not trusted: {error.verify_message}; name its authority with --rootcas "
-            "or a tls-client"
+            "or a tls-client, in Python with TlsSettings(rootcas=...)"
         )
     reason = getattr(error, "reason", None) or error.strerror or error
     return UnreachableError(f"{address} does not complete a TLS handshake ({reason}); does it listen with TLS?")

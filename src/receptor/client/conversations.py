@@ -296,7 +296,7 @@ def _parsed(answer: str) -> JsonObject:
 def _advice(reason: str) -> str:
     """What to do about a service that can't be reached, where the reason does not say that itself."""
     if _WANTS_TLS in reason:
-        return "; --tls-client takes the name of one that this node has"
+        return "; name one that this node has (--tls-client, in Python tls_client=)"
     if any(word in reason for word in ("TLS", "tls-client", "certificate")):
         return ""
     return "; 'receptorctl status' shows the routes and services that it knows"

@@ -104,10 +104,10 @@ def reach() -> Operation[str]:
     return node_id.decode()
 
 
-def bridge(asked: str, node: str, service: str, tls_client: str) -> Operation[None]:
+def bridge(node: str, service: str, tls_client: str) -> Operation[None]:
     """Have a connection to a service of a node."""
-    yield Open()
-    yield from conversations.bridge(asked, node, service, tls_client)
+    asked = yield Open()
+    yield from conversations.bridge(asked.decode(), node, service, tls_client)
 
 
 def submit(submission: Submission) -> Operation[Submitted]:

@@ -56,8 +56,10 @@ def _opened(payload: Payload) -> Iterator[bytes | _File | Iterable[bytes]]:
             ) from error
         with file:
             yield file
-    else:
+    elif isinstance(payload, Iterable) or hasattr(payload, "read"):
         yield payload
+    else:
+        raise TypeError(f"{type(payload).__name__} is no payload; give bytes, a text, a Path, a file or parts of bytes")
 
 
 def _parts(source: bytes | _File | Iterable[bytes]) -> Iterator[bytes]:

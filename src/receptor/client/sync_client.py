@@ -122,7 +122,7 @@ class SyncClient:
 
     def connect(self, node: str, service: str, *, tls_client: str = "", timeout: float | None = None) -> SyncByteStream:
         """A stream of bytes to a service of a node, for the caller to close; CommandError if there is no way to it."""
-        bridge = operations.bridge(self.node_id or str(self._sessions.address), node, service, tls_client)
+        bridge = operations.bridge(node, service, tls_client)
         return SyncByteStream(self._sessions.hand_over(bridge, self._time(timeout)))
 
     def events(self, *, timeout: float | None = None) -> Generator[Event, None, None]:
