@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 GREETING = "Receptor Control, node fake"
@@ -53,6 +55,10 @@ class Peer:
             assert self._file.read() == b""
         except ConnectionError:
             pass
+
+    def hang_up(self) -> None:
+        """Close this side now, and not when the session is over."""
+        self._socket.shutdown(socket.SHUT_RDWR)
 
     def send_on(self, data: bytes) -> None:
         """Send it again and again until the client hangs up."""
@@ -144,3 +150,38 @@ def fake_node() -> Iterator[FakeNode]:
             yield node
         finally:
             node.close()
+
+
+@contextmanager
+def tcp_service(certificate: Path | None) -> Iterator[int]:
+    """A port that serves one connection: it echoes in capitals until the client closes its side."""
+
+    def serve() -> None:
+        plain, _ = listener.accept()
+        plain.settimeout(10)
+        if certificate is None:
+            sock = plain
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            try:
+                sock = context.wrap_socket(plain, server_side=True)
+            except (ssl.SSLError, ConnectionError):
+                plain.close()
+                return
+        with sock, sock.makefile("rb") as file:
+            try:
+                sock.sendall(b"Receptor Control, node far\n")
+                sock.sendall(file.read().upper())
+                if isinstance(sock, ssl.SSLSocket):
+                    sock.unwrap()
+            except (ssl.SSLError, ConnectionError):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)
+        assert not thread.is_alive()

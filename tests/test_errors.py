@@ -19,4 +19,4 @@ def test_the_tree_is_as_drawn() -> None:
         path[len(indent)] = name
         drawn[name] = path.get(len(indent) - 4, "Exception")
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert drawn == {kind.__name__: kind.__base__.__name__ for kind in kinds if kind.__base__}
+    assert drawn == {kind.__name__: kind.__bases__[0].__name__ for kind in kinds}

@@ -9,8 +9,10 @@
     │   ├── UnknownUnit        ... it names a unit of work that isn't here
     │   └── UnknownWorkType    ... it names a work type that isn't configured here
     ├── PeerError              the other node: it broke the protocol; its link or stream ends, nothing else
-    └── UnreachableError       nobody at fault: a node or service can't be reached now; trying again may help
-        └── TlsError           ... as the two ends don't trust each other; that stays so until somebody changes it
+    ├── UnreachableError       nobody at fault: a node or service can't be reached now; trying again may help
+    │   └── TlsError           ... as the two ends don't trust each other; that stays so until somebody changes it
+    ├── TimeExpired            nobody at fault: the time that the caller gave was over first (a TimeoutError too)
+    └── UnitFailed             whoever wrote the work: its unit has failed, or was canceled
 
 The message says what happened, where, and what to do; it is shown to people as it is. It never holds a
 payload, a token, a key or a ``secret_`` parameter.
@@ -76,3 +78,16 @@ class UnreachableError(ReceptorError):
 
 class TlsError(UnreachableError):
     """A service can't be reached securely: an end refuses what the other one shows, or wants TLS and the other none."""
+
+
+class TimeExpired(ReceptorError, TimeoutError):
+    """What was asked for did not come within the time that the caller gave; units of work go on."""
+
+
+class UnitFailed(ReceptorError):
+    """A unit of work did not succeed. ``exit_code`` is that of its command, None if it has none."""
+
+    def __init__(self, text: str, unit_id: str = "", exit_code: int | None = None) -> None:
+        super().__init__(text)
+        self.unit_id = unit_id
+        self.exit_code = exit_code

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fake_control import FakeNode, Peer
+from fake_control import FakeNode, Peer, tcp_service
 
 from receptor.client import connection as connection_module
 from receptor.client.address import TcpAddress, UnixAddress
@@ -157,41 +154,6 @@ def test_the_end_of_what_is_sent_leaves_the_answer_readable(node: FakeNode) -> N
         connection.send(b"payload")
         connection.close_write()
         assert b"".join(iter(connection.read_some, b"")) == b"got payload"
-
-
-@contextmanager
-def tcp_service(certificate: Path | None) -> Iterator[int]:
-    """A port that serves one connection: it echoes in capitals until the client closes its side."""
-
-    def serve() -> None:
-        plain, _ = listener.accept()
-        plain.settimeout(10)
-        if certificate is None:
-            sock = plain
-        else:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            try:
-                sock = context.wrap_socket(plain, server_side=True)
-            except (ssl.SSLError, ConnectionError):
-                plain.close()
-                return
-        with sock, sock.makefile("rb") as file:
-            try:
-                sock.sendall(b"Receptor Control, node far\n")
-                sock.sendall(file.read().upper())
-                if isinstance(sock, ssl.SSLSocket):
-                    sock.unwrap()
-            except (ssl.SSLError, ConnectionError):
-                pass
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        thread.join(10)
-        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("tls", [False, True])

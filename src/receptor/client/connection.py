@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from receptor.client import carrying, conversations
 from receptor.client.address import Address, TcpAddress, UnixAddress
+from receptor.client.conversations import (
+    LONGEST_LINE,
+    SEND_SECONDS,
+    Conversation,
+    EndSending,
+    ReadLine,
+    ReadSome,
+    Request,
+    Send,
+    T,
+)
 from receptor.client.tls_settings import TlsSettings
 from receptor.errors import ConfigurationError, OperatingError, PeerError, ReceptorError, UnreachableError
 
@@ -27,13 +39,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30.0
 """The wait for the connection, and again for the TLS handshake and the greeting."""
 
-SEND_SECONDS = 300.0
-"""The wait until the node has taken the next chunk; its disk may be slow, but not dead."""
-
 CHUNK_BYTES = 256 * 1024
-LONGEST_LINE = 256 * 1024 * 1024
-_LONGEST_GREETING = 4096
-_GREETING = re.compile(r"Receptor Control, node (.+)")
 
 
 class Connection:
@@ -44,6 +50,8 @@ class Connection:
         self._received = bytearray()
         self.address = address
         self.node_id = ""
+        self.deadline: float | None = None
+        """The time, as ``time.monotonic`` tells it, after which nothing is waited for any more."""
 
     def __enter__(self) -> Connection:
         return self
@@ -59,14 +67,24 @@ class Connection:
 
     def read_greeting(self, seconds: float = CONNECT_SECONDS) -> None:
         """Learn the node's id from its first line; raises PeerError if the other side is no Receptor."""
-        line = self.read_line("its greeting", seconds, _LONGEST_GREETING)
-        greeting = _GREETING.fullmatch(line)
-        if greeting is None:
-            raise PeerError(
-                f"{self.address} greets with {line[:60]!r}, which is not what a Receptor control service says; "
-                "check the address"
-            )
-        self.node_id = greeting[1]
+        self.node_id = self.hold(conversations.greeting(str(self.address), seconds))
+
+    def hold(self, conversation: Conversation[T]) -> T:
+        """Do what the conversation asks for, to its end; what it returns. Errors are its own."""
+        return carrying.run(conversation, self.do)
+
+    def do(self, request: Request) -> bytes:
+        """Do one thing that a conversation asks for; what came of it."""
+        match request:
+            case Send(data, seconds):
+                self.send(data, seconds)
+            case ReadLine(awaited, seconds, longest):
+                return self._line(awaited, seconds, longest)
+            case ReadSome(seconds):
+                return self.read_some(seconds)
+            case EndSending():
+                self.close_write()
+        return b""
 
     def read_line(self, awaited: str, seconds: float | None, longest: int = LONGEST_LINE) -> str:
         """The next line without its end, once it is complete; None as seconds waits for ever.
@@ -74,6 +92,9 @@ class Connection:
         ``awaited`` names the line in errors. Raises UnreachableError if no byte comes for that many seconds or
         the connection ends first, PeerError if the line is longer than ``longest`` bytes.
         """
+        return self._line(awaited, seconds, longest).decode(errors="replace").rstrip("\r")
+
+    def _line(self, awaited: str, seconds: float | None, longest: int) -> bytes:
         searched = 0
         while (end := self._received.find(b"\n", searched)) < 0:
             searched = len(self._received)
@@ -87,23 +108,23 @@ class Connection:
             self._received += chunk
         line = bytes(self._received[:end])
         del self._received[: end + 1]
-        return line.decode(errors="replace").rstrip("\r")
+        return line
 
-    def read_some(self) -> bytes:
-        """The next bytes as soon as there are any, empty at the end; waits for ever.
+    def read_some(self, seconds: float | None = None) -> bytes:
+        """The next bytes as soon as there are any, empty at the end; None as seconds waits for ever.
 
-        Another thread may ``send`` meanwhile, if it waits for ever too: a socket has one time limit for both.
+        Another thread may ``send`` meanwhile, if both wait for ever: a socket has one time limit for both.
         """
         if self._received:
             early = bytes(self._received)
             self._received.clear()
             return early
-        return self._receive("more", None)
+        return self._receive("more", seconds)
 
     def send(self, data: bytes, seconds: float | None = SEND_SECONDS) -> None:
         """Send all of it; raises UnreachableError if the node has not taken it within that time, or is gone."""
         with self._trouble("take data"):
-            self._socket.settimeout(seconds)
+            self._limit(seconds)
             self._socket.sendall(data)
 
     def close_write(self) -> None:
@@ -119,70 +140,102 @@ class Connection:
 
     def _receive(self, awaited: str, seconds: float | None) -> bytes:
         with self._trouble(f"send {awaited}"):
-            self._socket.settimeout(seconds)
+            self._limit(seconds)
             return self._socket.recv(CHUNK_BYTES)
+
+    def _limit(self, seconds: float | None) -> None:
+        if self.deadline is not None:
+            left = max(self.deadline - time.monotonic(), 0.001)
+            seconds = left if seconds is None else min(seconds, left)
+        self._socket.settimeout(seconds)
+
+    def is_usable(self) -> bool:
+        """Whether the next command can be given: nothing has come since the last answer.
+
+        Else the node has ended the connection meanwhile.
+        """
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return not self._received
+        except OSError:
+            pass
+        return False
 
     @contextmanager
     def _trouble(self, doing: str) -> Iterator[None]:
         try:
             yield
         except TimeoutError as error:
-            seconds = self._socket.gettimeout()
-            raise UnreachableError(
-                f"{self.address} is connected, but did not {doing} for {seconds:g} s; is the node overloaded or "
-                "stopped? Try again"
-            ) from error
+            raise silent(self.address, doing, self._socket.gettimeout()) from error
         except OSError as error:
-            raise UnreachableError(
-                f"the connection to {self.address} broke ({error.strerror}); see whether the node still runs, then "
-                "try again"
-            ) from error
+            raise broken(self.address, error) from error
 
 
-def connect(address: Address, tls: TlsSettings | None = None) -> Connection:
-    """Connect and read the greeting, within 30 seconds each.
+def silent(address: Address, doing: str, seconds: float | None) -> UnreachableError:
+    """What there is to say of a node that takes too long."""
+    return UnreachableError(
+        f"{address} is connected, but did not {doing} for {seconds:g} s; is the node overloaded or stopped? Try again"
+    )
+
+
+def broken(address: Address, error: OSError) -> UnreachableError:
+    """What there is to say of a connection that broke."""
+    return UnreachableError(
+        f"the connection to {address} broke ({error.strerror}); see whether the node still runs, then try again"
+    )
+
+
+def connect(address: Address, tls: TlsSettings | None = None, seconds: float | None = None) -> Connection:
+    """Connect and read the greeting, within 30 seconds each, or so many if that is less.
 
     Raises OperatingError if the socket is missing, forbidden or dead, UnreachableError if nobody answers in
     time, PeerError if the other side is no Receptor, ConfigurationError if TLS can't be set up as asked.
     """
-    if isinstance(address, UnixAddress):
-        connection = Connection(_connect_unix(address), address)
-    elif address.tls:
-        connection = _connect_tls(address, tls or TlsSettings())
-    else:
-        connection = Connection(_connect_tcp(address), address)
+    limit = CONNECT_SECONDS if seconds is None else min(seconds, CONNECT_SECONDS)
+    connection = Connection(open_socket(address, tls, limit), address)
     try:
-        connection.read_greeting()
+        connection.read_greeting(limit)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _connect_unix(address: UnixAddress) -> socket.socket:
+def open_socket(address: Address, tls: TlsSettings | None, seconds: float) -> socket.socket | TlsStream:
+    """Connect, without a look at the greeting; the errors are those of ``connect``."""
+    if isinstance(address, UnixAddress):
+        return _connect_unix(address, seconds)
+    if address.tls:
+        return _connect_tls(address, tls or TlsSettings(), seconds)
+    return _connect_tcp(address, seconds)
+
+
+def _connect_unix(address: UnixAddress, seconds: float) -> socket.socket:
     """Connect, waiting in the kernel while the node's queue is full: a Python timeout would fail at once there."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        limit = divmod(int(CONNECT_SECONDS * 1_000_000), 1_000_000)
+        limit = divmod(int(seconds * 1_000_000), 1_000_000)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *limit))
         sock.connect(address.path)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 0))
     except OSError as error:
         sock.close()
-        raise _not_connected(address, error) from error
+        raise not_connected(address, error, seconds) from error
     return sock
 
 
-def _connect_tcp(address: TcpAddress) -> socket.socket:
+def _connect_tcp(address: TcpAddress, seconds: float) -> socket.socket:
     try:
-        sock = socket.create_connection((address.host, address.port), CONNECT_SECONDS)
+        sock = socket.create_connection((address.host, address.port), seconds)
     except OSError as error:
-        raise _not_connected(address, error) from error
-    _keep_alive(sock)
+        raise not_connected(address, error, seconds) from error
+    keep_alive(sock)
     return sock
 
 
-def _keep_alive(sock: socket.socket) -> None:
+def keep_alive(sock: socket.socket) -> None:
     """Notice within two minutes that the other machine is gone, where nothing else limits a wait."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
@@ -193,32 +246,44 @@ def _keep_alive(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
 
 
-def _connect_tls(address: TcpAddress, tls: TlsSettings) -> Connection:
-    import ssl
-
+def _connect_tls(address: TcpAddress, tls: TlsSettings, seconds: float) -> TlsStream:
     from receptor.client.tls_stream import TlsStream
 
     context = tls.context()
-    sock = _connect_tcp(address)
+    sock = _connect_tcp(address, seconds)
     try:
         stream = TlsStream(sock, context, address.host)
-    except ssl.SSLCertVerificationError as error:
-        raise ConfigurationError(
-            f"the certificate of {address} is not trusted: {error.verify_message}; name its authority with --rootcas "
-            "or a tls-client"
-        ) from error
     except OSError as error:
-        reason = getattr(error, "reason", None) or error.strerror or error
-        raise UnreachableError(
-            f"{address} does not complete a TLS handshake ({reason}); does it listen with TLS?"
-        ) from error
-    if not tls.accepts(stream.certificate()):
+        raise no_handshake(address, error) from error
+    try:
+        check_pins(address, tls, stream.certificate())
+    except ConfigurationError:
         stream.close()
+        raise
+    return stream
+
+
+def no_handshake(address: Address, error: OSError) -> ReceptorError:
+    """What there is to say of a TLS handshake that failed."""
+    import ssl
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConfigurationError(
+            f"the certificate of {address} is not trusted: {error.verify_message}; name its authority with --rootcas "
+            "or a tls-client, in Python with TlsSettings(rootcas=...)"
+        )
+    reason = getattr(error, "reason", None) or error.strerror or error
+    return UnreachableError(f"{address} does not complete a TLS handshake ({reason}); does it listen with TLS?")
+
+
+def check_pins(address: Address, tls: TlsSettings, certificate: bytes) -> None:
+    """Raise ConfigurationError if the server's certificate is not one of those that are asked for."""
+    if not tls.accepts(certificate):
         raise ConfigurationError(f"the certificate of {address} matches none of the pinned fingerprints")
-    return Connection(stream, address)
 
 
-def _not_connected(address: Address, error: OSError) -> ReceptorError:
+def not_connected(address: Address, error: OSError, seconds: float) -> ReceptorError:
+    """What there is to say of a connection that could not be made."""
     if isinstance(error, FileNotFoundError):
         return OperatingError(
             f"there is no socket {address}; start the node, or give the path that its control-service has as filename"
@@ -234,7 +299,7 @@ def _not_connected(address: Address, error: OSError) -> ReceptorError:
         return OperatingError(f"nobody listens on {address}; start the node, or correct the address")
     if isinstance(error, TimeoutError) or error.errno == errno.EAGAIN:
         return UnreachableError(
-            f"{address} did not accept the connection within {CONNECT_SECONDS:g} s; is the node overloaded? Try again"
+            f"{address} did not accept the connection within {seconds:g} s; is the node overloaded? Try again"
         )
     return OperatingError(f"can't connect to {address}: {error.strerror or error}; check the address")
 

@@ -1,93 +1,31 @@
-"""The commands of the control protocol, one method each."""
+"""The commands of the control protocol to one node, one blocking method each."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import select
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO
 
+from receptor.client import conversations
 from receptor.client.address import Address
 from receptor.client.connection import CHUNK_BYTES, Connection, connect
-from receptor.client.replies import (
-    Hop,
-    JsonObject,
-    NodeStatus,
-    PingReply,
-    ReloadReply,
-    Submitted,
-    UnitStatus,
-)
+from receptor.client.conversations import ANSWER_SECONDS as ANSWER_SECONDS
+from receptor.client.conversations import Conversation, T
+from receptor.client.operations import results_error as results_error
+from receptor.client.replies import Event, Hop, JsonObject, PingReply, ReloadReply, Submitted
+from receptor.client.submission import Submission as Submission
 from receptor.client.tls_settings import TlsSettings
-from receptor.errors import (
-    CommandError,
-    ConfigurationError,
-    OperatingError,
-    PeerError,
-    ReceptorError,
-    UnknownUnit,
-    UnknownWorkType,
-    UnreachableError,
-)
-
-ANSWER_SECONDS = 30.0
-"""The wait for what a node knows by itself."""
-
-PING_SECONDS = 15.0
-"""The node gives up a ping after 10 seconds."""
-
-REMOTE_SECONDS = 120.0
-"""The wait where the node may have to reach another first, or to start its backends again."""
-
-TRACEROUTE_SECONDS = 330.0
-"""A node asks up to 30 hops, 10 seconds each."""
-
-_CREATED = re.compile(r"Work unit created with ID (\S+)\. Send stdin data and EOF\.")
-_WANTS_TLS = "insecure connection to secure service"
-_UNKNOWN_UNIT = "unknown work unit "
-_UNKNOWN_WORK_TYPE = "unknown work type "
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What to run and where; an empty text means that it is not given.
-
-    ``ttl`` is a duration such as ``1h30m`` within which remote work must start. With the same ``idempotency_key``
-    the same submission may be made again: it means the same unit. ``params`` may hold secrets, so they are not
-    shown by repr.
-    """
-
-    work_type: str
-    node: str = "localhost"
-    tls_client: str = ""
-    ttl: str = ""
-    sign: bool = False
-    idempotency_key: str = ""
-    params: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def command(self) -> JsonObject:
-        """The JSON command; raises ConfigurationError if a parameter has the name of one of its own keys."""
-        command: JsonObject = {"command": "work", "subcommand": "submit", "node": self.node, "worktype": self.work_type}
-        optional = {"tlsclient": self.tls_client, "ttl": self.ttl, "signwork": "true" if self.sign else ""}
-        optional["idempotencykey"] = self.idempotency_key
-        command.update({key: value for key, value in optional.items() if value})
-        for name, value in self.params.items():
-            if name in command:
-                raise ConfigurationError(f"{name!r} can't be a parameter of work: it is set already; leave it out")
-            command[name] = value
-        return command
+from receptor.errors import OperatingError, ReceptorError
 
 
 class ControlClient:
     """Commands to one node, over a connection that is made when first needed and kept.
 
-    Every method may raise the errors of ``connection.connect``, CommandError if the node refuses (UnknownUnit
-    and UnknownWorkType where that is why), UnreachableError if the connection ends or the answer does not come
-    in time, PeerError if the answer can't be understood. Not for use by several threads.
+    Every method may raise the errors of ``connection.connect`` and those of the conversations: CommandError if the
+    node refuses (UnknownUnit, UnknownWorkType and LimitReached where that is why), UnreachableError if the connection
+    ends or the answer does not come in time, PeerError if the answer can't be understood. Not for several threads.
     """
 
     def __init__(self, address: Address, tls: TlsSettings | None = None) -> None:
@@ -117,73 +55,62 @@ class ControlClient:
 
     def ask(self, command: JsonObject, seconds: float = ANSWER_SECONDS) -> JsonObject:
         """The node's answer to a command, as it came."""
-        connection = self.connect()
-        connection.send(_line(command))
-        return _parse(connection.read_line(f"the answer to {_name(command)}", seconds))
+        return self._hold(conversations.ask(command, seconds))
 
-    def status(self) -> JsonObject:
-        """What the node knows of itself and the mesh; see NodeStatus."""
-        return self.ask({"command": "status"})
+    def status(self, *fields: str) -> JsonObject:
+        """What the node knows of itself and the mesh, or just those fields of it; see NodeStatus."""
+        return self._hold(conversations.status(*fields))
 
     def version(self) -> str:
         """The version that the node runs."""
-        return NodeStatus.parse(self.ask({"command": "status", "requested_fields": ["Version"]})).version
+        return self._hold(conversations.version())
 
     def ping(self, node: str) -> PingReply:
-        return PingReply.parse(self.ask({"command": "ping", "target": node}, PING_SECONDS))
+        return self._hold(conversations.ping(node))
 
     def traceroute(self, node: str) -> list[Hop]:
-        return Hop.parse_all(self.ask({"command": "traceroute", "target": node}, TRACEROUTE_SECONDS))
+        return self._hold(conversations.traceroute(node))
 
     def reload(self) -> ReloadReply:
-        return ReloadReply.parse(self.ask({"command": "reload"}, REMOTE_SECONDS))
+        return self._hold(conversations.reload())
 
     def bridge(self, node: str, service: str, tls_client: str = "") -> Connection:
         """A connection to a stream service of a node; the caller closes it."""
         connection = self.connect()
-        connection.send(_line({"command": "connect", "node": node, "service": service, "tls": tls_client}))
-        answer = connection.read_line(f"the connection to {service} of {node}", REMOTE_SECONDS)
-        if not answer.startswith("Connecting"):
-            reason = str(_refusal(answer))
-            raise CommandError(
-                f"{connection.node_id} can't connect to the service {service} of {node}: {reason}{_advice(reason)}"
-            )
+        connection.hold(conversations.bridge(connection.node_id, node, service, tls_client))
         self._connection = None
         return connection
 
     def go_to(self, node: str, tls_client: str = "") -> None:
         """Send the next commands, over the mesh, to the control service of another node."""
-        connection = self.bridge(node, "control", tls_client)
-        self._connection = connection
-        connection.read_greeting(REMOTE_SECONDS)
+        connection = self.connect()
+        connection.node_id = connection.hold(conversations.go_to(connection.node_id, node, tls_client))
 
     def units(self, unit_id: str = "") -> JsonObject:
         """The status of every unit, or of one, by unit id."""
-        command: JsonObject = {"command": "work", "subcommand": "list"}
-        return self.ask(command | {"unitid": unit_id} if unit_id else command)
+        return self._hold(conversations.units(unit_id))
 
     def unit_status(self, unit_id: str) -> JsonObject:
         """The status of a unit; see UnitStatus."""
-        return self.ask({"command": "work", "subcommand": "status", "unitid": unit_id})
+        return self._hold(conversations.unit_status(unit_id))
+
+    def unit_news(self, unit_id: str, known_state: int) -> JsonObject:
+        """The status of a unit once its state is another than the known one, or after 300 seconds.
+
+        Existing nodes, and nodes of ours where a hundred wait for the unit, answer at once: pause before you ask again.
+        """
+        return self._hold(conversations.unit_news(unit_id, known_state))
 
     def end_unit(self, verb: str, unit_id: str) -> str:
         """``cancel``, ``release`` or ``force-release`` a unit; what came of it, such as ``release pending``."""
-        answer = self.ask({"command": "work", "subcommand": verb, "unitid": unit_id}, REMOTE_SECONDS)
-        for outcome, unit in answer.items():
-            if unit == unit_id:
-                return outcome
-        raise PeerError(f"the node's answer to work {verb} does not say what became of unit {unit_id}")
+        return self._hold(conversations.end_unit(verb, unit_id))
 
     def submit(self, submission: Submission) -> Upload:
         """Create a unit of work; it starts once the upload of its payload is finished."""
         connection = self.connect()
-        connection.send(_line(submission.command()))
-        answer = connection.read_line("the id of the new unit", ANSWER_SECONDS)
-        created = _CREATED.fullmatch(answer)
-        if created is None:
-            raise _refusal(answer)
+        unit_id = connection.hold(conversations.begin_submit(submission))
         self._connection = None
-        return Upload(self, connection, created[1], has_key=bool(submission.idempotency_key))
+        return Upload(self, connection, unit_id, has_key=bool(submission.idempotency_key))
 
     def results(self, unit_id: str, start: int = 0) -> Iterator[bytes]:
         """The unit's output from that byte on, as it comes, until the node ends the stream; waits for ever.
@@ -191,14 +118,26 @@ class ControlClient:
         The node ends it after the unit's end, but also when it is stopped itself: ``results_error`` tells.
         """
         connection = self.connect()
-        connection.send(_line({"command": "work", "subcommand": "results", "unitid": unit_id, "startpos": start}))
-        answer = connection.read_line(f"the results of unit {unit_id}", ANSWER_SECONDS)
-        if not answer.startswith("Streaming results for work unit"):
-            raise _refusal(answer)
+        connection.hold(conversations.begin_results(unit_id, start))
         self._connection = None
         with connection:
             while chunk := connection.read_some():
                 yield chunk
+
+    def events(self) -> Iterator[Event]:
+        """What happens on the node and in its mesh from now on, as it happens; waits for ever.
+
+        Raises CommandError if the node can't tell, UnreachableError when it goes away.
+        """
+        connection = self.connect()
+        connection.hold(conversations.begin_events())
+        self._connection = None
+        with connection:
+            while True:
+                yield connection.hold(conversations.next_event())
+
+    def _hold(self, conversation: Conversation[T]) -> T:
+        return self.connect().hold(conversation)
 
 
 class Upload:
@@ -222,31 +161,15 @@ class Upload:
         """
         for chunk in (payload,) if isinstance(payload, bytes) else read_chunks(payload.fileno(), "the payload"):
             try:
-                self._connection.send(chunk)
-            except UnreachableError as error:
-                with self._connection:
-                    self._raise_refusal()
-                raise UnreachableError(f"unit {self.unit_id} got only part of its payload: {error}") from error
+                self._connection.hold(conversations.send_payload(self.unit_id, chunk))
+            except ReceptorError:
+                self._connection.close()
+                raise
 
     def finish(self) -> Submitted:
-        """End the payload and wait, without limit, until the node has passed it on and started the unit.
-
-        The wait has no limit because a payload may be large and the way to the other node slow.
-        """
+        """End the payload and wait, without limit, until the node has passed it on and started the unit."""
         with self._connection as connection:
-            try:
-                connection.close_write()
-            except UnreachableError:
-                self._raise_refusal()
-                raise
-            answer = connection.read_line(f"what became of unit {self.unit_id}", None)
-        try:
-            return Submitted.parse(_parse(answer))
-        except CommandError as error:
-            raise CommandError(
-                f"unit {self.unit_id} was created, but the node could not start it: {error}; release it when you have "
-                "seen its status"
-            ) from error
+            return connection.hold(conversations.finish_submit(self.unit_id))
 
     def abandon(self) -> None:
         """Release the unit while the node still waits for its payload, so that half of one never runs.
@@ -260,23 +183,6 @@ class Upload:
                 self._client.end_unit("release", self.unit_id)
         finally:
             self._connection.abort()
-
-    def _raise_refusal(self) -> None:
-        """Prefer what the node said before it closed the connection to the broken connection itself."""
-        try:
-            answer = self._connection.read_line("a reason", 1.0)
-        except ReceptorError:
-            return
-        raise _refusal(answer)
-
-
-def results_error(status: UnitStatus, received: int) -> str:
-    """Why the end of a stream of results, with that many bytes received, is not the end of the output; or empty."""
-    if not status.ended:
-        return f"the node ended the stream after {received} bytes, but the unit goes on"
-    if received < status.stdout_size:
-        return f"the node ended the stream after {received} of {status.stdout_size} bytes"
-    return ""
 
 
 def read_chunks(descriptor: int, name: str) -> Iterator[bytes]:
@@ -292,44 +198,3 @@ def read_chunks(descriptor: int, name: str) -> Iterator[bytes]:
         if not chunk:
             return
         yield chunk
-
-
-def _line(command: JsonObject) -> bytes:
-    return json.dumps(command).encode() + b"\n"
-
-
-def _name(command: JsonObject) -> str:
-    return " ".join(str(command[key]) for key in ("command", "subcommand") if key in command)
-
-
-def _parse(answer: str) -> JsonObject:
-    if answer.startswith("ERROR"):
-        raise _refusal(answer)
-    try:
-        parsed = json.loads(answer)
-    except (ValueError, RecursionError) as error:
-        raise PeerError(f"the node's answer {answer[:60]!r} is not JSON; is its version compatible?") from error
-    if not isinstance(parsed, dict):
-        raise PeerError(f"the node's answer {answer[:60]!r} is not a JSON object; is its version compatible?")
-    return parsed
-
-
-def _advice(reason: str) -> str:
-    """What to do about a service that can't be reached, where the reason does not say that itself."""
-    if _WANTS_TLS in reason:
-        return "; --tls-client takes the name of one that this node has"
-    if any(word in reason for word in ("TLS", "tls-client", "certificate")):
-        return ""
-    return "; 'receptorctl status' shows the routes and services that it knows"
-
-
-def _refusal(answer: str) -> ReceptorError:
-    """The error for an ``ERROR: <text>`` line, or for a line that has no place in the protocol."""
-    if not answer.startswith("ERROR"):
-        return PeerError(f"the node answers {answer[:60]!r}, which is not expected here; is its version compatible?")
-    text = answer.removeprefix("ERROR").lstrip(": ").strip()
-    if text.startswith(_UNKNOWN_UNIT):
-        return UnknownUnit(text.removeprefix(_UNKNOWN_UNIT))
-    if text.startswith(_UNKNOWN_WORK_TYPE):
-        return UnknownWorkType(text.removeprefix(_UNKNOWN_WORK_TYPE))
-    return CommandError(text or "the node refuses without a reason; see its log")

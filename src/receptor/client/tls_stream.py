@@ -1,9 +1,4 @@
-"""TLS over a socket, with the half-close that Python's own TLS sockets lack.
-
-The end of a payload is the end of what the client sends, while it still waits for an answer. A TLS socket of
-the standard library can say that only by breaking the rules of TLS (RFC 8446, section 6.1), which some servers
-take for an attack. Here the end is announced properly, and both directions may be used by a thread each.
-"""
+"""TLS over a blocking socket, with half-close, for a thread in each direction."""
 
 from __future__ import annotations
 
@@ -11,7 +6,7 @@ import socket
 import ssl
 import threading
 
-_LARGEST_RECORD = 16 * 1024
+from receptor.client.tls_engine import LARGEST_RECORD, TlsEngine
 
 
 class TlsStream:
@@ -20,17 +15,10 @@ class TlsStream:
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
         """Wrap a connected socket; it is closed if the handshake fails."""
         self._socket = sock
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        self._tls_lock = threading.Lock()
-        """For all use of the TLS object and its two buffers."""
+        self._engine = TlsEngine(context, host)
+        self._engine_lock = threading.Lock()
         self._send_lock = threading.Lock()
         """Held until the records are sent: they must keep their order. Taken before the other lock."""
-        self._plain = bytearray()
-        """What has been decrypted and not been read yet."""
-        self._is_over = False
-        self._problem: ssl.SSLError | None = None
         try:
             self._handshake()
         except BaseException:
@@ -39,39 +27,34 @@ class TlsStream:
 
     def certificate(self) -> bytes:
         """The server's certificate, in DER form."""
-        return self._tls.getpeercert(binary_form=True) or b""
+        return self._engine.certificate()
 
-    def recv(self, size: int) -> bytes:
-        """What has arrived, at least a byte; empty after the other side has ended its direction properly."""
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """What has arrived, at least a byte; empty after the other side has ended its direction properly.
+
+        With flags nothing is decrypted: the answer is what the socket says to them.
+        """
+        if flags:
+            return self._socket.recv(size, flags)
         while True:
-            with self._tls_lock:
-                self._decrypt()
-                plain = bytes(self._plain)
-                self._plain.clear()
-            if self._problem is not None and not plain:
-                raise self._problem
+            with self._engine_lock:
+                plain = self._engine.read()
             self._send_answers()
-            if plain or self._is_over:
+            if plain or self._engine.is_over:
                 return plain
             self._receive(size)
 
     def sendall(self, data: bytes) -> None:
-        rest = memoryview(data)
         with self._send_lock:
-            with self._tls_lock:
-                while rest:
-                    rest = rest[self._tls.write(rest) :]
+            with self._engine_lock:
+                self._engine.write(data)
             self._send_records()
 
     def shutdown(self, how: int) -> None:
-        """End our direction (SHUT_WR); the other stays open."""
+        """End our direction (SHUT_WR); the other stays open. With SHUT_RDWR whoever still reads finds the end."""
         with self._send_lock:
-            with self._tls_lock:
-                self._decrypt()  # unwrap would take data that is still there for a breach of the rules
-                try:
-                    self._tls.unwrap()
-                except ssl.SSLWantReadError:
-                    pass  # our end is announced; theirs is not here yet
+            with self._engine_lock:
+                self._engine.end()
             self._send_records()
             self._socket.shutdown(how)
 
@@ -84,45 +67,26 @@ class TlsStream:
     def setsockopt(self, level: int, option: int, value: bytes) -> None:
         self._socket.setsockopt(level, option, value)
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def close(self) -> None:
         self._socket.close()
 
     def _handshake(self) -> None:
         while True:
             try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
+                is_complete = self._engine.shake_hands()
+            finally:
                 self._send_records()
-                self._receive(_LARGEST_RECORD)
-            except ssl.SSLError:
-                self._send_records()  # the alert that tells the server why
-                raise
-            else:
-                self._send_records()
+            if is_complete:
                 return
-
-    def _decrypt(self) -> None:
-        """Decrypt all that has arrived by now."""
-        while not (self._is_over or self._problem):
-            try:
-                chunk = self._tls.read(_LARGEST_RECORD)
-            except ssl.SSLWantReadError:
-                return
-            except ssl.SSLZeroReturnError:
-                chunk = b""
-            except ssl.SSLError as error:
-                self._problem = error
-                return
-            self._plain += chunk
-            self._is_over = not chunk
+            self._receive(LARGEST_RECORD)
 
     def _receive(self, size: int) -> None:
         data = self._socket.recv(size)
-        with self._tls_lock:
-            if data:
-                self._incoming.write(data)
-            else:
-                self._incoming.write_eof()
+        with self._engine_lock:
+            self._engine.received(data)
 
     def _send_answers(self) -> None:
         """Send what TLS itself answers to what came.
@@ -130,14 +94,15 @@ class TlsStream:
         Nothing of the sender, who has the lock as long as there is any: else we might wait here for the other side to
         read, while it waits for us.
         """
-        if self._problem is None and self._outgoing.pending and self._send_lock.acquire(blocking=False):
+        engine = self._engine
+        if not engine.is_broken and engine.has_records and self._send_lock.acquire(blocking=False):
             try:
                 self._send_records()
             finally:
                 self._send_lock.release()
 
     def _send_records(self) -> None:
-        with self._tls_lock:
-            records = self._outgoing.read()
+        with self._engine_lock:
+            records = self._engine.records()
         if records:
             self._socket.sendall(records)

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, as_completed, wait
+from pathlib import Path
+from shutil import copy
+
+import far_functions
+import pytest
+from commands import eventually
+from fake_control import FakeNode, answering
+from receptor_process import ENVIRONMENT, Action, NodeProcess, free_port
+from receptor_process import node as running_node
+
+from receptor.client import MeshExecutor
+from receptor.client.call import FarTraceback
+from receptor.client.mesh_executor import places
+from receptor.client.replies import NodeStatus
+from receptor.errors import CommandError, OperatingError, PeerError, UnitFailed, UnreachableError
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """foo, with bar as its neighbour; both run calls, only foo has a work type that is none."""
+    port = free_port()
+    folder = tmp_path_factory.mktemp("m")
+    copy(far_functions.__file__, folder)  # where the nodes run, so that they can import it too
+    python: Action = {
+        "work-command": {"worktype": "python", "command": sys.executable, "params": "-m receptor.client.call"}
+    }
+    foo_has: list[Action] = [
+        {"tcp-listener": {"port": port, "bindaddr": "127.0.0.1"}},
+        python,
+        {"work-command": {"worktype": "other", "command": "echo", "params": "good day"}},
+    ]
+    bar_has: list[Action] = [{"tcp-peer": {"address": f"127.0.0.1:{port}"}}, python]
+    with running_node(folder, "foo", *foo_has) as foo, running_node(folder, "bar", *bar_has):
+        eventually(lambda: nodes_for_calls(foo) == {"foo", "bar"}, 20)
+        yield foo
+
+
+def nodes_for_calls(node: NodeProcess) -> set[str]:
+    return {place.node_id for place in places(NodeStatus.parse(node.ask("status")), "python")}
+
+
+@pytest.fixture
+def pool(mesh: NodeProcess) -> Iterator[MeshExecutor]:
+    with MeshExecutor(mesh.socket) as executor:
+        yield executor
+    assert mesh.ask("work list") == {}, "every unit is released"
+
+
+def test_map_gives_the_results_in_order(pool: MeshExecutor) -> None:
+    assert list(pool.map(math.factorial, range(4))) == [1, 1, 2, 6]
+    assert list(pool.map(pow, (2, 3), (5, 2))) == [32, 9]
+
+
+def test_a_call_runs_in_another_process_with_its_arguments(pool: MeshExecutor) -> None:
+    future: Future[int] = pool.submit(os.getpid)
+    assert future.result(20) != os.getpid()
+    assert pool.submit(sorted, [2, 3, 1], reverse=True).result(20) == [3, 2, 1]
+
+
+def test_an_error_of_the_function_is_raised_as_it_is_with_the_far_traceback(pool: MeshExecutor) -> None:
+    with pytest.raises(ValueError, match="math domain error") as raised:
+        pool.submit(math.sqrt, -1).result(20)
+    assert isinstance(raised.value.__cause__, FarTraceback)
+    assert "ValueError: math domain error" in str(raised.value.__cause__)
+
+
+def test_what_can_not_be_pickled_on_its_way_back(pool: MeshExecutor) -> None:
+    with pytest.raises(pickle.PicklingError, match="Odd: one can't be sent back"):
+        pool.submit(far_functions.raise_odd).result(20)
+    with pytest.raises(pickle.PicklingError, match="the result, of type lock, can't be sent back"):
+        pool.submit(far_functions.a_lock).result(20)
+
+
+def test_what_a_function_prints_is_not_its_result(pool: MeshExecutor) -> None:
+    assert pool.submit(far_functions.talk).result(20) == "said"
+
+
+def test_calls_go_to_the_node_with_the_fewest(mesh: NodeProcess, tmp_path: Path) -> None:
+    """With room for one each, two calls meet only if they are on two nodes."""
+    with MeshExecutor(mesh.socket, max_in_flight=1) as pool:
+        assert list(pool.map(far_functions.meet, [str(tmp_path)] * 2, range(2))) == [2, 2]
+
+
+def test_a_process_that_dies(pool: MeshExecutor) -> None:
+    with pytest.raises(UnitFailed, match="exit status 3") as failed:
+        pool.submit(os._exit, 3).result(20)
+    assert failed.value.exit_code == 3
+
+
+def test_a_work_type_that_runs_no_calls(mesh: NodeProcess) -> None:
+    with (
+        MeshExecutor(mesh.socket, "other") as pool,
+        pytest.raises(PeerError, match=r"'other' configured with 'params: -m receptor\.client\.call'"),
+    ):
+        pool.submit(os.getpid).result(20)
+
+
+def test_what_can_not_be_sent_is_refused_at_once(pool: MeshExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pool.submit(lambda: 1)
+    monkeypatch.setattr(far_functions.talk, "__module__", "__main__")
+    with pytest.raises(ValueError, match="put it into a module that they have"):
+        pool.submit(far_functions.talk)
+
+
+def test_a_call_that_runs_can_be_cancelled(mesh: NodeProcess, pool: MeshExecutor) -> None:
+    future = pool.submit(time.sleep, 600)
+    eventually(future.running)
+    eventually(lambda: mesh.ask("work list"))
+    assert future.cancel()
+    assert future.cancelled()
+    assert not future.running()
+    assert wait([future], 10).done == {future}
+    with pytest.raises(CancelledError):
+        future.result()
+    assert future.cancel(), "to cancel again changes nothing"
+
+
+def test_a_call_that_waits_can_be_cancelled(mesh: NodeProcess) -> None:
+    with MeshExecutor(mesh.socket, nodes=["foo"], max_in_flight=1) as pool:
+        first, second = pool.submit(time.sleep, 600), pool.submit(os.getpid)
+        eventually(first.running)
+        assert not second.running()
+        assert second.cancel()
+        assert list(as_completed([second], 10)) == [second]
+        first.cancel()
+
+
+def test_shutdown_waits_and_takes_no_more(mesh: NodeProcess) -> None:
+    pool = MeshExecutor(mesh.socket)
+    future = pool.submit(os.getpid)
+    pool.shutdown()
+    assert future.done()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit(os.getpid)
+    pool.shutdown(cancel_futures=True)
+
+
+def test_shutdown_without_waiting_carries_out_what_it_has(mesh: NodeProcess) -> None:
+    pool = MeshExecutor(mesh.socket)
+    future = pool.submit(os.getpid)
+    pool.shutdown(wait=False)
+    assert future.result(20) > 0
+    pool.shutdown()
+
+
+def test_shutdown_that_cancels_what_has_not_begun(mesh: NodeProcess) -> None:
+    pool = MeshExecutor(mesh.socket, nodes=["foo"], max_in_flight=1)
+    first, second = pool.submit(time.sleep, 0.2), pool.submit(os.getpid)
+    eventually(first.running)
+    pool.shutdown(cancel_futures=True)
+    assert first.result() is None
+    assert second.cancelled()
+
+
+def test_a_program_that_forgets_to_shut_down_gets_its_results(mesh: NodeProcess) -> None:
+    script = (
+        "import math, sys; from receptor.client import MeshExecutor; "
+        "MeshExecutor(sys.argv[1]).submit(math.factorial, 5).add_done_callback(lambda f: print(f.result()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, mesh.socket],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("120\n", "")
+
+
+def test_nobody_offers_the_work_type(mesh: NodeProcess) -> None:
+    with pytest.raises(UnreachableError, match="no node in reach offers the work type 'nosuch'"):
+        MeshExecutor(mesh.socket, "nosuch")
+    with pytest.raises(UnreachableError, match="no node in reach"):
+        MeshExecutor(mesh.socket, nodes=["nowhere"])
+
+
+def test_no_node_at_that_address(tmp_path: Path) -> None:
+    with pytest.raises(OperatingError, match="there is no socket"):
+        MeshExecutor(tmp_path / "nosuch.sock")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("MeshExecutor")]
+
+
+def test_nodes_that_want_tls_and_signatures_get_them(node: FakeNode) -> None:
+    offer = {"NodeID": "bar", "Service": "control", "ConnType": 2, "Tags": None}
+    status = {"Advertisements": [offer | {"WorkCommands": [{"WorkType": "python", "Secure": True}]}]}
+    node.plays(answering(status, "ERROR: out of paper"))
+    with (
+        MeshExecutor(node.path, tls_client="mine") as pool,
+        pytest.raises(CommandError, match=r"^out of paper$"),
+    ):
+        pool.submit(os.getpid).result(20)
+    submitted = node.commands[1]
+    assert (submitted["node"], submitted["tlsclient"], submitted["signwork"]) == ("bar", "mine", "true")
