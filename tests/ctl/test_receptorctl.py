@@ -149,4 +149,4 @@ def test_the_environment_explains_completion() -> None:
     done = subprocess.run(
         PROGRAM, env=environment(_RECEPTORCTL_COMPLETE="bash_source"), capture_output=True, timeout=20, check=False
     )
-    assert b"_receptorctl_completion" in done.stdout
+    assert b"complete -o nosort -F _receptorctl receptorctl" in done.stdout

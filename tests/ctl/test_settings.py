@@ -12,7 +12,7 @@ from receptor.errors import ConfigurationError
     ("settings", "complaint"),
     [
         (Settings(), "receptorctl --socket PATH .* RECEPTORCTL_SOCKET"),
-        (Settings("/s", config="c.yml"), "--config needs --tls-client"),
+        (Settings("tls://host:1", config="c.yml"), "--config needs --tls-client"),
         (Settings("/s", config="c.yml", tls_client="t", rootcas="ca.pem"), "can't be combined"),
         (Settings("http://host"), "is no address"),
         (Settings("tls://host:1", config="/nosuch.yml", tls_client="t"), "/nosuch.yml: can't be read"),

@@ -11,6 +11,7 @@ import click
 
 from receptor import __version__
 from receptor.ctl import terminal
+from receptor.ctl.parameters import NODE_ID, SERVICE
 from receptor.ctl.status_tables import status_lines
 from receptor.errors import OperatingError
 
@@ -44,7 +45,7 @@ def status(settings: Settings, as_json: bool) -> int:
 
 
 @click.command(short_help="Ask a node for signs of life.")
-@click.argument("node")
+@click.argument("node", type=NODE_ID)
 @click.option("--count", type=click.IntRange(min=0), default=4, show_default=True, help="How many pings.")
 @click.option(
     "--delay", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Seconds between two pings."
@@ -68,7 +69,7 @@ def ping(settings: Settings, node: str, count: int, delay: float) -> int:
 
 
 @click.command(short_help="Show the way to a node.")
-@click.argument("node")
+@click.argument("node", type=NODE_ID)
 @click.pass_obj
 def traceroute(settings: Settings, node: str) -> int:
     """Show every node on the way to NODE, and how long its answer took."""
@@ -114,8 +115,8 @@ def version(settings: Settings) -> int:
 
 
 @click.command(short_help="Connect the terminal to a service of a node.")
-@click.argument("node")
-@click.argument("service")
+@click.argument("node", type=NODE_ID)
+@click.argument("service", type=SERVICE)
 @click.option("--raw", "-r", is_flag=True, help="Pass on every key as it is typed, Ctrl-C included.")
 @click.option(
     "--tls-client", "tlsclient", metavar="NAME", help="Reach the service with this tls-client of the node connected to."

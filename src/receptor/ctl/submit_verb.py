@@ -10,6 +10,7 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.following import come_back, follow
+from receptor.ctl.parameters import FILE, WORK_TYPE, node_option
 from receptor.errors import CommandError, ConfigurationError, OperatingError, ReceptorError, UnknownWorkType
 
 if TYPE_CHECKING:
@@ -148,10 +149,12 @@ def _text_of_file(name: str) -> str:
 
 
 @click.command(short_help="Run a unit of work, here or on another node.")
-@click.argument("worktype")
+@click.argument("worktype", type=WORK_TYPE)
 @click.argument("cmdparams", nargs=-1)
-@click.option("--node", metavar="NODE", help="Run it on this node instead of the one connected to.")
-@click.option("--payload", "-p", metavar="FILE", help="Send the content of this file as payload; - is standard input.")
+@node_option("Run it on this node instead of the one connected to.")
+@click.option(
+    "--payload", "-p", metavar="FILE", type=FILE, help="Send the content of this file as payload; - is standard input."
+)
 @click.option("--payload-literal", "-l", metavar="TEXT", help="Send this text and a line feed as payload.")
 @click.option("--no-payload", "-n", is_flag=True, help="Send an empty payload.")
 @click.option(

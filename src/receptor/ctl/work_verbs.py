@@ -8,6 +8,7 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.following import follow
+from receptor.ctl.parameters import RUNNING_UNIT_ID, UNIT_ID, node_option
 from receptor.ctl.submit_verb import submit
 from receptor.errors import CommandError
 
@@ -33,8 +34,8 @@ work.add_command(submit)
 
 @work.command("list", short_help="List the units of work.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the unit ids only, one a line.")
-@click.option("--node", metavar="NODE", help="List the units of this node instead of the one connected to.")
-@click.option("--unit_id", metavar="UNIT", help="Show this unit only.")
+@node_option("List the units of this node instead of the one connected to.")
+@click.option("--unit_id", metavar="UNIT", type=UNIT_ID, help="Show this unit only.")
 @click.option(
     "--tls-client",
     "tlsclient",
@@ -57,7 +58,7 @@ def list_units(settings: Settings, quiet: bool, node: str | None, unit_id: str |
 
 
 @work.command(short_help="Show the status of a unit.")
-@click.argument("unit_id")
+@click.argument("unit_id", type=UNIT_ID)
 @click.pass_obj
 def status(settings: Settings, unit_id: str) -> int:
     """Print the status of a unit as JSON."""
@@ -67,7 +68,7 @@ def status(settings: Settings, unit_id: str) -> int:
 
 
 @work.command(short_help="Print the results of a unit.")
-@click.argument("unit_id")
+@click.argument("unit_id", type=UNIT_ID)
 @click.pass_obj
 def results(settings: Settings, unit_id: str) -> int:
     """Print what a unit has written so far, and go on until it has ended.
@@ -80,7 +81,7 @@ def results(settings: Settings, unit_id: str) -> int:
 
 
 @work.command(short_help="Stop units.")
-@click.argument("unit_ids", nargs=-1)
+@click.argument("unit_ids", nargs=-1, type=RUNNING_UNIT_ID)
 @click.pass_obj
 def cancel(settings: Settings, unit_ids: tuple[str, ...]) -> int:
     """Stop units; what they have written stays."""
@@ -93,7 +94,7 @@ def cancel(settings: Settings, unit_ids: tuple[str, ...]) -> int:
 @work.command(short_help="Stop units and delete all they have written.")
 @click.option("--force", is_flag=True, help="Delete here even if the other node can't be reached.")
 @click.option("--all", "everything", is_flag=True, help="Release every unit of the node.")
-@click.argument("unit_ids", nargs=-1)
+@click.argument("unit_ids", nargs=-1, type=UNIT_ID)
 @click.pass_obj
 def release(settings: Settings, force: bool, everything: bool, unit_ids: tuple[str, ...]) -> int:
     """Stop units and delete all they have written, here and on the node where they run."""
@@ -102,7 +103,7 @@ def release(settings: Settings, force: bool, everything: bool, unit_ids: tuple[s
 
 @work.command("force-release", short_help="The same as release --force.")
 @click.option("--all", "everything", is_flag=True, help="Release every unit of the node.")
-@click.argument("unit_ids", nargs=-1)
+@click.argument("unit_ids", nargs=-1, type=UNIT_ID)
 @click.pass_obj
 def force_release(settings: Settings, everything: bool, unit_ids: tuple[str, ...]) -> int:
     """Release units, and delete them here even if the node where they run can't be reached."""
