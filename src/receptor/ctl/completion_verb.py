@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import click
 
@@ -14,11 +14,12 @@ SHELLS = {"bash": "receptorctl.bash", "zsh": "_receptorctl", "fish": "receptorct
 
 def script(shell: str) -> str:
     """The script that makes that shell complete receptorctl's command lines."""
-    return (Path(__file__).parent / "shells" / SHELLS[shell]).read_text("utf-8")
+    with open(os.path.join(os.path.dirname(__file__), "shells", SHELLS[shell]), encoding="utf-8") as file:
+        return file.read()
 
 
 @click.command(short_help="Print the script that completes command lines in a shell.")
-@click.argument("shell", type=click.Choice(list(SHELLS)))
+@click.argument("shell", metavar="SHELL", type=click.Choice(list(SHELLS)))
 def completion(shell: str) -> int:
     """Print a script for SHELL with which TAB completes verbs, options, units, nodes, work types and services.
 

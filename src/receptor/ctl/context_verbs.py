@@ -37,7 +37,7 @@ def context(context: click.Context) -> None:
 @context.command("list", short_help="List the contexts.")
 @json_option()
 def list_contexts(as_json: bool) -> int:
-    """List the contexts; a star marks the default.
+    """List the contexts, and which one is the default.
 
     \b
     Examples:
@@ -53,11 +53,14 @@ def list_contexts(as_json: bool) -> int:
             [{"name": name, "default": name == contexts.default, **settings.said()} for name, settings in everything]
         )
         return 0
+    if not everything:
+        terminal.tell("There are no contexts yet; make one: receptorctl context set NAME --socket ADDRESS")
+        return 0
     rows = [
-        ("*" if name == contexts.default else " ", name, settings.socket or f"as in {settings.config}")
+        (name, settings.socket or f"as in {settings.config}", "yes" if name == contexts.default else "")
         for name, settings in everything
     ]
-    terminal.show_table((Column(""), Column("CONTEXT"), Column("NODE")), rows)
+    terminal.show_table((Column("CONTEXT"), Column("NODE"), Column("DEFAULT")), rows)
     return 0
 
 

@@ -30,6 +30,11 @@ class Contexts:
         if name in self.by_name:
             return self.by_name[name]
         said = f" ({origin})" if origin else ""
+        if not self.by_name:
+            raise ConfigurationError(
+                f"there is no context {name!r}{said}, nor any other; make it: receptorctl context set {name} --socket "
+                "ADDRESS"
+            )
         meant = nearest(name, self.by_name)
         hint = f"did you mean {meant!r}?" if meant else "'receptorctl context list' shows all"
         raise ConfigurationError(f"there is no context {name!r}{said}; {hint}")
@@ -144,7 +149,7 @@ def _document(contexts: Contexts) -> str:
         lines.append(f"default = {_quoted(contexts.default)}\n")
     for name, settings in sorted(contexts.by_name.items()):
         values = "".join(f"{key} = {_quoted(value)}\n" for key, value in settings.said().items())
-        lines.append(f"[contexts.{_quoted(name)}]\n{values}")
+        lines.append(f"[contexts.{_quoted(name) if '.' in name else name}]\n{values}")
     return "\n".join(lines)
 
 

@@ -62,7 +62,10 @@ def find_socket() -> Found:
 
 def socket_of(file: str) -> str:
     """The socket that a node's configuration names; raises ConfigurationError if it names none, or several."""
-    names = _sockets_in(file)
+    try:
+        names = _sockets_in(file)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; correct --config, or say where the node is {SAY_WHERE}") from error
     if len(names) == 1:
         return names[0]
     problem = f"names several control sockets ({', '.join(names)})" if names else "names no control socket"

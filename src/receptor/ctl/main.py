@@ -24,6 +24,7 @@ COMPLETE = "_RECEPTORCTL_COMPLETE"
 
 @click.group(
     cls=Program,
+    short_help="Talk to a Receptor node.",
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"max_content_width": 100},

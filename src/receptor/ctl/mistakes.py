@@ -16,7 +16,7 @@ _NOT_A_CHOICE = re.compile(r"'(.*)' is not one of ")
 def explained(error: click.UsageError) -> str:
     """The mistake, the name that was probably meant if there is one, and who explains all names."""
     command = error.ctx.command_path if error.ctx else "receptorctl"
-    what, hint = error.format_message().rstrip("."), ""
+    what, hint = " ".join(error.format_message().split()).rstrip("."), ""
     if isinstance(error, click.NoSuchCommand):
         what, hint = error.message.rstrip("."), _command_meant(error)
     elif isinstance(error, click.NoSuchOption):

@@ -10,6 +10,7 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.following import come_back, follow
+from receptor.ctl.meant import meant_on
 from receptor.ctl.parameters import FILE, WORK_TYPE, node_option
 from receptor.errors import CommandError, ConfigurationError, OperatingError, ReceptorError, UnknownWorkType
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient, Submission, Upload
     from receptor.client.replies import Submitted
     from receptor.ctl.settings import Settings
+
+
+_WHO_OFFERS = "; 'receptorctl status' shows who offers which"
 
 
 def submit_and_report(
@@ -48,7 +52,8 @@ def _create(client: ControlClient, submission: Submission) -> Upload:
     try:
         return client.submit(submission)
     except UnknownWorkType as error:
-        raise CommandError(f"work not submitted: {error}; 'receptorctl status' shows who offers which") from error
+        meant = meant_on(client, submission.node, work_type=submission.work_type)
+        raise CommandError(f"work not submitted: {error}{meant or _WHO_OFFERS}") from error
     except CommandError as error:
         raise CommandError(f"work not submitted: {error}") from error
 

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 )
 @click.pass_context
 def work(context: click.Context) -> None:
-    """Submit, watch, cancel and release units of work."""
+    """Submit, watch, cancel and release units of work.
+
+    \b
+    Examples:
+      receptorctl work submit echoint --node bar --no-payload
+      receptorctl work results t1BlAB18
+    """
     if context.invoked_subcommand is None:
         terminal.show_help(context)
 
@@ -44,7 +50,13 @@ work.add_command(submit)
 )
 @click.pass_obj
 def list_units(settings: Settings, quiet: bool, node: str | None, unit_id: str | None, tlsclient: str | None) -> int:
-    """Print the status of every unit that the node knows, as JSON."""
+    """Print the status of every unit that the node knows, as JSON.
+
+    \b
+    Examples:
+      receptorctl work list
+      receptorctl work list --node bar --quiet
+    """
     with settings.client() as client:
         if node:
             client.go_to(node, tlsclient or "")
@@ -61,7 +73,12 @@ def list_units(settings: Settings, quiet: bool, node: str | None, unit_id: str |
 @click.argument("unit_id", type=UNIT_ID)
 @click.pass_obj
 def status(settings: Settings, unit_id: str) -> int:
-    """Print the status of a unit as JSON."""
+    """Print the status of a unit as JSON.
+
+    \b
+    Examples:
+      receptorctl work status t1BlAB18
+    """
     with settings.client() as client:
         terminal.show_json(client.unit_status(unit_id))
     return 0
@@ -74,6 +91,10 @@ def results(settings: Settings, unit_id: str) -> int:
     """Print what a unit has written so far, and go on until it has ended.
 
     Ctrl-C leaves the unit running. The exit code is 1 if the unit failed.
+
+    \b
+    Examples:
+      receptorctl work results t1BlAB18
     """
     with settings.client() as client:
         client.connect()
@@ -84,7 +105,12 @@ def results(settings: Settings, unit_id: str) -> int:
 @click.argument("unit_ids", nargs=-1, type=RUNNING_UNIT_ID)
 @click.pass_obj
 def cancel(settings: Settings, unit_ids: tuple[str, ...]) -> int:
-    """Stop units; what they have written stays."""
+    """Stop units; what they have written stays.
+
+    \b
+    Examples:
+      receptorctl work cancel t1BlAB18
+    """
     if not unit_ids:
         return _nothing_named()
     with settings.client() as client:
@@ -97,7 +123,13 @@ def cancel(settings: Settings, unit_ids: tuple[str, ...]) -> int:
 @click.argument("unit_ids", nargs=-1, type=UNIT_ID)
 @click.pass_obj
 def release(settings: Settings, force: bool, everything: bool, unit_ids: tuple[str, ...]) -> int:
-    """Stop units and delete all they have written, here and on the node where they run."""
+    """Stop units and delete all they have written, here and on the node where they run.
+
+    \b
+    Examples:
+      receptorctl work release t1BlAB18 87Vwqb6A
+      receptorctl work release --all
+    """
     return _release(settings, "force-release" if force else "release", everything, unit_ids)
 
 
@@ -106,7 +138,12 @@ def release(settings: Settings, force: bool, everything: bool, unit_ids: tuple[s
 @click.argument("unit_ids", nargs=-1, type=UNIT_ID)
 @click.pass_obj
 def force_release(settings: Settings, everything: bool, unit_ids: tuple[str, ...]) -> int:
-    """Release units, and delete them here even if the node where they run can't be reached."""
+    """Release units, and delete them here even if the node where they run can't be reached.
+
+    \b
+    Examples:
+      receptorctl work force-release t1BlAB18
+    """
     return _release(settings, "force-release", everything, unit_ids)
 
 
