@@ -42,6 +42,10 @@ from receptorctl_runs import Receptorctl
             "Missing argument 'SHELL'. Choose from: bash, zsh, fish ('receptorctl completion --help' explains)",
         ),
         (
+            "work list --node",
+            "Option '--node' requires an argument ('receptorctl work list --help' explains)",
+        ),
+        (
             "ping bar --count many",
             "Invalid value for '--count': 'many' is not a valid integer range ('receptorctl ping --help' explains)",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 
 import click
 from click.core import ParameterSource
@@ -18,6 +19,14 @@ class PageContext(click.Context):
         from receptor.ctl.pages import help_text  # only who asks for help pays for it
 
         return help_text(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Note in a mistake that click's parser has found in which command it is."""
+        if isinstance(error, click.UsageError) and error.ctx is None:
+            error.ctx = self
+        super().__exit__(kind, error, trace)
 
 
 class Program(click.Group):
