@@ -55,8 +55,8 @@ def find_socket() -> Found:
         if found:
             return found[0]
     raise ConfigurationError(
-        f"no control socket is given, and none is found on this machine; start the node, or say where it is {SAY_WHERE}. "
-        f"Looked in vain: {'; '.join(looked)}"
+        "no control socket is given, and none is found on this machine; start the node, or say where it is "
+        f"{SAY_WHERE}. Looked in vain: {'; '.join(looked)}"
     )
 
 
