@@ -105,3 +105,13 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path, monkeypatch: pytest.Monke
     assert read_contexts() == Contexts()
     with pytest.raises(OperatingError, match=r"can't write .*contexts\.toml"):
         write_contexts(Contexts())
+
+
+def test_a_file_of_somebody_else_counts_only_if_a_context_is_named() -> None:
+    os.makedirs(contexts_file())  # which can't be read, not even by root
+    with pytest.raises(OperatingError, match=r"contexts\.toml: can't be read: Is a directory"):
+        read_contexts()
+    with pytest.raises(OperatingError):
+        _ = Settings(context="lab").resolved
+    with pytest.raises(ConfigurationError, match="no control socket is given"):
+        _ = Settings().resolved

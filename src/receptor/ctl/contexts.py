@@ -61,7 +61,10 @@ def contexts_file() -> str:
 
 
 def read_contexts() -> Contexts:
-    """The contexts of the user, none if there is no file; raises ConfigurationError if it is not as it must be."""
+    """The contexts of the user, none if there is no file.
+
+    Raises ConfigurationError if the file is not as it must be, OperatingError if it can't be read.
+    """
     file = contexts_file()
     try:
         with open(file, "rb") as stream:
@@ -69,7 +72,7 @@ def read_contexts() -> Contexts:
     except (FileNotFoundError, NotADirectoryError):
         return Contexts()
     except OSError as error:
-        raise ConfigurationError(f"{file}: can't be read: {error.strerror}; correct its permissions") from error
+        raise OperatingError(f"{file}: can't be read: {error.strerror}; correct its permissions") from error
     import tomllib
 
     try:

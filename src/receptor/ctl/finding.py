@@ -48,7 +48,10 @@ def find_socket() -> Found:
     looked: list[str] = []
     for kind in (_configured(looked), _lying_about(looked)):
         # Two names may lead to one socket: /var/run is /run on most machines.
-        found = list({os.path.realpath(one.socket): one for one in kind}.values())
+        by_file: dict[str, Found] = {}
+        for one in kind:
+            by_file.setdefault(os.path.realpath(one.socket), one)
+        found = list(by_file.values())
         if len(found) > 1:
             names = " and ".join(f"{one.socket} ({one.where})" for one in found)
             raise ConfigurationError(f"there are several nodes on this machine: {names}; say which {SAY_WHERE}")
@@ -103,11 +106,18 @@ def _lying_about(looked: list[str]) -> Iterator[Found]:
         if _may_be_ours(name):
             yield Found(name, f"in {os.path.dirname(name)}")
     looked.append(f"no socket is {_either(PLACES.sockets)}")
+    looked.extend(f"{folder} is closed to you; its owner may look" for folder in _closed(PLACES.sockets))
 
 
 def _matches(patterns: Iterable[str]) -> Iterator[str]:
     for pattern in patterns:
         yield from sorted(glob(os.path.expandvars(pattern)))
+
+
+def _closed(patterns: Iterable[str]) -> list[str]:
+    """The folders that are there, but can't be looked into."""
+    folders = dict.fromkeys(os.path.realpath(os.path.dirname(os.path.expandvars(pattern))) for pattern in patterns)
+    return [folder for folder in folders if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)]
 
 
 def _either(patterns: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import click
 
-from receptor.errors import ConfigurationError
+from receptor.errors import ConfigurationError, OperatingError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -95,7 +95,7 @@ class ContextName(click.types.StringParamType):
 
         try:
             contexts = read_contexts()
-        except ConfigurationError:
+        except (ConfigurationError, OperatingError):
             return []  # the command itself tells what is wrong
         return beginning_with(incomplete, {name: one.socket or one.config for name, one in contexts.by_name.items()})
 

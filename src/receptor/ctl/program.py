@@ -48,7 +48,8 @@ class Program(click.Group):
         try:
             return super().invoke(ctx)
         except (ConfigurationError, OperatingError, PeerError, UnreachableError) as error:
-            raise type(error)(_with_origin(str(error), ctx.obj)) from error
+            error.args = (_with_origin(str(error), ctx.obj),)
+            raise
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -95,6 +96,6 @@ def _with_origin(text: str, settings: object) -> str:
         return text
     try:
         resolved = settings.resolved
-    except ConfigurationError:
+    except (ConfigurationError, OperatingError):
         return text  # which says where it has looked
     return f"{text} (address {resolved.origin})" if resolved.origin and resolved.socket in text else text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from receptor.errors import ConfigurationError
+from receptor.errors import ConfigurationError, OperatingError
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient
@@ -35,15 +35,20 @@ class Settings:
     def resolved(self) -> Settings:
         """The settings with an address: the given one, or else that of a context, or of a node on this machine.
 
-        Raises ConfigurationError if none of them has one.
+        Raises ConfigurationError if none of them has one, OperatingError if the named context can't be read.
         """
         if self.socket:
             return self
         # Only who gives no address pays for the imports.
-        from receptor.ctl.contexts import read_contexts
+        from receptor.ctl.contexts import Contexts, read_contexts
         from receptor.ctl.finding import find_socket, socket_of
 
-        contexts = read_contexts()
+        try:
+            contexts = read_contexts()
+        except OperatingError:
+            if self.context:
+                raise
+            contexts = Contexts()  # somebody else's, as under sudo, which may leave HOME as it is
         if name := self.context or contexts.default:
             chosen = self.over(contexts.find(name, self.origin if self.context else "the default"))
             return replace(chosen, socket=chosen.socket or socket_of(chosen.config), origin=f"from the context {name}")
