@@ -1,8 +1,8 @@
 """``receptorctl``, the command-line tool.
 
 ``main``            the program: its own options, the verbs under their headings, errors on one line
-``program``         what it adds to click; ``pages`` lays out help, ``mistakes`` and ``meant`` tell what was meant
-``settings``        what those options say about the node to talk to
+``program``         what it adds to click; ``pages`` lays out help; ``meant mistakes refusals``: what one meant
+``settings``        what those options (``connection_options``) say about the node to talk to
 ``finding``         the node on this machine, where nobody says which; ``contexts``: names for nodes
 ``node_verbs``      status, ping, traceroute, reload, version, connect
 ``status_tables``   the tables of status

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from receptor.ctl import terminal
-from receptor.ctl.parameters import CONTEXT, connection_options, json_option
+from receptor.ctl.connection_options import connection_options
+from receptor.ctl.parameters import CONTEXT, json_option
 from receptor.ctl.settings import Settings
 from receptor.ctl.tables import Column
 from receptor.errors import ConfigurationError

@@ -12,8 +12,9 @@ import click
 from receptor import __version__
 from receptor.ctl import node_verbs, terminal
 from receptor.ctl.completion_verb import completion
+from receptor.ctl.connection_options import connection_options
 from receptor.ctl.context_verbs import context
-from receptor.ctl.parameters import CONTEXT, connection_options
+from receptor.ctl.parameters import CONTEXT
 from receptor.ctl.program import Program, settings_of
 from receptor.ctl.work_verbs import work
 from receptor.errors import ReceptorError, UnknownUnit
@@ -41,7 +42,7 @@ COMPLETE = "_RECEPTORCTL_COMPLETE"
 )
 @click.version_option(__version__, message="receptorctl %(version)s", help="Show the version of receptorctl.")
 @click.pass_context
-def receptorctl(context: click.Context, /, **_: object) -> None:
+def receptorctl(context: click.Context, /, **_: object) -> int:
     """Talk to a Receptor node: see the mesh, run units of work and fetch their results.
 
     \b
@@ -56,6 +57,7 @@ def receptorctl(context: click.Context, /, **_: object) -> None:
     if context.invoked_subcommand is None:
         terminal.show_help(context)
     context.obj = settings_of(context)
+    return 0
 
 
 receptorctl.add_section(

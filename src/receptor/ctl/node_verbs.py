@@ -11,8 +11,8 @@ import click
 
 from receptor import __version__
 from receptor.ctl import terminal
-from receptor.ctl.meant import meant_on
 from receptor.ctl.parameters import NODE_ID, SERVICE
+from receptor.ctl.refusals import meant_on
 from receptor.ctl.status_tables import status_lines
 from receptor.errors import CommandError, OperatingError
 

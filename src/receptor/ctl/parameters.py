@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import click
 
@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 Candidates: TypeAlias = "list[CompletionItem[str]]"
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
-
-class Decorator(Protocol):
-    """Adds options to the function of a verb."""
-
-    def __call__(self, function: _Function, /) -> _Function: ...
+_Function = TypeVar("_Function", bound=Callable[..., int])
 
 
 class UnitId(click.types.StringParamType):
@@ -105,75 +99,17 @@ NODE_ID, WORK_TYPE, SERVICE = NodeId(), WorkType(), Service()
 FILE, CONTEXT = FileName(), ContextName()
 
 
-def connection_options(*, from_environment: bool) -> Decorator:
-    """The options that say where a node is, and how to trust it and show it who we are."""
-
-    def variable(name: str) -> str | None:
-        return name if from_environment else None
-
-    options = [
-        click.option(
-            "--socket",
-            envvar=variable("RECEPTORCTL_SOCKET"),
-            show_envvar=True,
-            metavar="ADDRESS",
-            type=FILE,
-            help="Where the node's control service listens: the path of a Unix socket, tcp://HOST:PORT or "
-            "tls://HOST:PORT.",
-        ),
-        click.option(
-            "--config",
-            "-c",
-            envvar=variable("RECEPTORCTL_CONFIG"),
-            show_envvar=True,
-            metavar="FILE",
-            type=FILE,
-            help="A configuration file of Receptor, to take the tls-client from, and the socket if none is given.",
-        ),
-        click.option(
-            "--tls-client",
-            "tlsclient",
-            envvar=variable("RECEPTORCTL_TLSCLIENT"),
-            show_envvar=True,
-            metavar="NAME",
-            help="The tls-client of that file to use for tls://.",
-        ),
-        click.option(
-            "--rootcas",
-            metavar="FILE",
-            type=FILE,
-            help="Trust these authorities instead of the system's for tls://.",
-        ),
-        click.option("--key", metavar="FILE", type=FILE, help="The private key of --cert."),
-        click.option("--cert", metavar="FILE", type=FILE, help="The certificate to show for tls://."),
-        click.option(
-            "--insecureskipverify",
-            type=bool,
-            default=False,
-            show_default=True,
-            help="Accept any certificate for tls://.",
-        ),
-    ]
-
-    def decorate(function: _Function, /) -> _Function:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def json_option(help: str = "Print JSON instead, for programs.") -> Decorator:
+def json_option(help: str = "Print JSON instead, for programs.") -> Callable[[_Function], _Function]:
     """The option ``--json``, which the function gets as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
-def node_option(help: str) -> Decorator:
+def node_option(help: str) -> Callable[[_Function], _Function]:
     """The option ``--node``, which the function gets as ``node``."""
     return click.option("--node", metavar="NODE", type=NODE_ID, help=help)
 
 
-def tls_client_option() -> Decorator:
+def tls_client_option() -> Callable[[_Function], _Function]:
     """The option ``--tls-client`` of verbs that may go to another node, which the function gets as ``tlsclient``."""
     return click.option(
         "--tls-client",

@@ -10,8 +10,8 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.following import come_back, follow
-from receptor.ctl.meant import meant_on
 from receptor.ctl.parameters import FILE, WORK_TYPE, node_option
+from receptor.ctl.refusals import meant_on
 from receptor.errors import CommandError, ConfigurationError, OperatingError, ReceptorError, UnknownWorkType
 
 if TYPE_CHECKING:
