@@ -22,7 +22,7 @@ from receptor.config.help import help_text
 from receptor.config.keys import Action, Key, keys_of
 from receptor.ctl.finding import PLACES
 from receptor.ctl.main import receptorctl
-from receptor.ctl.pages import Page, page_of, short_help
+from receptor.ctl.pages import Page, contexts_of, page_of, short_help
 from tools import roff
 
 _CTL, _NODE = f"receptorctl {__version__}", f"receptor {__version__}"
@@ -48,19 +48,15 @@ def write(folder: Path) -> None:
         (folder / name).write_text(text, "utf-8")
 
 
-def _tool_pages(
-    name: str, command: click.Command, version: str, parent: click.Context | None = None
-) -> Iterator[tuple[str, str]]:
+def _tool_pages(name: str, command: click.Command, version: str) -> Iterator[tuple[str, str]]:
     """A page for the command, and one for each below it."""
-    context = click.Context(command, info_name=name, parent=parent)
-    page = page_of(context)
-    below = list(command.commands.items()) if isinstance(command, click.Group) else []
-    related = [parent.command_path] if parent else []
-    related += [f"{page.command} {other}" for other, _ in below]
-    related += ["receptor"] if parent is None else ["receptorctl"] if len(related[0].split()) > 1 else []
-    yield page.command.replace(" ", "-"), _tool_page(page, short_help(command), version, related)
-    for other, one in below:
-        yield from _tool_pages(other, one, version, context)
+    for context in contexts_of(command, name):
+        page, parent, one = page_of(context), context.parent, context.command
+        below = list(one.commands) if isinstance(one, click.Group) else []
+        related = [parent.command_path] if parent else []
+        related += [f"{page.command} {other}" for other in below]
+        related += ["receptor"] if parent is None else ["receptorctl"] if parent.parent else []
+        yield page.command.replace(" ", "-"), _tool_page(page, short_help(one), version, related)
 
 
 def _tool_page(page: Page, purpose: str, version: str, related: list[str]) -> str:

@@ -5,10 +5,9 @@ import pytest
 from receptorctl_runs import Receptorctl
 
 from receptor.ctl.main import receptorctl
-from receptor.ctl.pages import laid_out, page_of, short_help
-from receptor.ctl.program import with_all_below
+from receptor.ctl.pages import contexts_of, laid_out, page_of, short_help
 
-COMMANDS = dict(with_all_below(receptorctl, "receptorctl"))
+COMMANDS = {context.command_path: context for context in contexts_of(receptorctl, "receptorctl")}
 
 
 @click.command(short_help="Sort names.")
@@ -70,7 +69,7 @@ def test_the_program_s_page_has_every_verb_under_a_heading(ctl: Receptorctl) -> 
     lines = ctl.bare("--help").lines
     headings = ["Examples:", "The mesh:", "Units of work:", "This tool:", "Options:", "Exit codes:"]
     assert [line for line in lines if line in headings] == headings
-    verbs = [path for path, command in COMMANDS.items() if not isinstance(command, click.Group)]
+    verbs = [path for path, context in COMMANDS.items() if not isinstance(context.command, click.Group)]
     for verb in verbs:
         name = verb.removeprefix("receptorctl ")
         assert any(line.startswith(f"  {name} ") for line in lines), f"{name} is in no section of main.py"
@@ -87,18 +86,17 @@ def test_help_fits_the_terminal(columns: str, ctl: Receptorctl, monkeypatch: pyt
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_every_command_is_described_in_one_line_and_has_an_example(path: str) -> None:
-    command = COMMANDS[path]
-    text = short_help(command)
+    text = short_help(COMMANDS[path].command)
     assert text.endswith("."), f"the short help of {path} is no sentence"
     assert len(text) <= 75, f"the short help of {path} is too long for a line"
-    examples = page_of(click.Context(command, info_name=path)).examples
+    examples = page_of(COMMANDS[path]).examples
     assert examples, f"{path} has no example: begin a part of its docstring with \\b and 'Examples:'"
     assert any(path in line for line in examples), f"no example of {path} shows it"
 
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_every_option_is_explained(path: str) -> None:
-    for param in COMMANDS[path].params:
+    for param in COMMANDS[path].command.params:
         if isinstance(param, click.Option):
             assert param.help, f"{param.opts} of {path} has no help"
             assert param.help.rstrip()[-1] in ".)", f"the help of {param.opts} of {path} is no sentence"

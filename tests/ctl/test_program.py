@@ -7,6 +7,7 @@ import pytest
 from fake_control import FakeNode, answering
 from receptorctl_runs import Receptorctl
 
+from receptor.ctl import finding
 from receptor.ctl.contexts import Contexts, write_contexts
 from receptor.ctl.main import receptorctl
 from receptor.ctl.program import settings_of
@@ -64,6 +65,12 @@ def test_an_address_that_fails_is_told_with_its_origin(
     assert ran.exit_code == 1
     assert "there is no socket /nosuch.sock" in ran.errors
     assert ran.errors.endswith(f" (address {origin})\n" if origin else "as filename\n")
+
+
+def test_the_node_of_this_machine_is_found(node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.plays(answering({}))
+    monkeypatch.setattr(finding, "PLACES", finding.Places((), ("/nosuch/*.sock", node.path)))
+    assert ctl.bare("work", "list").output == b"{}\n"
 
 
 def test_a_refusal_is_told_without_the_address(

@@ -28,7 +28,7 @@ COMPLETE = "_RECEPTORCTL_COMPLETE"
     short_help="Talk to a Receptor node.",
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGS]...",
-    context_settings={"max_content_width": 100},
+    context_settings={"max_content_width": 100, "help_option_names": ["--help", "-h"]},
 )
 @connection_options(from_environment=True)
 @click.option(

@@ -46,6 +46,15 @@ class Page:
     sections: tuple[Section, ...]
 
 
+def contexts_of(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """A context for the command, and one for each below it, such as they have when they are called."""
+    context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
+    yield context
+    if isinstance(command, click.Group):
+        for other, below in command.commands.items():
+            yield from contexts_of(below, other, context)
+
+
 def page_of(context: click.Context) -> Page:
     """The page of the context's command."""
     command = context.command
