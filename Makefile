@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the Python that .venv is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz chaos bench profile lint format lock clean setup growth
+.PHONY: help demo test fuzz chaos bench profile lint format man lock clean setup growth
 
 bin := .venv/bin
 
@@ -19,6 +19,7 @@ help:
 	@echo 'make profile  flame graphs of the nodes while a figure is measured: FIGURE=local-true REPEATS=5'
 	@echo 'make lint     run only the style and type checks'
 	@echo 'make format   put the source into the one style'
+	@echo 'make man      write the manual pages anew, from the definitions that --help is made of'
 	@echo 'make lock     choose versions of the packages anew, as pyproject.toml allows (needs uv)'
 	@echo 'make clean    remove .venv and everything else that make made'
 
@@ -60,6 +61,9 @@ lint: setup
 format: setup
 	@$(bin)/ruff check --fix
 	@$(bin)/ruff format
+
+man: setup
+	@$(bin)/python -m tools.man_pages docs/man
 
 lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }

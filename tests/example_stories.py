@@ -232,7 +232,7 @@ def links_known_to(path: Path) -> Links | None:
 def stage(folder: Path, programs: Path) -> Iterator[Stage]:
     """A stage for a folder; what was started on it is ended in the end."""
     path = f"{programs}{os.pathsep}{ENVIRONMENT['PATH']}"
-    story = Stage(folder, {**ENVIRONMENT, "PATH": path, "PYTHONUNBUFFERED": "1"})
+    story = Stage(folder, {**ENVIRONMENT, "PATH": path, "HOME": str(folder), "PYTHONUNBUFFERED": "1"})
     try:
         yield story
     finally:

@@ -32,8 +32,9 @@ def test_help_names_every_verb_and_environment_variable(ctl: Receptorctl) -> Non
 
 
 @pytest.mark.parametrize("words", [*([verb] for verb in VERBS), *(["work", verb] for verb in WORK_VERBS)])
-def test_every_verb_explains_itself_without_a_socket(ctl: Receptorctl, words: list[str]) -> None:
-    ran = ctl.bare(*words, "--help")
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_every_verb_explains_itself_without_a_socket(ctl: Receptorctl, words: list[str], option: str) -> None:
+    ran = ctl.bare(*words, option)
     assert ran.exit_code == 0
     assert ran.output.decode().startswith(f"Usage: receptorctl {' '.join(words)}")
 
@@ -149,4 +150,4 @@ def test_the_environment_explains_completion() -> None:
     done = subprocess.run(
         PROGRAM, env=environment(_RECEPTORCTL_COMPLETE="bash_source"), capture_output=True, timeout=20, check=False
     )
-    assert b"_receptorctl_completion" in done.stdout
+    assert b"complete -o nosort -F _receptorctl receptorctl" in done.stdout

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from receptor.ctl.contexts import Contexts, write_contexts
 from receptor.ctl.settings import Settings
 from receptor.errors import ConfigurationError
 
@@ -12,7 +13,7 @@ from receptor.errors import ConfigurationError
     ("settings", "complaint"),
     [
         (Settings(), "receptorctl --socket PATH .* RECEPTORCTL_SOCKET"),
-        (Settings("/s", config="c.yml"), "--config needs --tls-client"),
+        (Settings("tls://host:1", config="c.yml"), "--config needs --tls-client"),
         (Settings("/s", config="c.yml", tls_client="t", rootcas="ca.pem"), "can't be combined"),
         (Settings("http://host"), "is no address"),
         (Settings("tls://host:1", config="/nosuch.yml", tls_client="t"), "/nosuch.yml: can't be read"),
@@ -38,3 +39,30 @@ def test_the_command_line_to_copy_leads_to_the_same_node() -> None:
     assert settings.command_line("work", "results", "a1") == (
         "receptorctl --socket '/tmp/my sock' --config c.yml --tls-client t --insecureskipverify true work results a1"
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(), "receptorctl status"),
+        (Settings("/s", origin="from RECEPTORCTL_SOCKET"), "receptorctl --socket /s status"),
+        (Settings(context="lab"), "receptorctl --context lab status"),
+    ],
+)
+def test_a_command_to_copy_repeats_what_was_said_and_not_what_was_found(settings: Settings, said: str) -> None:
+    assert settings.command_line("status") == said
+
+
+def test_the_socket_of_a_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "receptor.conf"
+    file.write_text("- control-service: {filename: /tmp/foo.sock}")
+    settings = Settings(config=str(file))
+    assert settings.resolved.socket == "/tmp/foo.sock"
+    settings.client()
+    assert settings.command_line("status") == f"receptorctl --config {file} status"
+
+
+def test_the_default_context_is_not_repeated() -> None:
+    write_contexts(Contexts({"lab": Settings("/tmp/lab.sock")}, default="lab"))
+    assert Settings().resolved.socket == "/tmp/lab.sock"
+    assert Settings().command_line("status") == "receptorctl status"

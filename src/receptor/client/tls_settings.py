@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from receptor.client.configuration_file import read_actions
 from receptor.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -74,37 +75,15 @@ def read_tls_client(file: str, name: str) -> TlsSettings:
 
     Raises ConfigurationError if the file can't be read or has no such client.
     """
-    import yaml
-
     try:
-        with open(file, "rb") as stream:
-            document = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except OSError as error:
-        raise ConfigurationError(f"{file}: can't be read: {error.strerror}; correct --config") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(f"{file}: this is not YAML: {reason}") from error
-    clients = [_lower_keys(client) for client in _tls_clients(document)]
+        clients = read_actions(file, "tls-client")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; correct --config") from error
     for client in clients:
         if client.get("name") == name:
             return _settings(client, f"{file}: tls-client {name}")
     known = ", ".join(str(client.get("name")) for client in clients) or "there is none"
     raise ConfigurationError(f"{file}: no tls-client is named {name} ({known}); correct --tls-client")
-
-
-def _tls_clients(document: object) -> list[Mapping[object, object]]:
-    """The values of every tls-client: of ``- tls-client: {}`` items, or of the list below ``tls-clients:``."""
-    if isinstance(document, Mapping):
-        found = _lower_keys(document).get("tls-clients")
-        values = found if isinstance(found, list) else []
-    else:
-        items = document if isinstance(document, list) else []
-        values = [_lower_keys(item).get("tls-client") for item in items if isinstance(item, Mapping)]
-    return [value for value in values if isinstance(value, Mapping)]
-
-
-def _lower_keys(mapping: Mapping[object, object]) -> dict[str, object]:
-    return {str(key).lower(): value for key, value in mapping.items()}
 
 
 def _settings(client: Mapping[str, object], where: str) -> TlsSettings:

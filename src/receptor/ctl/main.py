@@ -3,101 +3,85 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import NoReturn
 
 import click
 
+from receptor import __version__
 from receptor.ctl import node_verbs, terminal
-from receptor.ctl.settings import Settings
+from receptor.ctl.completion_verb import completion
+from receptor.ctl.connection_options import connection_options
+from receptor.ctl.context_verbs import context
+from receptor.ctl.parameters import CONTEXT
+from receptor.ctl.program import Program, settings_of
 from receptor.ctl.work_verbs import work
 from receptor.errors import ReceptorError, UnknownUnit
 
+COMPLETE = "_RECEPTORCTL_COMPLETE"
+"""The environment variable in which a shell asks for candidates, as click has it."""
+
 
 @click.group(
+    cls=Program,
+    short_help="Talk to a Receptor node.",
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGS]...",
-    context_settings={"max_content_width": 100},
-    epilog="""\b
-Examples:
-  receptorctl --socket /tmp/foo.sock status
-  export RECEPTORCTL_SOCKET=/tmp/foo.sock
-  receptorctl work submit echoint --node bar --no-payload -f
-""",
+    context_settings={"max_content_width": 100, "help_option_names": ["--help", "-h"]},
 )
+@connection_options(from_environment=True)
 @click.option(
-    "--socket",
-    envvar="RECEPTORCTL_SOCKET",
-    show_envvar=True,
-    metavar="ADDRESS",
-    help="Where the node's control service listens: the path of a Unix socket, tcp://HOST:PORT or tls://HOST:PORT.",
-)
-@click.option(
-    "--config",
-    "-c",
-    envvar="RECEPTORCTL_CONFIG",
-    show_envvar=True,
-    metavar="FILE",
-    help="A configuration file of Receptor, to take the tls-client from.",
-)
-@click.option(
-    "--tls-client",
-    "tlsclient",
-    envvar="RECEPTORCTL_TLSCLIENT",
+    "--context",
+    "context_name",
+    envvar="RECEPTORCTL_CONTEXT",
     show_envvar=True,
     metavar="NAME",
-    help="The tls-client of that file to use for tls://.",
+    type=CONTEXT,
+    help="The context that says all this; 'receptorctl context --help' tells of them.",
 )
-@click.option("--rootcas", metavar="FILE", help="Trust these authorities instead of the system's for tls://.")
-@click.option("--key", metavar="FILE", help="The private key of --cert.")
-@click.option("--cert", metavar="FILE", help="The certificate to show for tls://.")
-@click.option(
-    "--insecureskipverify",
-    type=bool,
-    default=False,
-    show_default=True,
-    help="Accept any certificate for tls://.",
-)
+@click.version_option(__version__, message="receptorctl %(version)s", help="Show the version of receptorctl.")
 @click.pass_context
-def receptorctl(
-    context: click.Context,
-    socket: str | None,
-    config: str | None,
-    tlsclient: str | None,
-    rootcas: str | None,
-    key: str | None,
-    cert: str | None,
-    insecureskipverify: bool,
-) -> None:
-    """Talk to a Receptor node: see the mesh, run units of work and fetch their results."""
+def receptorctl(context: click.Context, /, **_: object) -> int:
+    """Talk to a Receptor node: see the mesh, run units of work and fetch their results.
+
+    \b
+    Examples:
+      receptorctl status
+      receptorctl --socket /tmp/foo.sock work submit echoint --node bar --no-payload -f
+      receptorctl work results t1BlAB18
+
+    Which node: the one that --socket names, or else RECEPTORCTL_SOCKET, a context, or the configuration of a node on
+    this machine; 'receptorctl context show' tells. These options come before the command.
+    """
     if context.invoked_subcommand is None:
         terminal.show_help(context)
-    context.obj = Settings(
-        socket or "", config or "", tlsclient or "", rootcas or "", key or "", cert or "", insecureskipverify
-    )
+    context.obj = settings_of(context)
+    return 0
 
 
-for command in (
-    node_verbs.status,
-    node_verbs.ping,
-    node_verbs.traceroute,
-    node_verbs.reload,
-    node_verbs.connect,
-    node_verbs.version,
-    work,
-):
-    receptorctl.add_command(command)
+receptorctl.add_section(
+    "The mesh",
+    (node_verbs.status, node_verbs.ping, node_verbs.traceroute, node_verbs.connect, node_verbs.reload),
+)
+receptorctl.add_section("Units of work", (work,))
+receptorctl.add_section("This tool", (context, completion, node_verbs.version))
 
 
 def main(arguments: list[str]) -> int:
     """Do what the arguments say; the exit code. Every error that can be foreseen is one line on standard error."""
+    if COMPLETE in os.environ:
+        from receptor.ctl.completing import add_shells
+
+        add_shells()
     try:
         exit_code: int | None = receptorctl.main(arguments, prog_name="receptorctl", standalone_mode=False)
     except click.Abort:
         return terminal.EXIT_INTERRUPTED
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "receptorctl"
-        terminal.fail(f"{error.format_message()} ('{command} --help' explains)")
+        from receptor.ctl.mistakes import explained
+
+        terminal.fail(explained(error))
         return terminal.EXIT_FAILED
     except UnknownUnit as error:
         terminal.fail(f"{error}; 'receptorctl work list' shows the units of this node")

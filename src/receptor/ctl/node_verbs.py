@@ -11,14 +11,20 @@ import click
 
 from receptor import __version__
 from receptor.ctl import terminal
+from receptor.ctl.parameters import NODE_ID, SERVICE
+from receptor.ctl.refusals import meant_on
 from receptor.ctl.status_tables import status_lines
-from receptor.errors import OperatingError
+from receptor.errors import CommandError, OperatingError
 
 if TYPE_CHECKING:
+    from receptor.client.connection import Connection
+    from receptor.client.control_client import ControlClient
     from receptor.ctl.settings import Settings
 
-_EXIT_RELOAD_FAILED = 5
-_RELOAD_EXIT_CODES = {" ERRORCODE 3": 3, " ERRORCODE 4": 4}
+_RELOAD_EXIT_CODES = {
+    " ERRORCODE 3": terminal.EXIT_RELOAD_NEEDS_RESTART,
+    " ERRORCODE 4": terminal.EXIT_RELOAD_CONFIGURATION,
+}
 """By what the node's error text ends in, for programs."""
 
 
@@ -26,7 +32,13 @@ _RELOAD_EXIT_CODES = {" ERRORCODE 3": 3, " ERRORCODE 4": 4}
 @click.option("--json", "as_json", is_flag=True, help="Print the node's answer as JSON.")
 @click.pass_obj
 def status(settings: Settings, as_json: bool) -> int:
-    """Show the node, its links, routes, and the services and work types of the mesh."""
+    """Show the node, its links, routes, and the services and work types of the mesh.
+
+    \b
+    Examples:
+      receptorctl status
+      receptorctl status --json | jq .RoutingTable
+    """
     from receptor.client.replies import NodeStatus
 
     with settings.client() as client:
@@ -44,14 +56,19 @@ def status(settings: Settings, as_json: bool) -> int:
 
 
 @click.command(short_help="Ask a node for signs of life.")
-@click.argument("node")
+@click.argument("node", type=NODE_ID)
 @click.option("--count", type=click.IntRange(min=0), default=4, show_default=True, help="How many pings.")
 @click.option(
     "--delay", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Seconds between two pings."
 )
 @click.pass_obj
 def ping(settings: Settings, node: str, count: int, delay: float) -> int:
-    """Send pings over the mesh to NODE. The exit code is 2 if any of them fails."""
+    """Send pings over the mesh to NODE. The exit code is 2 if any of them fails.
+
+    \b
+    Examples:
+      receptorctl ping bar
+    """
     exit_code = 0
     with settings.client() as client:
         for number in range(count):
@@ -68,10 +85,15 @@ def ping(settings: Settings, node: str, count: int, delay: float) -> int:
 
 
 @click.command(short_help="Show the way to a node.")
-@click.argument("node")
+@click.argument("node", type=NODE_ID)
 @click.pass_obj
 def traceroute(settings: Settings, node: str) -> int:
-    """Show every node on the way to NODE, and how long its answer took."""
+    """Show every node on the way to NODE, and how long its answer took.
+
+    \b
+    Examples:
+      receptorctl traceroute bar
+    """
     with settings.client() as client:
         hops = client.traceroute(node)
     for hop in hops:
@@ -89,6 +111,10 @@ def reload(settings: Settings) -> int:
 
     The exit code is 3 if a change needs a restart of the node, 4 if the configuration has an error, 5 if the reload
     fails otherwise.
+
+    \b
+    Examples:
+      receptorctl reload
     """
     with settings.client() as client:
         reply = client.reload()
@@ -100,13 +126,18 @@ def reload(settings: Settings) -> int:
             terminal.fail(reply.error.removesuffix(code))
             return exit_code
     terminal.fail(reply.error)
-    return _EXIT_RELOAD_FAILED
+    return terminal.EXIT_RELOAD_FAILED
 
 
 @click.command(short_help="Show the versions of receptorctl and the node.")
 @click.pass_obj
 def version(settings: Settings) -> int:
-    """Show the versions of receptorctl and of the node."""
+    """Show the versions of receptorctl and of the node.
+
+    \b
+    Examples:
+      receptorctl version
+    """
     terminal.say(f"receptorctl  {__version__}")
     with settings.client() as client:
         terminal.say(f"receptor     {client.version()}")
@@ -114,8 +145,8 @@ def version(settings: Settings) -> int:
 
 
 @click.command(short_help="Connect the terminal to a service of a node.")
-@click.argument("node")
-@click.argument("service")
+@click.argument("node", type=NODE_ID)
+@click.argument("service", type=SERVICE)
 @click.option("--raw", "-r", is_flag=True, help="Pass on every key as it is typed, Ctrl-C included.")
 @click.option(
     "--tls-client", "tlsclient", metavar="NAME", help="Reach the service with this tls-client of the node connected to."
@@ -134,6 +165,13 @@ def connect(settings: Settings, node: str, service: str, raw: bool, tlsclient: s
         raise OperatingError("standard input is closed, so there is nothing to connect; redirect it from /dev/null")
     source = sys.stdin.fileno()
     terminal_mode = raw_terminal(source) if raw and sys.stdin.isatty() else nullcontext()
-    with settings.client() as client, client.bridge(node, service, tlsclient or "") as connection, terminal_mode:
+    with settings.client() as client, _reach(client, node, service, tlsclient or "") as connection, terminal_mode:
         bridge(connection, source, terminal.write_bytes)
     return 0
+
+
+def _reach(client: ControlClient, node: str, service: str, tls_client: str) -> Connection:
+    try:
+        return client.bridge(node, service, tls_client)
+    except CommandError as error:
+        raise CommandError(f"{error}{meant_on(client, node, service=service)}") from error

@@ -10,12 +10,17 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.following import come_back, follow
+from receptor.ctl.parameters import FILE, WORK_TYPE, node_option
+from receptor.ctl.refusals import meant_on
 from receptor.errors import CommandError, ConfigurationError, OperatingError, ReceptorError, UnknownWorkType
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient, Submission, Upload
     from receptor.client.replies import Submitted
     from receptor.ctl.settings import Settings
+
+
+_WHO_OFFERS = "; 'receptorctl status' shows who offers which"
 
 
 def submit_and_report(
@@ -47,7 +52,8 @@ def _create(client: ControlClient, submission: Submission) -> Upload:
     try:
         return client.submit(submission)
     except UnknownWorkType as error:
-        raise CommandError(f"work not submitted: {error}; 'receptorctl status' shows who offers which") from error
+        meant = meant_on(client, submission.node, work_type=submission.work_type)
+        raise CommandError(f"work not submitted: {error}{meant or _WHO_OFFERS}") from error
     except CommandError as error:
         raise CommandError(f"work not submitted: {error}") from error
 
@@ -148,10 +154,12 @@ def _text_of_file(name: str) -> str:
 
 
 @click.command(short_help="Run a unit of work, here or on another node.")
-@click.argument("worktype")
+@click.argument("worktype", type=WORK_TYPE)
 @click.argument("cmdparams", nargs=-1)
-@click.option("--node", metavar="NODE", help="Run it on this node instead of the one connected to.")
-@click.option("--payload", "-p", metavar="FILE", help="Send the content of this file as payload; - is standard input.")
+@node_option("Run it on this node instead of the one connected to.")
+@click.option(
+    "--payload", "-p", metavar="FILE", type=FILE, help="Send the content of this file as payload; - is standard input."
+)
 @click.option("--payload-literal", "-l", metavar="TEXT", help="Send this text and a line feed as payload.")
 @click.option("--no-payload", "-n", is_flag=True, help="Send an empty payload.")
 @click.option(

@@ -17,10 +17,29 @@ from receptor.errors import OperatingError
 
 EXIT_FAILED = 1
 EXIT_PING_FAILED = 2
+EXIT_RELOAD_NEEDS_RESTART = 3
+EXIT_RELOAD_CONFIGURATION = 4
+EXIT_RELOAD_FAILED = 5
 EXIT_NOT_SUBMITTED = 101
 EXIT_TIMED_OUT = 124
 EXIT_INTERRUPTED = 130
 EXIT_OUTPUT_CLOSED = 141
+
+EXIT_CODES = {
+    0: "Done.",
+    EXIT_FAILED: "Not done: a wrong command line, no connection, a refusal by the node, an unknown unit, or a unit "
+    "that failed; doctor: there is a problem.",
+    EXIT_PING_FAILED: "ping: at least one ping failed; doctor: there are warnings, but no problem.",
+    EXIT_RELOAD_NEEDS_RESTART: "reload: a change needs a restart of the node.",
+    EXIT_RELOAD_CONFIGURATION: "reload: the configuration has an error, or a backend failed.",
+    EXIT_RELOAD_FAILED: "reload: it failed otherwise.",
+    EXIT_NOT_SUBMITTED: "work submit: the node was reached, but the work could not be submitted, or its results were "
+    "lost.",
+    EXIT_TIMED_OUT: "work wait, work submit: the time of --timeout is over.",
+    EXIT_INTERRUPTED: "Ctrl-C.",
+    EXIT_OUTPUT_CLOSED: "Nobody reads the output any more, as in 'receptorctl ... | head'.",
+}
+"""What every exit code means, for help, manual pages and docs/receptorctl.md."""
 
 
 def say(text: str = "") -> None:

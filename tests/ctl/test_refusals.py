@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from fake_control import FakeNode, Session, answering
+
+from receptor.client.address import UnixAddress
+from receptor.client.control_client import ControlClient
+from receptor.ctl.refusals import meant_on
+
+STATUS = {
+    "NodeID": "foo",
+    "KnownConnectionCosts": {"foo": {"bar": 1}, "bar": {"foo": 1}},
+    "Advertisements": [
+        {"NodeID": "foo", "Service": "control", "WorkCommands": [{"WorkType": "echoint"}]},
+        {"NodeID": "bar", "Service": "control", "WorkCommands": [{"WorkType": "playbook"}]},
+        {"NodeID": "bar", "Service": "web"},
+    ],
+}
+
+
+@contextmanager
+def client(node: FakeNode, session: Session) -> Iterator[ControlClient]:
+    node.plays(session)
+    with ControlClient(UnixAddress(node.path)) as connected:
+        yield connected
+
+
+@pytest.mark.parametrize(
+    ("node_id", "service", "work_type", "hint"),
+    [
+        ("baz", "control", "", "; did you mean 'bar'?"),
+        ("bar", "wbe", "", "; did you mean 'web'?"),
+        ("foo", "web", "", ""),
+        ("localhost", "", "echoin", "; did you mean 'echoint'?"),
+        ("bar", "", "playboook", "; did you mean 'playbook'?"),
+        ("foo", "", "playboook", ""),
+        ("bar", "web", "playbook", ""),
+    ],
+)
+def test_the_first_name_that_the_mesh_does_not_have(
+    node_id: str, service: str, work_type: str, hint: str, node: FakeNode
+) -> None:
+    with client(node, answering(STATUS)) as connected:
+        assert meant_on(connected, node_id, service=service, work_type=work_type) == hint
+
+
+def test_a_node_that_does_not_tell_its_status(node: FakeNode) -> None:
+    with client(node, answering("ERROR: not for you")) as connected:
+        assert meant_on(connected, "baz") == ""
