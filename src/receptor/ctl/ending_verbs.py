@@ -62,13 +62,17 @@ def _release(settings: Settings, verb: str, everything: bool, unit_ids: tuple[st
     with settings.client() as client:
         client.connect()
         chosen = list(client.units()) if everything else _confirmed_ids(client, unit_ids)
+        if chosen is None:
+            terminal.tell("Nothing is released.")
+            return terminal.EXIT_FAILED
         return _end_units(client, verb, chosen, as_json=as_json)
 
 
-def _confirmed_ids(client: ControlClient, texts: Sequence[str]) -> list[str]:
-    """The unit ids to release. Where just the beginning is given, a slip would delete other work, so it is asked for.
+def _confirmed_ids(client: ControlClient, texts: Sequence[str]) -> list[str] | None:
+    """The unit ids to release; None if the answer is no.
 
-    Raises OperatingError if the answer is no, or if nobody can be asked.
+    Where just the beginning is given, a slip would delete other work, so that is asked. Raises OperatingError if nobody
+    can be.
     """
     meant = resolve(client, texts)
     guessed = [one.completed for one in meant if one.completed is not None]
@@ -80,7 +84,7 @@ def _confirmed_ids(client: ControlClient, texts: Sequence[str]) -> list[str]:
                 "whole unit ids"
             )
         if not terminal.confirm(f"Release {named}?"):
-            raise OperatingError("nothing is released")
+            return None
     return list(dict.fromkeys(one.unit_id for one in meant))
 
 

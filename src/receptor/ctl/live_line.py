@@ -7,16 +7,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 
 import click
 
+from receptor.ctl import terminal
 from receptor.ctl.moments import span
 from receptor.ctl.plain_text import printable, shortened
 from receptor.ctl.sizes import size_text
-from receptor.ctl.terminal import is_terminal
 
 SHOWN_AFTER = 0.5
 """Seconds: what is done sooner shows nothing."""
@@ -31,7 +31,7 @@ class LiveLine:
     """A line that is drawn again and again until the ``with`` block ends, and then is gone without a trace.
 
     Where standard error is no terminal, or a dumb one, nothing is ever written and no thread started. ``text`` is asked
-    with the seconds since the beginning.
+    with the seconds since the beginning. What ``terminal`` prints meanwhile stands above the line.
     """
 
     def __init__(self, text: Callable[[float], str]) -> None:
@@ -43,6 +43,7 @@ class LiveLine:
 
     def __enter__(self) -> LiveLine:
         if can_show():
+            terminal.make_room = self._hidden
             self._thread = threading.Thread(target=self._draw_on, name="live line", daemon=True)
             self._thread.start()
         return self
@@ -53,10 +54,10 @@ class LiveLine:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
+            terminal.make_room = nullcontext
 
     @contextmanager
-    def hidden(self) -> Iterator[None]:
-        """Make room, while something else is printed on the same terminal."""
+    def _hidden(self) -> Iterator[None]:
         with self._lock:
             self._erase()
             yield
@@ -112,7 +113,7 @@ def spinner(text: Callable[[], str]) -> LiveLine:
 
 def can_show() -> bool:
     """Whether somebody would see a live line."""
-    return is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+    return terminal.is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
 
 
 def _bar(share: float) -> str:

@@ -79,14 +79,17 @@ def prune(
         if not (yes or _is_wanted(chosen.units)):
             terminal.tell("Nothing is released.")
             return terminal.EXIT_FAILED
-        pruned = _release_all(client, chosen.units, choice, force=force)
-    _report(pruned, as_json=as_json)
+        pruned: list[_Pruned] = []
+        try:
+            _release_all(client, chosen.units, choice, pruned, force=force)
+        finally:
+            _report(pruned, as_json=as_json)
     return terminal.EXIT_FAILED if any(one.error for one in pruned) else 0
 
 
 @dataclass(frozen=True)
 class _Pruned:
-    """What became of a unit; without outcome and error, it was not to be released any more."""
+    """What became of a unit: the node's word for it, or its error."""
 
     unit: UnitDetails
     outcome: str = ""
@@ -121,17 +124,22 @@ def _show_dry_run(units: Sequence[UnitDetails], *, as_json: bool) -> int:
     return 0
 
 
-def _release_all(client: ControlClient, units: Sequence[UnitDetails], choice: Choice, *, force: bool) -> list[_Pruned]:
+def _release_all(
+    client: ControlClient, units: Sequence[UnitDetails], choice: Choice, pruned: list[_Pruned], *, force: bool
+) -> None:
+    """Release what can be released; what became of each is appended, as far as it gets."""
     from receptor.ctl.live_line import spinner
 
-    pruned: list[_Pruned] = []
-    with spinner(lambda: f"Releasing unit {len(pruned) + 1} of {len(units)}"):
+    done = 0
+    with spinner(lambda: f"Releasing unit {done + 1} of {len(units)}"):
         for unit in units:
             try:
-                pruned.append(_Pruned(unit, outcome=_release(client, unit, choice, force=force)))
+                outcome = _release(client, unit, choice, force=force)
             except CommandError as error:
                 pruned.append(_Pruned(unit, error=str(error)))
-    return [one for one in pruned if one.outcome or one.error]
+            else:
+                pruned += [_Pruned(unit, outcome)] if outcome else []
+            done += 1
 
 
 def _release(client: ControlClient, unit: UnitDetails, choice: Choice, *, force: bool) -> str:

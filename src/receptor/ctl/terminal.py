@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
 
 import click
@@ -21,6 +21,9 @@ EXIT_NOT_SUBMITTED = 101
 EXIT_TIMED_OUT = 124
 EXIT_INTERRUPTED = 130
 EXIT_OUTPUT_CLOSED = 141
+
+make_room: Callable[[], AbstractContextManager[None]] = nullcontext
+"""Takes away, while something is printed, the line that ``live_line`` draws on the terminal, if it draws one."""
 
 
 def say(text: str = "") -> None:
@@ -100,7 +103,8 @@ def write_bytes(data: bytes) -> None:
 
 def tell(text: str) -> None:
     """Say something on standard error that is neither a warning nor an error."""
-    click.echo(printable(text), err=True)
+    with make_room():
+        click.echo(printable(text), err=True)
 
 
 def tell_after_interrupt(text: str) -> None:
@@ -126,7 +130,8 @@ def fail(text: str) -> None:
 
 
 def _complain(text: str, colour: str) -> None:
-    click.echo(click.style(text, fg=colour) if has_colours(sys.stderr) else text, err=True)
+    with make_room():
+        click.echo(click.style(text, fg=colour) if has_colours(sys.stderr) else text, err=True)
 
 
 @contextmanager
@@ -135,7 +140,8 @@ def _output() -> Iterator[None]:
     if sys.stdout is None:
         raise OperatingError("standard output is closed; redirect it to /dev/null if you don't want it")
     try:
-        yield
+        with make_room() if is_terminal(sys.stdout) else nullcontext():
+            yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_OUTPUT_CLOSED)

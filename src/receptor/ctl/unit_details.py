@@ -117,7 +117,12 @@ class UnitDetails:
 def parse_units(answers: JsonObject) -> list[UnitDetails]:
     """The units of an answer to ``work list``, oldest first as far as the node tells; raises PeerError."""
     units = [UnitDetails.parse(unit_id, _Fields(answers).nested(unit_id).answer) for unit_id in answers]
-    return sorted(units, key=lambda unit: unit.began_at or 0.0)
+    return sorted(units, key=_age)
+
+
+def _age(unit: UnitDetails) -> tuple[bool, float]:
+    """For sorting: where the node tells no times, those that go on are the newest."""
+    return (unit.began_at is None and not unit.has_ended, unit.began_at or 0.0)
 
 
 def _exit_code(unit: UnitDetails) -> int | None:

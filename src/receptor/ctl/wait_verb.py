@@ -13,7 +13,6 @@ from receptor.ctl.unit_ids import whole_ids
 from receptor.ctl.work_options import STATES, exit_code_option, timeout_option
 
 if TYPE_CHECKING:
-    from receptor.ctl.live_line import LiveLine
     from receptor.ctl.settings import Settings
     from receptor.ctl.waiting import Arrival, Goal, Wait
 
@@ -67,8 +66,8 @@ def wait(
         client.connect()
         waiting = Wait(client, whole_ids(client, unit_ids), goal, Outage(None if timeout else PATIENCE))
         try:
-            with time_limit(timeout), spinner(waiting.summary) as line:
-                return _report(waiting, goal, line, first=first, own_code=exit_code, as_json=as_json)
+            with time_limit(timeout), spinner(waiting.summary):
+                return _report(waiting, goal, first=first, own_code=exit_code, as_json=as_json)
         except TimeIsUp:
             terminal.fail(f"the time is up, and these go on: {named(waiting.states)}. {_again(settings, waiting)}")
             return terminal.EXIT_TIMED_OUT
@@ -77,12 +76,11 @@ def wait(
             return terminal.EXIT_INTERRUPTED
 
 
-def _report(waiting: Wait, goal: Goal, line: LiveLine, *, first: bool, own_code: bool, as_json: bool) -> int:
+def _report(waiting: Wait, goal: Goal, *, first: bool, own_code: bool, as_json: bool) -> int:
     """Print each unit as it arrives; the exit code."""
     code = 0
     for arrival in waiting.arrivals():
-        with line.hidden():
-            _show(arrival, as_json=as_json)
+        _show(arrival, as_json=as_json)
         is_met = arrival.details is not None and goal.is_met(arrival.details.state)
         if not is_met:
             code = terminal.EXIT_FAILED
