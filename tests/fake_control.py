@@ -40,6 +40,14 @@ class Peer:
         self._commands.append(command)
         return command
 
+    def numbered_command(self) -> tuple[str, dict[str, object]]:
+        """The number of the next command of a multiplexed session, and the command."""
+        number, size, text = self._file.readline().split(b" ", 2)
+        assert size == b"0"
+        command = json.loads(text)
+        assert isinstance(command, dict)
+        return number.decode(), command
+
     def rest(self) -> bytes:
         """All bytes until the client closes its side."""
         return self._file.read()

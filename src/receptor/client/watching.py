@@ -134,14 +134,20 @@ def _read_news(connection: Connection, numbers: Mapping[int, str]) -> tuple[int,
     line = connection.read_line("news of units", SILENCE_SECONDS)
     number, _, rest = line.partition(" ")
     size, _, text = rest.partition(" ")
-    unit_id = numbers.get(int(number)) if number.isdigit() else None
+    unit_id = numbers.get(int(number)) if number.isdecimal() else None
     if unit_id is None or size != "0":
         raise PeerError(f"the node sends {line[:60]!r} within numbered answers; is its version compatible?")
     if text.startswith(_GONE):
         return int(number), UnitNews(unit_id, None, None)
     if text.startswith("ERROR"):
         raise CommandError(text.removeprefix("ERROR").lstrip(": "))
-    return int(number), UnitNews.of(unit_id, json.loads(text))
+    try:
+        status = json.loads(text)
+    except (ValueError, RecursionError):
+        status = None
+    if not isinstance(status, dict):
+        raise PeerError(f"the node's answer {text[:60]!r} is not a JSON object; is its version compatible?")
+    return int(number), UnitNews.of(unit_id, status)
 
 
 def _status_command(unit_id: str) -> JsonObject:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from receptor.client.replies import CANCELED, FAILED, SUCCEEDED
 from receptor.ctl import terminal
 from receptor.ctl.time_limit import TimeIsUp, time_limit
 from receptor.errors import OperatingError, PeerError, UnreachableError
@@ -129,13 +128,15 @@ def progress_is_seen() -> bool:
 
 def told_end(unit: UnitDetails, *, own_code: bool) -> int:
     """Say on standard error if the unit did not succeed; the exit code."""
+    from receptor.client.replies import CANCELED, FAILED
+
     code = 0
     if unit.state == FAILED:
         terminal.fail(f"unit {unit.unit_id} failed: {unit.detail}")
         code = terminal.EXIT_FAILED
     elif unit.state == CANCELED:
         terminal.warn(f"unit {unit.unit_id} was canceled; its results may not be complete")
-    if not own_code or unit.state == SUCCEEDED:
+    if not own_code or unit.has_succeeded:
         return code
     return unit.own_exit_code or terminal.EXIT_FAILED
 

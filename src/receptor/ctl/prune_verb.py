@@ -71,8 +71,8 @@ def prune(
         chosen = choose(parse_units(client.units()), choice, time.time())
         if chosen.of_unknown_age:
             terminal.warn(
-                f"{_count(chosen.of_unknown_age)} left alone, as the node does not tell of what time they are; release "
-                "them by their unit ids"
+                f"{_count(chosen.of_unknown_age)} left alone, as the node does not tell when they began or ended; "
+                "release them by their unit ids"
             )
         if dry_run:
             return _show_dry_run(chosen.units, as_json=as_json)

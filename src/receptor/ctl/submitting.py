@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from receptor.client.replies import SUCCEEDED
 from receptor.ctl import terminal
 from receptor.ctl.following import Follower, come_back, follow
 from receptor.ctl.payloads import send_payload
@@ -158,7 +157,7 @@ def _judge(settings: Settings, arrival: Arrival, afterwards: Afterwards) -> int:
     if unit is None:
         terminal.fail(f"unit {arrival.unit_id} was released by somebody else, so nobody knows how it ended")
         return terminal.EXIT_FAILED
-    if unit.state == SUCCEEDED:
+    if unit.has_succeeded:
         return 0
     hint = "" if afterwards.release else f". {come_back(settings, unit.unit_id)}"
     terminal.fail(f"unit {unit.unit_id} {unit.state_name.lower()}: {unit.detail}{hint}")

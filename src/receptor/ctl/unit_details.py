@@ -87,6 +87,10 @@ class UnitDetails:
         return self.state in ENDED
 
     @property
+    def has_succeeded(self) -> bool:
+        return self.state == SUCCEEDED
+
+    @property
     def work(self) -> str:
         """The work type, and the node that does it if that is another: ``echoint on bar``."""
         return f"{self.work_type} on {self.remote_node}" if self.remote_node else self.work_type

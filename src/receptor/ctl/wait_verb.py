@@ -25,7 +25,7 @@ _ENDED = "ended"
     "--for",
     "states",
     multiple=True,
-    type=click.Choice([*STATES, _ENDED], case_sensitive=False),
+    type=click.Choice([*(state for state in STATES if state != "pending"), _ENDED], case_sensitive=False),
     help="Wait for this state; may be repeated. Without it, for the end.",
 )
 @click.option("--any", "first", is_flag=True, help="Wait for the first of the units only.")
@@ -94,6 +94,8 @@ def _report(waiting: Wait, goal: Goal, *, first: bool, own_code: bool, as_json: 
 def _show(arrival: Arrival, *, as_json: bool) -> None:
     if arrival.details is None or arrival.answer is None:
         terminal.fail(f"unknown work unit {arrival.unit_id}; 'receptorctl work list' shows the units of this node")
+        if as_json:
+            terminal.show_json_line({"UnitID": arrival.unit_id, "Error": "unknown work unit"})
     elif as_json:
         terminal.show_json_line({"UnitID": arrival.unit_id, **arrival.answer})
     else:

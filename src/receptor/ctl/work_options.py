@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import click
 
-from receptor.client.replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED
 from receptor.durations import parse_duration
 
 _Function = TypeVar("_Function", bound=Callable[..., int])
 
-STATES = {"pending": PENDING, "running": RUNNING, "succeeded": SUCCEEDED, "failed": FAILED, "canceled": CANCELED}
+STATES = {name: number for number, name in enumerate(("pending", "running", "succeeded", "failed", "canceled"))}
+"""The numbers of the states, by the names that options take."""
 
 _DAYS = re.compile(r"([0-9]+(?:\.[0-9]+)?)d(.*)")
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
