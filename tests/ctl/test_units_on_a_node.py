@@ -45,9 +45,13 @@ def test_waits_and_followers_bear_with_a_restart(foo: NodeProcess, tmp_path: Pat
     _, unit_id, _ = run(foo, "submit", "script", "-l", script, "-q")
     unit_id = unit_id.strip()
     follower = start(foo, "logs", "-f", unit_id[:7])
-    waiter = start(foo, "wait", "--exit-code", "--timeout", "30s", unit_id)
+    done = foo.submit("script", b"true")
+    assert run(foo, "wait", done)[0] == 0
+    waiter = start(foo, "wait", "--timeout", "30s", done, unit_id)
     assert follower.stdout is not None
+    assert waiter.stdout is not None
     assert follower.stdout.readline() == "before\n"
+    assert waiter.stdout.readline() == f"{done}  Succeeded  exit status 0\n"
     foo.end(signal.SIGKILL)
     for process in (follower, waiter):
         assert process.stderr is not None
@@ -58,7 +62,7 @@ def test_waits_and_followers_bear_with_a_restart(foo: NodeProcess, tmp_path: Pat
     assert (follower.returncode, output) == (1, "after\n")
     assert errors == f"The node is back.\nERROR: unit {unit_id} failed: exit status 7\n"
     output, _ = waiter.communicate(timeout=20)
-    assert (waiter.returncode, output) == (7, f"{unit_id}  Failed  exit status 7\n")
+    assert (waiter.returncode, output) == (1, f"{unit_id}  Failed  exit status 7\n")
 
 
 def test_the_first_of_several(foo: NodeProcess, tmp_path: Path) -> None:
