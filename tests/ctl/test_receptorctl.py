@@ -17,7 +17,7 @@ import receptor
 PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
 SOURCE = str(Path(receptor.__file__).parent.parent)
 VERBS = ["status", "ping", "traceroute", "reload", "connect", "version", "work"]
-WORK_VERBS = ["submit", "list", "status", "results", "cancel", "release", "force-release"]
+WORK_VERBS = ["submit", "list", "status", "wait", "results", "logs", "cancel", "release", "force-release", "prune"]
 
 
 def environment(**variables: str) -> dict[str, str]:

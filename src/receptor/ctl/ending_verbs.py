@@ -24,7 +24,12 @@ _JSON_HELP = "Print a list with a record for each unit."
 @json_option(_JSON_HELP)
 @click.pass_obj
 def cancel(settings: Settings, unit_ids: tuple[str, ...], as_json: bool) -> int:
-    """Stop units; what they have written stays."""
+    """Stop units; what they have written stays.
+
+    \b
+    Examples:
+      receptorctl work cancel t1BlAB18
+    """
     if not unit_ids:
         return _nothing_named(as_json=as_json)
     with settings.client() as client:
@@ -42,6 +47,11 @@ def release(settings: Settings, force: bool, everything: bool, unit_ids: tuple[s
     """Stop units and delete all they have written, here and on the node where they run.
 
     Where just the beginning of a unit id is given, you are asked first; without a terminal that is refused.
+
+    \b
+    Examples:
+      receptorctl work release t1BlAB18 87Vwqb6A
+      receptorctl work release --all
     """
     return _release(settings, "force-release" if force else "release", everything, unit_ids, as_json=as_json)
 
@@ -52,7 +62,12 @@ def release(settings: Settings, force: bool, everything: bool, unit_ids: tuple[s
 @json_option(_JSON_HELP)
 @click.pass_obj
 def force_release(settings: Settings, everything: bool, unit_ids: tuple[str, ...], as_json: bool) -> int:
-    """Release units, and delete them here even if the node where they run can't be reached."""
+    """Release units, and delete them here even if the node where they run can't be reached.
+
+    \b
+    Examples:
+      receptorctl work force-release t1BlAB18
+    """
     return _release(settings, "force-release", everything, unit_ids, as_json=as_json)
 
 

@@ -66,7 +66,13 @@ def list_units(
 @click.option("--table", "as_table", is_flag=True, help=_TABLE_HELP)
 @click.pass_obj
 def status(settings: Settings, unit_id: str, as_json: bool, as_table: bool) -> int:
-    """Print all that the node tells of a unit: a sheet on a terminal, JSON elsewhere."""
+    """Print all that the node tells of a unit: a sheet on a terminal, JSON elsewhere.
+
+    \b
+    Examples:
+      receptorctl work status t1BlAB18
+      receptorctl work status t1 --json | jq .StateName
+    """
     if as_json and as_table:
         return _one_form_only("--json and --table")
     with settings.client() as client:

@@ -28,6 +28,11 @@ def results(settings: Settings, unit_id: str) -> int:
     """Print what a unit has written so far, and go on until it has ended.
 
     Ctrl-C leaves the unit running. The exit code is 1 if the unit failed.
+
+    \b
+    Examples:
+      receptorctl work results t1BlAB18
+      receptorctl work results t1BlAB18 > output
     """
     with settings.client() as client:
         client.connect()

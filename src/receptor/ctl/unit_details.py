@@ -11,14 +11,14 @@ from receptor.client.replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDE
 from receptor.ctl.moments import parse_moment
 from receptor.errors import PeerError
 
-STATE_NAMES = {
+STATE_NAMES: dict[int, str] = {
     PENDING: "Pending",
     RUNNING: "Running",
     SUCCEEDED: "Succeeded",
     FAILED: "Failed",
     CANCELED: "Canceled",
 }
-ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
+ENDED: frozenset[int] = frozenset({SUCCEEDED, FAILED, CANCELED})
 
 _EXIT_STATUS = re.compile(r"exit status (\d+)")
 _SIGNAL = re.compile(r"signal: ([^()]+)")

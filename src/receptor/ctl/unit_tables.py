@@ -13,7 +13,7 @@ from receptor.ctl.sizes import size_text
 from receptor.ctl.tables import Cell, Column, Row
 from receptor.ctl.unit_details import UnitDetails
 
-COLOURS = {PENDING: "yellow", RUNNING: "cyan", SUCCEEDED: "green", FAILED: "red", CANCELED: "magenta"}
+COLOURS: dict[int, str] = {PENDING: "yellow", RUNNING: "cyan", SUCCEEDED: "green", FAILED: "red", CANCELED: "magenta"}
 
 _TITLE_WIDTH = 11
 

@@ -23,6 +23,12 @@ def work(context: click.Context) -> None:
     """Submit, watch, cancel and release units of work.
 
     Where a unit id is asked for, its beginning is enough, if no other unit's id begins so.
+
+    \b
+    Examples:
+      receptorctl work submit echoint --node bar --no-payload
+      receptorctl work wait t1BlAB18
+      receptorctl work results t1BlAB18
     """
     if context.invoked_subcommand is None:
         terminal.show_help(context)
