@@ -41,7 +41,7 @@ def test_as_one_object(node: FakeNode, ctl: Receptorctl) -> None:
 
 
 def test_a_dry_run_releases_nothing(node: FakeNode, ctl: Receptorctl) -> None:
-    node.plays(answering(UNITS), answering(UNITS))
+    node.plays(answering({}, UNITS), answering(UNITS))
     ran = ctl("work", "prune", "--older-than", "7d", "--dry-run")
     assert [line.split()[0] for line in ran.lines] == ["UNIT", "old00001", "Would"]
     assert json.loads(ctl("work", "prune", "--keep", "1", "--dry-run", "--json").output) == {
@@ -66,10 +66,16 @@ def test_a_unit_that_somebody_else_has_released(node: FakeNode, ctl: Receptorctl
 
 
 def test_units_of_unknown_age_are_left_alone(node: FakeNode, ctl: Receptorctl) -> None:
-    node.plays(answering({"a1a1a1a1": {"State": 2}}))
+    node.plays(answering({}, {"a1a1a1a1": {"State": 2}}))
     ran = ctl("work", "prune", "--older-than", "1h")
     assert ran.errors.startswith("Warning: 1 unit left alone")
-    assert len(node.commands) == 1
+    assert len(node.commands) == 2
+
+
+def test_age_is_told_by_the_clock_of_the_node(node: FakeNode, ctl: Receptorctl) -> None:
+    node.plays(answering({"Time": "2999-05-06T08:00:00Z"}, UNITS), answering({"Time": "2024-05-06T08:00:00Z"}, UNITS))
+    assert "Would release 2 units" in ctl("work", "prune", "--older-than", "30m", "--dry-run").lines[-1]
+    assert "Would release 0 units" in ctl("work", "prune", "--older-than", "1h", "--dry-run").lines[-1]
 
 
 @pytest.mark.parametrize(("answer", "exit_code"), [("n", 1), ("y", 0)])

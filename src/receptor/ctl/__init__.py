@@ -12,7 +12,7 @@
 ``submitting``      a submission from its payload (``payloads``, ``env_file``) to its end
 ``following``       output on its way to standard output; ``tail`` where its last lines begin
 ``waiting``         waiting for units; ``outage`` bears with a node that is away, ``time_limit`` ends a wait
-``pruning``         which units prune takes
+``pruning``         which units prune takes; ``node_time`` tells by which clock
 ``bridging``        the terminal on one side, a service on the other
 ``parameters``      arguments and options that several verbs share; ``work_options`` those of units
 ``terminal``        everything that is printed; ``tables``, ``moments``, ``sizes``, ``plain_text`` make it readable

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -44,7 +44,7 @@ class LiveLine:
     def __enter__(self) -> LiveLine:
         if can_show():
             terminal.make_room = self._hidden
-            self._thread = threading.Thread(target=self._draw_on, name="live line", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="live line", daemon=True)
             self._thread.start()
         return self
 
@@ -61,6 +61,10 @@ class LiveLine:
         with self._lock:
             self._erase()
             yield
+
+    def _run(self) -> None:
+        with suppress(OSError):  # the terminal is gone
+            self._draw_on()
 
     def _draw_on(self) -> None:
         began = time.monotonic()

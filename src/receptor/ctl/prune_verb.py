@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from receptor.ctl import terminal
+from receptor.ctl.node_time import node_time
 from receptor.ctl.parameters import WORK_TYPE, json_option
 from receptor.ctl.sizes import size_text
 from receptor.ctl.work_options import DURATION, STATES, yes_option
@@ -68,7 +69,8 @@ def prune(
 
     choice = Choice(frozenset(STATES[state] for state in states) or ENDED, work_type, older_than, keep)
     with settings.client() as client:
-        chosen = choose(parse_units(client.units()), choice, time.time())
+        now = node_time(client) if older_than is not None else None
+        chosen = choose(parse_units(client.units()), choice, time.time() if now is None else now)
         if chosen.of_unknown_age:
             terminal.warn(
                 f"{_count(chosen.of_unknown_age)} left alone, as the node does not tell when they began or ended; "

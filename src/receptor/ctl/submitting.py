@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from receptor.ctl import terminal
 from receptor.ctl.following import Follower, come_back, follow
+from receptor.ctl.node_time import node_time
 from receptor.ctl.payloads import send_payload
 from receptor.ctl.time_limit import TimeIsUp, time_limit
 from receptor.errors import CommandError, OperatingError, ReceptorError, UnknownWorkType, UnreachableError
@@ -53,10 +54,7 @@ def submit_and_report(
                 return _follow(client, settings, upload.unit_id, afterwards)
             if afterwards.wait:
                 return _wait(client, settings, submitted, afterwards)
-            released = client.end_unit("release", submitted.unit_id) if afterwards.release else ""
-            _show(submitted, afterwards, {"Outcome": released} if released else {})
-            if released and not (afterwards.quiet or afterwards.as_json):
-                terminal.say(f"({submitted.unit_id}, {released})")
+            _leave(client, submitted, afterwards)
         except ReceptorError as error:
             terminal.fail(str(error))
             return terminal.EXIT_NOT_SUBMITTED
@@ -67,7 +65,7 @@ def _check_that_it_is_taken(client: ControlClient, submission: Submission) -> No
     """Refuse environment variables, and warn of a name, where the node would pass over them without a word."""
     if not submission.params.keys() & {SECRET_ENV, UNIT_NAME}:
         return
-    if "Time" in client.ask({"command": "status", "requested_fields": ["Time"]}):
+    if node_time(client) is not None:
         return
     if SECRET_ENV in submission.params:
         raise CommandError(
@@ -100,6 +98,16 @@ def _show(submitted: Submitted, afterwards: Afterwards, more: JsonObject) -> Non
     else:
         terminal.say(f"Result:  {submitted.result}")
         terminal.say(f"Unit ID: {submitted.unit_id}")
+
+
+def _leave(client: ControlClient, submitted: Submitted, afterwards: Afterwards) -> None:
+    if not afterwards.as_json:
+        _show(submitted, afterwards, {})
+    released = client.end_unit("release", submitted.unit_id) if afterwards.release else ""
+    if afterwards.as_json:
+        _show(submitted, afterwards, {"Outcome": released} if released else {})
+    elif released and not afterwards.quiet:
+        terminal.say(f"({submitted.unit_id}, {released})")
 
 
 def _follow(client: ControlClient, settings: Settings, unit_id: str, afterwards: Afterwards) -> int:
