@@ -54,6 +54,13 @@ def test_output_that_has_not_come_from_the_other_node_is_not_waited_for(
     assert ran.errors.startswith("Warning: 5 more bytes of unit a1a1a1a1 are known of")
 
 
+def test_a_stream_that_ends_too_early_is_an_error(node: FakeNode, ctl: Receptorctl) -> None:
+    node.plays(streaming(0, before=(status(1, len(OUTPUT) + 5),)))
+    ran = ctl("work", "logs", "a1a1a1a1")
+    assert (ran.exit_code, ran.output) == (1, OUTPUT)
+    assert ran.errors.startswith("ERROR: the node ended the stream 5 bytes before the end")
+
+
 def test_from_an_offset(node: FakeNode, ctl: Receptorctl) -> None:
     node.plays(streaming(8880, before=(status(2),)), answering(status(2)))
     assert ctl("work", "logs", "--since-offset", "8880", "a1a1a1a1").output == OUTPUT[8880:]

@@ -12,6 +12,7 @@ from receptor.ctl.following import Follower, follow, progress_is_seen, write
 from receptor.ctl.parameters import UNIT_ID
 from receptor.ctl.time_limit import TimeIsUp, time_limit
 from receptor.ctl.unit_ids import whole_id
+from receptor.errors import UnreachableError
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient
@@ -75,12 +76,12 @@ def logs(settings: Settings, unit_id: str, following: bool, lines: int | None, o
             start = tail_start(size, lines, lambda first, end: b"".join(_part(client, unit_id, first, end)))
         if following:
             return follow(settings, Follower(client, unit_id, start, Outage()))
-        write(_part(client, unit_id, start, size), size - start if progress_is_seen() else None)
+        write(_part(client, unit_id, start, size), max(0, size - start) if progress_is_seen() else None)
     return 0
 
 
 def _part(client: ControlClient, unit_id: str, start: int, end: int) -> Iterator[bytes]:
-    """The bytes of the output from one position to another, as far as they are there."""
+    """The bytes of the output from one position to another, as far as they are there; raises as ``results`` does."""
     left = end - start
     chunks = client.results(unit_id, start) if left > 0 else iter(())
     while left > 0:
@@ -91,6 +92,6 @@ def _part(client: ControlClient, unit_id: str, start: int, end: int) -> Iterator
             terminal.warn(f"{left} more bytes of unit {unit_id} are known of, but have not come from its node yet")
             return
         if not chunk:
-            return
+            raise UnreachableError(f"the node ended the stream {left} bytes before the end of what it has; try again")
         yield chunk[:left]
         left -= len(chunk)
