@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -47,6 +48,13 @@ class Peer:
         command = json.loads(text)
         assert isinstance(command, dict)
         return number.decode(), command
+
+    def let_time_be_up(self) -> None:
+        """The end of the time limit that the client has set, and of its conversation with us."""
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        signal.pthread_kill(main_thread, signal.SIGALRM)
+        self.wait_for_hang_up()
 
     def rest(self) -> bytes:
         """All bytes until the client closes its side."""

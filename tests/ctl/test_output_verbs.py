@@ -47,7 +47,7 @@ def test_nothing_yet(node: FakeNode, ctl: Receptorctl) -> None:
 def test_output_that_has_not_come_from_the_other_node_is_not_waited_for(
     node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output_verbs, "_QUIET", 0.1)
+    monkeypatch.setattr(output_verbs, "_QUIET", 0.5)
     node.plays(streaming(0, before=(status(1, len(OUTPUT) + 5),), goes_on=True))
     ran = ctl("work", "logs", "a1a1a1a1")
     assert (ran.exit_code, ran.output) == (0, OUTPUT)

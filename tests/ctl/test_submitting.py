@@ -33,15 +33,14 @@ def submitted(result: str = "Job Started", before: tuple[object, ...] = ()) -> S
 def goes_on(peer: Peer) -> None:
     answering({"State": 1}, {"Multiplexed": True})(peer)
     peer.numbered_command()
-    peer.wait_for_hang_up()
+    peer.let_time_be_up()
 
 
 def silent_results(peer: Peer) -> None:
     peer.greet()
     peer.command()
     peer.say("Streaming results for work unit a1a1a1a1")
-    peer.send(b"some")
-    peer.wait_for_hang_up()
+    peer.let_time_be_up()
 
 
 @pytest.mark.parametrize(
@@ -111,14 +110,14 @@ def test_following_with_the_commands_own_exit_code(node: FakeNode, ctl: Receptor
     [
         (("--wait", "-q"), goes_on, b"a1a1a1a1\n", "work wait a1a1a1a1"),
         (("--wait", "--json"), goes_on, b'{\n    "Result": "Job Started",\n    "UnitID": "a1a1a1a1"\n}\n', "work wait"),
-        (("--follow", "--rm"), silent_results, b"some", "work results a1a1a1a1"),
+        (("--follow", "--rm"), silent_results, b"", "work results a1a1a1a1"),
     ],
 )
 def test_time_that_is_up_leaves_the_unit(
     node: FakeNode, ctl: Receptorctl, words: tuple[str, ...], session: Session, output: bytes, next_command: str
 ) -> None:
     node.plays(submitted(), session)
-    ran = ctl("work", "submit", "cat", "-n", "--timeout", "0.1", *words)
+    ran = ctl("work", "submit", "cat", "-n", "--timeout", "1h", *words)
     assert (ran.exit_code, ran.output) == (124, output)
     assert ran.errors.startswith("ERROR: the time is up, and unit a1a1a1a1 goes on.")
     assert f"receptorctl --socket {ctl.socket} {next_command}" in ran.errors

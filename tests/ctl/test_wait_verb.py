@@ -17,14 +17,14 @@ RUNNING = {"State": 1, "Detail": "Running"}
 
 
 def running(peer: Peer) -> None:
-    """A unit that goes on until the client hangs up."""
+    """A unit that goes on until time is up."""
     peer.greet()
     peer.command()
     peer.say(json.dumps(RUNNING))
     peer.command()
     peer.say('{"Multiplexed":true}')
     peer.numbered_command()
-    peer.wait_for_hang_up()
+    peer.let_time_be_up()
 
 
 def running_until(then: Session) -> Session:
@@ -93,7 +93,7 @@ def test_the_first_is_enough(node: FakeNode, ctl: Receptorctl) -> None:
 
 def test_time_that_is_up(node: FakeNode, ctl: Receptorctl) -> None:
     node.plays(running)
-    ran = ctl("work", "wait", "--timeout", "0.1", "a1a1a1a1")
+    ran = ctl("work", "wait", "--timeout", "1h", "a1a1a1a1")
     assert (ran.exit_code, ran.output) == (124, b"")
     assert ran.errors.startswith("ERROR: the time is up, and these go on: a1a1a1a1 (Running).")
     assert ran.errors.endswith(f"receptorctl --socket {ctl.socket} work wait a1a1a1a1\n")
@@ -146,9 +146,17 @@ def test_somebody_before_a_terminal_sees_that_it_waits(
     node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("receptor.ctl.live_line.SHOWN_AFTER", 0.0)
-    node.plays(running)
+    is_seen = threading.Event()
+
+    def until_seen(peer: Peer) -> None:
+        peer.numbered_command()
+        assert is_seen.wait(10)
+        peer.let_time_be_up()
+
+    node.plays(running_until(until_seen))
     with terminal_for(monkeypatch, "stderr") as terminal:
-        assert ctl("work", "wait", "--timeout", "0.3", "a1a1a1a1").exit_code == 124
+        terminal.when_seen("a1a1a1a1: Running", is_seen.set)
+        assert ctl("work", "wait", "--timeout", "1h", "a1a1a1a1").exit_code == 124
     assert "Waiting for unit a1a1a1a1: Running, 0 s" in terminal.raw
     [line] = terminal.shown
     assert line.startswith("ERROR: the time is up")
