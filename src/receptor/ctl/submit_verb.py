@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     help="Environment variables for the command, as KEY=VALUE lines; the work type must allow them.",
 )
 @click.option("--follow", "-f", is_flag=True, help="Print the results as they come instead of the unit's id.")
-@click.option("--wait", is_flag=True, help="Wait for the end of the unit; it must succeed.")
+@click.option("--wait", is_flag=True, help="Wait for the unit's end; the exit code is 0 only if it succeeded.")
 @timeout_option("Stop waiting or following after that time, with exit code 124; the unit goes on.")
 @exit_code_option()
 @click.option("--rm", is_flag=True, help="Release the unit when it has ended; goes with --follow and --wait.")
@@ -95,7 +95,7 @@ def submit(
         terminal.fail(problem)
         return terminal.EXIT_FAILED
     if rm and not (follow or wait):
-        terminal.warn("--rm without --follow releases the unit at once, and its results are never seen")
+        terminal.warn("--rm without --follow or --wait releases the unit at once, and its results are never seen")
     from receptor.client.control_client import Submission
 
     ours = {UNIT_NAME: name} if name else {}
