@@ -5,7 +5,6 @@
 ``tls_stream``     TLS with half-close
 ``connection``     one greeted connection: lines, bytes, time limits, errors for people
 ``control_client`` the commands: ``ControlClient``, and ``Upload`` for the payload of a unit
-``watching``       news of units as they happen
 ``replies``        frozen records of what a node answers
 
 Nothing is imported here, so that a program pays only for the parts that it uses.
