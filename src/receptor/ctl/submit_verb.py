@@ -87,7 +87,7 @@ def submit(
       receptorctl work submit echoint --no-payload
       receptorctl work submit sort --node bar --payload - -f < names.txt
       receptorctl work submit backup --no-payload --wait --timeout 1h --exit-code
-      unit=$(receptorctl work submit echoint --no-payload --quiet)
+      receptorctl work submit echoint --no-payload --quiet > unit-id
     """
     afterwards = Afterwards(follow, wait, timeout, exit_code, rm, quiet, as_json)
     problem = _payload_problem(payload, payload_literal, no_payload) or _problem(afterwards)
