@@ -99,6 +99,16 @@ def test_yes_means_that_nothing_is_asked(node: FakeNode, ctl: Receptorctl, monke
     assert terminal.shown == ["(old00001, released)", "Released 1 unit with 1.0 KiB of output."]
 
 
+def test_the_object_alone_is_on_standard_output_where_it_is_asked(
+    node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.plays(answering(UNITS, {"released": "old00001"}))
+    with terminal_for(monkeypatch, "stdout") as output, terminal_for(monkeypatch, "stdin", "stderr") as terminal:
+        terminal.type("y\n")
+        assert ctl("work", "prune", "--state", "succeeded", "--json").exit_code == 0
+    assert json.loads(output.raw)["FreedBytes"] == 1024
+
+
 def test_a_connection_that_breaks_leaves_a_report_of_what_was_done(node: FakeNode, ctl: Receptorctl) -> None:
     node.plays(answering(UNITS, {"released": "old00001"}))
     ran = ctl("work", "prune")

@@ -91,6 +91,37 @@ def test_the_first_is_enough(node: FakeNode, ctl: Receptorctl) -> None:
     assert (ran.exit_code, ran.lines) == (0, ["b2b2b2b2  Succeeded  exit status 0"])
 
 
+def test_a_unit_that_is_there_and_goes_on_is_printed_once(node: FakeNode, ctl: Receptorctl) -> None:
+    def numbered(peer: Peer) -> None:
+        answering(RUNNING, {"State": 0}, {"Multiplexed": True})(peer)
+        (a1, _), (b2, _) = peer.numbered_command(), peer.numbered_command()
+        peer.say(f"{a1} 0 {json.dumps(GOOD)}")
+        peer.say(f"{b2} 0 {json.dumps(RUNNING)}")
+
+    node.plays(numbered)
+    ran = ctl("work", "wait", "--for", "running", "a1a1a1a1", "b2b2b2b2")
+    assert (ran.exit_code, ran.lines) == (0, ["a1a1a1a1  Running  Running", "b2b2b2b2  Running  Running"])
+
+
+def test_several_that_are_waited_for_are_counted(
+    node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receptor.ctl.live_line.SHOWN_AFTER", 0.0)
+    is_seen = threading.Event()
+
+    def session(peer: Peer) -> None:
+        answering(RUNNING, RUNNING, {"State": 0}, {"Multiplexed": True})(peer)
+        for _ in range(3):
+            peer.numbered_command()
+        assert is_seen.wait(10)
+        peer.let_time_be_up()
+
+    node.plays(session)
+    with terminal_for(monkeypatch, "stderr") as terminal:
+        terminal.when_seen("Waiting for 3 units: 2 Running, 1 Pending, ", is_seen.set)
+        assert ctl("work", "wait", "--timeout", "1h", "a1a1a1a1", "b2b2b2b2", "c3c3c3c3").exit_code == 124
+
+
 def test_time_that_is_up(node: FakeNode, ctl: Receptorctl) -> None:
     node.plays(running)
     ran = ctl("work", "wait", "--timeout", "1h", "a1a1a1a1")

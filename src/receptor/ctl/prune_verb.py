@@ -78,7 +78,7 @@ def prune(
             )
         if dry_run:
             return _show_dry_run(chosen.units, as_json=as_json)
-        if not (yes or _is_wanted(chosen.units)):
+        if not (yes or _is_wanted(chosen.units, as_json=as_json)):
             terminal.tell("Nothing is released.")
             return terminal.EXIT_FAILED
         pruned: list[_Pruned] = []
@@ -102,13 +102,13 @@ class _Pruned:
         return {"UnitID": self.unit.unit_id, "StdoutSize": self.unit.stdout_size} | said
 
 
-def _is_wanted(units: Sequence[UnitDetails]) -> bool:
+def _is_wanted(units: Sequence[UnitDetails], *, as_json: bool) -> bool:
     """Whether a person who sits there agrees; where there is none, nobody disagrees."""
     if not units or not terminal.can_ask():
         return True
     from receptor.ctl.unit_tables import show_units
 
-    if terminal.is_terminal(sys.stdout):
+    if terminal.is_terminal(sys.stdout) and not as_json:
         show_units(units)
     return terminal.confirm(f"Release {_count(units)} with {size_text(_size(units))} of output?")
 

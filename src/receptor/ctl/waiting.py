@@ -62,6 +62,8 @@ class Wait:
             try:
                 for news in watch(self._client, list(self.states)):
                     self._outage.is_over()
+                    if news.unit_id not in self.states:
+                        continue  # it is where it should be, and goes on
                     self.states[news.unit_id] = news.state
                     if news.status is None or news.state is None:
                         del self.states[news.unit_id]
@@ -78,12 +80,13 @@ class Wait:
 
     def summary(self) -> str:
         """What is still waited for, for people: ``3 units: 2 Running, 1 Pending``."""
-        names = Counter(_state_name(state) for state in self.states.values())
-        if len(self.states) == 1:
-            ((unit_id, state),) = self.states.items()
+        states = self.states.copy()  # another thread draws this while the wait goes on
+        if len(states) == 1:
+            ((unit_id, state),) = states.items()
             return f"Waiting for unit {unit_id}: {_state_name(state)}"
+        names = Counter(_state_name(state) for state in states.values())
         counts = ", ".join(f"{count} {name}" for name, count in names.most_common())
-        return f"Waiting for {len(self.states)} units: {counts}"
+        return f"Waiting for {len(states)} units: {counts}"
 
 
 def named(states: dict[str, int | None]) -> str:
