@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import ssl
 import tempfile
@@ -41,6 +42,21 @@ class Peer:
         assert isinstance(command, dict)
         self._commands.append(command)
         return command
+
+    def numbered_command(self) -> tuple[str, dict[str, object]]:
+        """The number of the next command of a multiplexed session, and the command."""
+        number, size, text = self._file.readline().split(b" ", 2)
+        assert size == b"0"
+        command = json.loads(text)
+        assert isinstance(command, dict)
+        return number.decode(), command
+
+    def let_time_be_up(self) -> None:
+        """The end of the time limit that the client has set, and of its conversation with us."""
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        signal.pthread_kill(main_thread, signal.SIGALRM)
+        self.wait_for_hang_up()
 
     def rest(self) -> bytes:
         """All bytes until the client closes its side."""

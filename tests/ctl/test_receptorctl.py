@@ -17,7 +17,7 @@ import receptor
 PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
 SOURCE = str(Path(receptor.__file__).parent.parent)
 VERBS = ["status", "ping", "traceroute", "reload", "connect", "version", "work"]
-WORK_VERBS = ["submit", "list", "status", "results", "cancel", "release", "force-release"]
+WORK_VERBS = ["submit", "list", "status", "wait", "results", "logs", "cancel", "release", "force-release", "prune"]
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -99,14 +99,14 @@ def test_an_output_that_nobody_reads_is_exit_code_141_and_no_message(node: FakeN
     def session(peer: Peer) -> None:
         peer.greet()
         peer.command()
-        peer.say("Streaming results for work unit a1")
+        peer.say("Streaming results for work unit a1a1a1a1")
         peer.send_on(b"x" * 65536)
 
     node.plays(session)
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [*PROGRAM, "--socket", node.path, "work", "results", "a1"],
+        [*PROGRAM, "--socket", node.path, "work", "results", "a1a1a1a1"],
         env=environment(),
         stdout=writer,
         stderr=subprocess.PIPE,

@@ -13,8 +13,8 @@ from receptorctl_runs import Receptorctl
 from receptor.ctl.submit_verb import parse_params
 from receptor.errors import ConfigurationError
 
-CREATED = "Work unit created with ID a1. Send stdin data and EOF."
-STARTED = '{"unitid": "a1", "result": "Job Started"}'
+CREATED = "Work unit created with ID a1a1a1a1. Send stdin data and EOF."
+STARTED = '{"unitid": "a1a1a1a1", "result": "Job Started"}'
 
 
 class Payload:
@@ -36,7 +36,7 @@ def streaming(chunk: bytes) -> Session:
     def session(peer: Peer) -> None:
         peer.greet()
         peer.command()
-        peer.say("Streaming results for work unit a1")
+        peer.say("Streaming results for work unit a1a1a1a1")
         peer.send(chunk)
 
     return session
@@ -46,19 +46,19 @@ def test_the_answer_that_scripts_parse(node: FakeNode, ctl: Receptorctl) -> None
     node.plays(Payload())
     ran = ctl("work", "submit", "echoint", "--no-payload")
     assert (ran.exit_code, ran.errors) == (0, "")
-    assert ran.lines == ["Result:  Job Started", "Unit ID: a1"]
+    assert ran.lines == ["Result:  Job Started", "Unit ID: a1a1a1a1"]
     assert node.commands == [{"command": "work", "subcommand": "submit", "node": "localhost", "worktype": "echoint"}]
 
 
 @pytest.mark.parametrize("follow", [[], ["-f"]], ids=["submitted", "followed"])
 def test_work_that_waits_for_its_node_is_told_of(node: FakeNode, ctl: Receptorctl, follow: list[str]) -> None:
     following = [streaming(b""), answering({"State": 2, "StdoutSize": 0})] if follow else []
-    node.plays(Payload('{"unitid": "a1", "result": "Job Submitted"}'), *following)
+    node.plays(Payload('{"unitid": "a1a1a1a1", "result": "Job Submitted"}'), *following)
     ran = ctl("work", "submit", "echoint", "--node", "bar", "-n", *follow)
-    assert ran.lines == ([] if follow else ["Result:  Job Submitted", "Unit ID: a1"])
+    assert ran.lines == ([] if follow else ["Result:  Job Submitted", "Unit ID: a1a1a1a1"])
     assert ran.errors.startswith("bar can't be reached yet, or has no room; it gets the work as soon as it can. See: ")
-    assert "work status a1; give up: " in ran.errors
-    assert ran.errors.endswith("work cancel a1\n")
+    assert "work status a1a1a1a1; give up: " in ran.errors
+    assert ran.errors.endswith("work cancel a1a1a1a1\n")
 
 
 def test_every_option(node: FakeNode, ctl: Receptorctl) -> None:
@@ -114,16 +114,16 @@ def test_follow(node: FakeNode, ctl: Receptorctl) -> None:
 
 @pytest.mark.parametrize(("state", "exit_code"), [(2, 0), (3, 1)])
 def test_follow_and_release(node: FakeNode, ctl: Receptorctl, state: int, exit_code: int) -> None:
-    node.plays(Payload(), streaming(b"HI\n"), answering({"State": state, "StdoutSize": 3}, {"released": "a1"}))
+    node.plays(Payload(), streaming(b"HI\n"), answering({"State": state, "StdoutSize": 3}, {"released": "a1a1a1a1"}))
     ran = ctl("work", "submit", "cat", "-l", "hi", "-f", "--rm")
     assert (ran.exit_code, ran.output) == (exit_code, b"HI\n")
-    assert ran.errors.endswith("(a1, released)\n")
+    assert ran.errors.endswith("(a1a1a1a1, released)\n")
 
 
 def test_release_without_following_is_warned_of(node: FakeNode, ctl: Receptorctl) -> None:
-    node.plays(Payload(), answering({"released": "a1"}))
+    node.plays(Payload(), answering({"released": "a1a1a1a1"}))
     ran = ctl("work", "submit", "cat", "-n", "--rm")
-    assert (ran.exit_code, ran.lines[-1]) == (0, "(a1, released)")
+    assert (ran.exit_code, ran.lines[-1]) == (0, "(a1a1a1a1, released)")
     assert ran.errors.startswith("Warning: --rm without --follow")
 
 
@@ -131,7 +131,7 @@ def test_a_connection_that_breaks_while_following_does_not_release_the_unit(node
     node.plays(Payload(), streaming(b"HI"), answering({"State": 1, "StdoutSize": 2}))
     ran = ctl("work", "submit", "cat", "-l", "hi", "-f", "--rm")
     assert (ran.exit_code, ran.output) == (101, b"HI")
-    assert "work results a1" in ran.errors
+    assert "work results a1a1a1a1" in ran.errors
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_ctrl_c_within_the_payload_releases_the_unit_before_half_of_it_runs(
         peer.greet()
         peer.command()
         released.set()
-        peer.say('{"released": "a1"}')
+        peer.say('{"released": "a1a1a1a1"}')
 
     node.plays(upload, release)
     reader, writer = os.pipe()
@@ -224,7 +224,7 @@ def test_ctrl_c_within_the_payload_releases_the_unit_before_half_of_it_runs(
         ran = ctl("work", "submit", "cat", "-p", "-")
     os.close(writer)
     assert (ran.exit_code, ran.output) == (130, b"")
-    assert "Unit a1, which had only part of it, is released" in ran.errors
+    assert "Unit a1a1a1a1, which had only part of it, is released" in ran.errors
 
 
 def test_ctrl_c_within_a_repeated_submission_leaves_the_unit_that_may_run_already(
@@ -249,7 +249,9 @@ def test_ctrl_c_within_a_repeated_submission_leaves_the_unit_that_may_run_alread
         ran = ctl("work", "submit", "cat", "--idempotency-key", "k1", "-p", "-")
     os.close(writer)
     assert (ran.exit_code, ran.output) == (130, b"")
-    assert "unit a1 may run since an earlier submission with its key; submit again with the same key" in ran.errors
+    assert (
+        "unit a1a1a1a1 may run since an earlier submission with its key; submit again with the same key" in ran.errors
+    )
     assert "released" not in ran.errors
     assert len(node.commands) == 1
 
@@ -288,4 +290,4 @@ def test_ctrl_c_while_the_node_starts_the_unit_leaves_it(node: FakeNode, ctl: Re
     node.plays(session)
     ran = ctl("work", "submit", "cat", "-n")
     assert ran.exit_code == 130
-    assert f"receptorctl --socket {ctl.socket} work results a1" in ran.errors
+    assert f"receptorctl --socket {ctl.socket} work results a1a1a1a1" in ran.errors

@@ -6,14 +6,21 @@
 ``finding``         the node on this machine, where nobody says which; ``contexts``: names for nodes
 ``node_verbs``      status, ping, traceroute, reload, version, connect
 ``status_tables``   the tables of status
-``work_verbs``      work list, status, results, cancel, release, force-release
-``submit_verb``     work submit
-``following``       results on their way to standard output
+``work_verbs``      the group ``work``, whose verbs are in
+                    ``look_verbs`` list, status; ``output_verbs`` results, logs; ``wait_verb``; ``prune_verb``;
+                    ``ending_verbs`` cancel, release, force-release; ``submit_verb``
+``unit_ids``        which unit is meant by the beginning of its id
+``unit_details``    what a node tells of a unit; ``unit_tables`` shows it
+``submitting``      a submission from its payload (``payloads``, ``env_file``) to its end
+``following``       output on its way to standard output; ``tail`` where its last lines begin
+``waiting``         waiting for units; ``outage`` bears with a node that is away, ``time_limit`` ends a wait
+``pruning``         which units prune takes; ``node_time`` tells by which clock
 ``bridging``        the terminal on one side, a service on the other
 ``context_verbs``   context list, show, set, use, remove
 ``completion_verb`` completion; ``completing`` answers the scripts in ``shells``, ``live_names`` asks the node
-``parameters``      arguments and options that several verbs share
-``terminal``        everything that is printed; ``tables``, ``moments``, ``plain_text`` make it readable
+``parameters``      arguments and options that several verbs share; ``work_options`` those of units
+``terminal``        everything that is printed; ``tables``, ``moments``, ``sizes``, ``plain_text`` make it readable
+``live_line``       progress bars and spinners
 
 It is started by scripts thousands of times, so what only some commands need (sockets, TLS, YAML) is imported
 by those commands when they run.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
 
 import click
 
 from receptor.ctl.plain_text import printable
-from receptor.ctl.tables import Column, Row, table_lines
+from receptor.ctl.tables import Cell, Column, Row, table_lines
 from receptor.errors import OperatingError
 
 EXIT_FAILED = 1
@@ -40,6 +40,8 @@ EXIT_CODES = {
     EXIT_OUTPUT_CLOSED: "Nobody reads the output any more, as in 'receptorctl ... | head'.",
 }
 """What every exit code means, for help, manual pages and docs/receptorctl.md."""
+make_room: Callable[[], AbstractContextManager[None]] = nullcontext
+"""Takes away, while something is printed, the line that ``live_line`` draws on the terminal, if it draws one."""
 
 
 def say(text: str = "") -> None:
@@ -70,6 +72,17 @@ def show_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     with _output():
         for line in table_lines(columns, rows, width=width or None, coloured=has_colours(sys.stdout)):
             click.echo(line)
+
+
+def say_cells(cells: Iterable[Cell]) -> None:
+    """Print one line of texts with a space between them, in their colours on a terminal."""
+    coloured = has_colours(sys.stdout)
+    texts = (
+        click.style(printable(cell.text), fg=cell.colour) if coloured and cell.colour else printable(cell.text)
+        for cell in cells
+    )
+    with _output():
+        click.echo(" ".join(texts))
 
 
 def when(moment: str) -> str:
@@ -108,7 +121,8 @@ def write_bytes(data: bytes) -> None:
 
 def tell(text: str) -> None:
     """Say something on standard error that is neither a warning nor an error."""
-    click.echo(printable(text), err=True)
+    with make_room():
+        click.echo(printable(text), err=True)
 
 
 def tell_after_interrupt(text: str) -> None:
@@ -134,7 +148,8 @@ def fail(text: str) -> None:
 
 
 def _complain(text: str, colour: str) -> None:
-    click.echo(click.style(text, fg=colour) if has_colours(sys.stderr) else text, err=True)
+    with make_room():
+        click.echo(click.style(text, fg=colour) if has_colours(sys.stderr) else text, err=True)
 
 
 @contextmanager
@@ -143,9 +158,20 @@ def _output() -> Iterator[None]:
     if sys.stdout is None:
         raise OperatingError("standard output is closed; redirect it to /dev/null if you don't want it")
     try:
-        yield
+        with make_room() if is_terminal(sys.stdout) else nullcontext():
+            yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_OUTPUT_CLOSED)
     except OSError as error:
         raise OperatingError(f"can't write to standard output: {error.strerror}") from error
+
+
+def can_ask() -> bool:
+    """Whether a person sits there who can answer."""
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
+
+
+def confirm(question: str) -> bool:
+    """Ask on the terminal, yes or no; no if Enter is all that is pressed."""
+    return click.confirm(printable(question), err=True)

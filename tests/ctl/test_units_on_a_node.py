@@ -1,0 +1,99 @@
+"""The verbs for units of work against a real node, which is killed and started again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from receptor_process import ENVIRONMENT, NodeProcess
+from receptor_process import node as ready_node
+
+PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
+WAIT_FOR = "until test -e {gate}; do sleep 0.02; done"
+
+
+@pytest.fixture(scope="module")
+def foo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    folder = tmp_path_factory.mktemp("units")
+    with ready_node(
+        folder, "foo", {"local-only": {}}, {"work-command": {"worktype": "script", "command": "bash"}}
+    ) as node:
+        yield node
+
+
+def start(node: NodeProcess, *words: str) -> subprocess.Popen[str]:
+    command = [*PROGRAM, "--socket", str(node.socket), "work", *words]
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(node: NodeProcess, *words: str) -> tuple[int, str, str]:
+    process = start(node, *words)
+    output, errors = process.communicate(timeout=20)
+    return process.returncode, output, errors
+
+
+def test_waits_and_followers_bear_with_a_restart(foo: NodeProcess, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    script = f"echo before; {WAIT_FOR.format(gate=gate)}; echo after; exit 7"
+    _, unit_id, _ = run(foo, "submit", "script", "-l", script, "-q")
+    unit_id = unit_id.strip()
+    follower = start(foo, "logs", "-f", unit_id[:7])
+    done = foo.submit("script", b"true")
+    assert run(foo, "wait", done)[0] == 0
+    waiter = start(foo, "wait", "--timeout", "30s", done, unit_id)
+    assert follower.stdout is not None
+    assert waiter.stdout is not None
+    assert follower.stdout.readline() == "before\n"
+    assert waiter.stdout.readline() == f"{done}  Succeeded  exit status 0\n"
+    foo.end(signal.SIGKILL)
+    for process in (follower, waiter):
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("Lost the node")
+    foo.start_again()
+    gate.touch()
+    output, errors = follower.communicate(timeout=20)
+    assert (follower.returncode, output) == (1, "after\n")
+    assert errors == f"The node is back.\nERROR: unit {unit_id} failed: exit status 7\n"
+    output, _ = waiter.communicate(timeout=20)
+    assert (waiter.returncode, output) == (1, f"{unit_id}  Failed  exit status 7\n")
+
+
+def test_the_first_of_several(foo: NodeProcess, tmp_path: Path) -> None:
+    slow = foo.submit("script", WAIT_FOR.format(gate=tmp_path / "gate").encode())
+    quick = foo.submit("script", b"true")
+    code, output, _ = run(foo, "wait", "--any", "--json", slow, quick)
+    assert (code, json.loads(output)["UnitID"]) == (0, quick)
+    assert run(foo, "wait", "--for", "running", slow)[:2] == (0, f"{slow}  Running  {status(foo, slow)['Detail']}\n")
+    assert run(foo, "cancel", slow)[0] == 0
+    assert run(foo, "wait", slow)[0] == 1
+
+
+def test_the_end_of_a_long_output(foo: NodeProcess) -> None:
+    unit_id = foo.submit("script", b"seq 1 200000")
+    assert run(foo, "wait", unit_id)[0] == 0
+    assert run(foo, "logs", "--tail", "2", unit_id)[1] == "199999\n200000\n"
+    assert run(foo, "logs", "--tail", "100000", unit_id)[1].startswith("100001\n")
+    assert run(foo, "logs", unit_id)[1] == run(foo, "results", unit_id)[1]
+
+
+def test_pruning_leaves_what_runs_and_what_is_young(foo: NodeProcess, tmp_path: Path) -> None:
+    running = foo.submit("script", WAIT_FOR.format(gate=tmp_path / "gate").encode())
+    old, young = (foo.submit("script", b"echo done") for _ in range(2))
+    run(foo, "wait", old, young)
+    assert run(foo, "prune", "--older-than", "1h", "--dry-run")[1].startswith("Would release 0 units")
+    code, output, _ = run(foo, "prune", "--keep", "1", "--json")
+    assert code == 0
+    assert old in [unit["UnitID"] for unit in json.loads(output)["Units"]]
+    assert set(run(foo, "list", "-q")[1].split()) == {running, young}
+    assert run(foo, "release", running)[0] == 0
+
+
+def status(node: NodeProcess, unit_id: str) -> dict[str, object]:
+    return node.ask(f"work status {unit_id}")
