@@ -85,8 +85,10 @@ def test_the_end_of_a_long_output(foo: NodeProcess) -> None:
 
 def test_pruning_leaves_what_runs_and_what_is_young(foo: NodeProcess, tmp_path: Path) -> None:
     running = foo.submit("script", WAIT_FOR.format(gate=tmp_path / "gate").encode())
-    old, young = (foo.submit("script", b"echo done") for _ in range(2))
-    run(foo, "wait", old, young)
+    old = foo.submit("script", b"echo done")
+    run(foo, "wait", old)
+    young = foo.submit("script", b"echo done")
+    run(foo, "wait", young)
     assert run(foo, "prune", "--older-than", "1h", "--dry-run")[1].startswith("Would release 0 units")
     code, output, _ = run(foo, "prune", "--keep", "1", "--json")
     assert code == 0
