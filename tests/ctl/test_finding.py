@@ -81,10 +81,10 @@ def test_where_it_has_looked_in_vain(machine: Path) -> None:
         find_socket()
     said = str(caught.value)
     assert said.startswith("no control socket is given, and none is found on this machine; start the node, or say")
-    assert f"{machine}/etc/a.conf names a.sock, where no socket is; " in said
+    assert f"{machine}/etc/a.conf names a.sock, where there is no socket; " in said
     assert f"{machine}/etc/b.conf: this is not YAML" in said
     assert f"{machine}/etc/c.conf names no control socket; " in said
-    assert "no socket is run/*.sock or other/*.sock" in said
+    assert "no socket at run/*.sock or other/*.sock" in said
 
 
 def test_a_file_that_is_no_socket_is_none(machine: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_socket_is_none(machine: Path) -> None:
 def test_a_place_without_its_environment_variable_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(finding, "PLACES", Places((), ("$XDG_RUNTIME_DIR/receptor/*.sock", "/nosuch.sock")))
-    with pytest.raises(ConfigurationError, match=r"no socket is /nosuch\.sock$"):
+    with pytest.raises(ConfigurationError, match=r"no socket at /nosuch\.sock$"):
         find_socket()
 
 

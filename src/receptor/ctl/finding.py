@@ -85,7 +85,7 @@ def _sockets_in(file: str) -> list[str]:
 def _configured(looked: list[str]) -> Iterator[Found]:
     files = list(_matches(PLACES.configurations))
     if not files:
-        looked.append(f"no configuration is {_either(PLACES.configurations)}")
+        looked.append(f"no configuration at {_either(PLACES.configurations)}")
     for file in files:
         try:
             names = _sockets_in(file)
@@ -98,14 +98,14 @@ def _configured(looked: list[str]) -> Iterator[Found]:
             if _may_be_ours(name):
                 yield Found(name, f"in {file}")
             else:
-                looked.append(f"{file} names {name}, where no socket is")
+                looked.append(f"{file} names {name}, where there is no socket")
 
 
 def _lying_about(looked: list[str]) -> Iterator[Found]:
     for name in _matches(PLACES.sockets):
         if _may_be_ours(name):
             yield Found(name, f"in {os.path.dirname(name)}")
-    looked.append(f"no socket is {_either(PLACES.sockets)}")
+    looked.append(f"no socket at {_either(PLACES.sockets)}")
     looked.extend(f"{folder} is closed to you; its owner may look" for folder in _closed(PLACES.sockets))
 
 

@@ -7,10 +7,11 @@ _receptorctl() {
     while IFS=$'\t' read -r kind value help; do
         case $kind in
             plain) COMPREPLY+=("$value") ;;
-            file) compopt -o default -o filenames ;;
+            file) compopt -o default -o filenames 2> /dev/null ;;
         esac
     done < <(_RECEPTORCTL_COMPLETE=bash_complete COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_TYPE="$COMP_TYPE" \
         COMP_WORDBREAKS="$COMP_WORDBREAKS" "${1/#\~/$HOME}" 2> /dev/null)
 }
 
-complete -o nosort -F _receptorctl receptorctl
+# Old versions sort in any case.
+complete -o nosort -F _receptorctl receptorctl 2> /dev/null || complete -F _receptorctl receptorctl
