@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from receptor.ctl import node_verbs, terminal
+from receptor.ctl import mesh_verbs, node_verbs, terminal
 from receptor.ctl.settings import Settings
 from receptor.ctl.work_verbs import work
 from receptor.errors import ReceptorError, UnknownUnit
@@ -79,6 +79,9 @@ def receptorctl(
 
 for command in (
     node_verbs.status,
+    mesh_verbs.nodes,
+    mesh_verbs.services,
+    mesh_verbs.routes,
     node_verbs.ping,
     node_verbs.traceroute,
     node_verbs.reload,

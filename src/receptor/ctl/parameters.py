@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import click
 
-Decorator: TypeAlias = Callable[["_Function"], "_Function"]
 _Function = TypeVar("_Function", bound=Callable[..., int])
 
 
@@ -38,17 +37,17 @@ class Service(click.types.StringParamType):
 UNIT_ID, NODE_ID, WORK_TYPE, SERVICE = UnitId(), NodeId(), WorkType(), Service()
 
 
-def json_option(help: str = "Print JSON instead, for programs.") -> Decorator[_Function]:
+def json_option(help: str = "Print JSON instead, for programs.") -> Callable[[_Function], _Function]:
     """The option ``--json``, which the function gets as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
-def node_option(help: str) -> Decorator[_Function]:
+def node_option(help: str) -> Callable[[_Function], _Function]:
     """The option ``--node``, which the function gets as ``node``."""
     return click.option("--node", metavar="NODE", type=NODE_ID, help=help)
 
 
-def tls_client_option() -> Decorator[_Function]:
+def tls_client_option() -> Callable[[_Function], _Function]:
     """The option ``--tls-client`` of verbs that may go to another node, which the function gets as ``tlsclient``."""
     return click.option(
         "--tls-client",

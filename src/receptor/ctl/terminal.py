@@ -12,7 +12,7 @@ from typing import TextIO
 import click
 
 from receptor.ctl.plain_text import printable
-from receptor.ctl.tables import Column, Row, table_lines
+from receptor.ctl.tables import Cell, Column, Row, table_lines
 from receptor.errors import OperatingError
 
 EXIT_FAILED = 1
@@ -51,6 +51,17 @@ def show_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     with _output():
         for line in table_lines(columns, rows, width=width or None, coloured=has_colours(sys.stdout)):
             click.echo(line)
+
+
+def say_cells(cells: Iterable[Cell]) -> None:
+    """Print one line of texts with a space between them, in their colours on a terminal."""
+    coloured = has_colours(sys.stdout)
+    texts = (
+        click.style(printable(cell.text), fg=cell.colour) if coloured and cell.colour else printable(cell.text)
+        for cell in cells
+    )
+    with _output():
+        click.echo(" ".join(texts))
 
 
 def when(moment: str) -> str:
@@ -112,6 +123,10 @@ def warn(text: str) -> None:
 def fail(text: str) -> None:
     """Report on one line what went wrong."""
     _complain(f"ERROR: {printable(text)}", "red")
+
+
+def _styled(cell: Cell) -> str:
+    return click.style(printable(cell.text), fg=cell.colour or None)
 
 
 def _complain(text: str, colour: str) -> None:
