@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from commands import eventually, pids_with
 
-from receptor.client.replies import CANCELED, FAILED, RUNNING, SUCCEEDED, UnitStatus
+from receptor.client.replies import CANCELED, FAILED, RUNNING, SUCCEEDED, UnitState, UnitStatus
 
 if TYPE_CHECKING:
     from tools.chaos.links import Link, Relays
@@ -121,7 +121,7 @@ def verdict(
         is_ordered=made.order != "",
         runs=runs,
         bad_payloads=bad_payloads,
-        status=None if state is None else UnitStatus(state, detail, len(output)),
+        status=None if state is None else UnitStatus(UnitState(state), detail, len(output)),
         output=output,
         still_running=still_running,
         started=STARTED,

@@ -9,7 +9,7 @@ from fake_control import FakeNode, Peer, answering
 
 from receptor.client.address import UnixAddress
 from receptor.client.control_client import ControlClient, Submission, results_error
-from receptor.client.replies import Hop, UnitStatus
+from receptor.client.replies import Hop, UnitState, UnitStatus
 from receptor.errors import (
     CommandError,
     ConfigurationError,
@@ -369,6 +369,6 @@ def test_results_of_an_unknown_unit(node: FakeNode) -> None:
     ],
 )
 def test_a_stream_of_results_that_ends_too_early(state: int, received: int, complaint: str) -> None:
-    error = results_error(UnitStatus(state, "", 6), received)
+    error = results_error(UnitStatus(UnitState(state), "", 6), received)
     assert complaint in error
     assert bool(error) == bool(complaint)

@@ -16,7 +16,19 @@ import receptor
 
 PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
 SOURCE = str(Path(receptor.__file__).parent.parent)
-VERBS = ["status", "nodes", "services", "routes", "ping", "traceroute", "reload", "connect", "version", "work"]
+VERBS = [
+    "status",
+    "nodes",
+    "services",
+    "routes",
+    "events",
+    "ping",
+    "traceroute",
+    "reload",
+    "connect",
+    "version",
+    "work",
+]
 WORK_VERBS = ["submit", "list", "status", "results", "cancel", "release", "force-release"]
 
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from receptor.client.address import Address
 from receptor.client.connection import CHUNK_BYTES, Connection, connect
 from receptor.client.replies import (
+    Event,
     Hop,
     JsonObject,
     NodeStatus,
@@ -121,9 +122,9 @@ class ControlClient:
         connection.send(_line(command))
         return _parse(connection.read_line(f"the answer to {_name(command)}", seconds))
 
-    def status(self) -> JsonObject:
-        """What the node knows of itself and the mesh; see NodeStatus."""
-        return self.ask({"command": "status"})
+    def status(self, *fields: str) -> JsonObject:
+        """What the node knows of itself and the mesh, or just those fields of it; see NodeStatus."""
+        return self.ask({"command": "status", **({"requested_fields": list(fields)} if fields else {})})
 
     def version(self) -> str:
         """The version that the node runs."""
@@ -199,6 +200,28 @@ class ControlClient:
         with connection:
             while chunk := connection.read_some():
                 yield chunk
+
+    def events(self) -> Iterator[Event]:
+        """What happens on the node and in its mesh from now on, as it happens; waits for ever.
+
+        Raises CommandError if the node can't tell, UnreachableError when it goes away.
+        """
+        connection = self.connect()
+        connection.send(_line({"command": "events"}))
+        answer = connection.read_line("the answer to events", ANSWER_SECONDS)
+        if "unknown command" in answer.lower():
+            raise CommandError("this node does not tell events: existing nodes can't, nor can older ones of ours")
+        if not answer.startswith("Streaming events"):
+            raise _refusal(answer)
+        self._connection = None
+        with connection:
+            while True:
+                yield Event.parse(_parse(connection.read_line("the next event", None)))
+
+    @property
+    def address(self) -> Address:
+        """Where the node's control service listens."""
+        return self._address
 
 
 class Upload:

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import enum
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from receptor.errors import PeerError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 JsonObject: TypeAlias = dict[str, object]
 """One answer as it came, for those who pass it on as JSON."""
 
-PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED = range(5)
-"""States of a unit of work (control protocol, "Status of a unit")."""
 
+class UnitState(enum.IntEnum):
+    """States of a unit of work (control protocol, "The status of a unit"); the last three are final."""
+
+    PENDING = 0
+    RUNNING = 1
+    SUCCEEDED = 2
+    FAILED = 3
+    CANCELED = 4
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will come of the unit."""
+        return self >= UnitState.SUCCEEDED
+
+    @property
+    def title(self) -> str:
+        """The name as nodes write it, such as ``Succeeded``."""
+        return self.name.capitalize()
+
+
+PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED = UnitState
+
+_EXIT_STATUS = re.compile(r"exit status ([0-9]{1,3})\b")
 _Kind = TypeVar("_Kind")
 
 
@@ -161,21 +187,134 @@ class Submitted:
 
 
 @dataclass(frozen=True)
-class UnitStatus:
-    """What the end of a unit is judged by."""
+class Process:
+    """How the command of a unit ended and what it used; either ``exit_code`` or ``signal`` is known.
 
-    state: int
+    The two times are processor time in seconds, ``peak_memory`` is in bytes.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    user_seconds: float
+    system_seconds: float
+    peak_memory: int
+
+    @classmethod
+    def parse(cls, fields: JsonObject) -> Process:
+        return cls(
+            exit_code=_number_if_any(fields, "ExitCode"),
+            signal=_number_if_any(fields, "Signal"),
+            started_at=_time_if_any(fields, "Started"),
+            ended_at=_time_if_any(fields, "Ended"),
+            user_seconds=_number(fields.get("UserSeconds"), "UserSeconds"),
+            system_seconds=_number(fields.get("SystemSeconds"), "SystemSeconds"),
+            peak_memory=_field(fields, "PeakMemory", int),
+        )
+
+
+@dataclass(frozen=True)
+class UnitStatus:
+    """The status of a unit: where it is on its way, and what is known of it.
+
+    ``stdout_size`` is in bytes. ``name``, the two times, ``process`` and ``idempotency_key`` are told by nodes of ours
+    only, as far as they are known. ``remote_node`` is where the work runs, empty for work of the node that was asked.
+    """
+
+    state: UnitState
     detail: str
     stdout_size: int
+    work_type: str = ""
+    name: str = ""
+    remote_node: str = ""
+    remote_unit_id: str = ""
+    idempotency_key: str = ""
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+    process: Process | None = None
 
     @classmethod
     def parse(cls, answer: JsonObject) -> UnitStatus:
-        return cls(_field(answer, "State", int), _field(answer, "Detail", str), _field(answer, "StdoutSize", int))
+        """Raises PeerError if a field has the wrong type; a missing one is empty."""
+        extra = answer.get("ExtraData")
+        remote = extra if isinstance(extra, dict) else {}
+        process = answer.get("Process")
+        return cls(
+            state=_state(answer.get("State")),
+            detail=_field(answer, "Detail", str),
+            stdout_size=_field(answer, "StdoutSize", int),
+            work_type=_field(answer, "WorkType", str),
+            name=_field(answer, "Name", str),
+            remote_node=_field(remote, "RemoteNode", str),
+            remote_unit_id=_field(remote, "RemoteUnitID", str),
+            idempotency_key=_field(answer, "IdempotencyKey", str),
+            created_at=_time_if_any(answer, "Created"),
+            ended_at=_time_if_any(answer, "Ended"),
+            process=None if process is None else Process.parse(_object(process, "Process")),
+        )
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will come of the unit."""
-        return self.state in (SUCCEEDED, FAILED, CANCELED)
+        return self.state.is_final
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the command once it has ended; None if it was killed, never ran, or nobody knows.
+
+        Existing nodes tell it within the detail only.
+        """
+        if self.process is not None:
+            return self.process.exit_code
+        told = _EXIT_STATUS.match(self.detail)
+        return int(told[1]) if told and self.ended else None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened on a node or in its mesh, as ``events`` tells it.
+
+    ``name`` says what, and so which of the others are set: ``unit.created``, ``unit.changed`` and ``unit.released``
+    (``unit_id``, ``state``, ``work_type``, ``detail``, ``unit_name``, ``remote_node``), ``link.up`` and ``link.down``
+    (``node_id``, ``cost``), ``node.reachable`` and ``node.unreachable`` (``node_id``, ``via``), ``service.added`` and
+    ``service.removed`` (``node_id``, ``service``), ``events.lost`` (``count``). ``fields`` is the whole as it came.
+    """
+
+    time: datetime | None
+    name: str
+    fields: JsonObject = field(repr=False)
+    unit_id: str = ""
+    state: UnitState | None = None
+    work_type: str = ""
+    detail: str = ""
+    unit_name: str = ""
+    remote_node: str = ""
+    node_id: str = ""
+    via: str = ""
+    cost: float = 0.0
+    service: str = ""
+    count: int = 0
+
+    @classmethod
+    def parse(cls, fields: JsonObject) -> Event:
+        """Raises PeerError if a field has the wrong type."""
+        return cls(
+            time=_time_if_any(fields, "Time"),
+            name=_field(fields, "Event", str),
+            fields=fields,
+            unit_id=_field(fields, "UnitID", str),
+            state=_state(fields["State"]) if "State" in fields else None,
+            work_type=_field(fields, "WorkType", str),
+            detail=_field(fields, "Detail", str),
+            unit_name=_field(fields, "Name", str),
+            remote_node=_field(fields, "RemoteNode", str),
+            node_id=_field(fields, "NodeID", str),
+            via=_field(fields, "Via", str),
+            cost=_number(fields.get("Cost"), "Cost"),
+            service=_field(fields, "Service", str),
+            count=_field(fields, "Count", int),
+        )
 
 
 def _field(fields: JsonObject, name: str, kind: type[_Kind]) -> _Kind:
@@ -196,6 +335,34 @@ def _value(value: object, name: str, kind: type[_Kind]) -> _Kind:
 
 def _number(value: object, name: str) -> float:
     return value if isinstance(value, int) else _value(value, name, float)
+
+
+def _number_if_any(fields: JsonObject, name: str) -> int | None:
+    return None if fields.get(name) is None else _field(fields, name, int)
+
+
+def _state(value: object) -> UnitState:
+    number = _value(value, "State", int)
+    try:
+        return UnitState(number)
+    except ValueError as error:
+        raise PeerError(
+            f"the node's answer has the State {number}, which is none; the node may be of a version that "
+            "receptorctl does not know"
+        ) from error
+
+
+def _time_if_any(fields: JsonObject, name: str) -> datetime | None:
+    """A time in RFC 3339; None if it is missing, or the zero time of existing nodes."""
+    text = _field(fields, name, str)
+    if not text or text.startswith("0001-"):
+        return None
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise PeerError(f"the node's answer has a {name} that is no time: {text[:60]!r}") from error
 
 
 def _list(value: object, name: str) -> list[object]:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from receptor.ctl import mesh_verbs, node_verbs, terminal
+from receptor.ctl.events_verb import events
 from receptor.ctl.settings import Settings
 from receptor.ctl.work_verbs import work
 from receptor.errors import ReceptorError, UnknownUnit
@@ -82,6 +83,7 @@ for command in (
     mesh_verbs.nodes,
     mesh_verbs.services,
     mesh_verbs.routes,
+    events,
     node_verbs.ping,
     node_verbs.traceroute,
     node_verbs.reload,
