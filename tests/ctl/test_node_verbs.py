@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import sys
 
 import pytest
 from fake_control import FakeNode, Peer, answering
 from mesh_answers import a_row_of_three
+from pseudo_terminals import terminal_output
 from receptorctl_runs import Receptorctl
 
 import receptor
@@ -153,15 +153,10 @@ def test_versions_as_json(node: FakeNode, ctl: Receptorctl) -> None:
 
 
 def test_status_on_a_terminal(node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
     node.plays(answering(a_row_of_three()))
-    master, slave = pty.openpty()
-    with open(slave, "w") as output:
-        monkeypatch.setattr(sys, "stdout", output)
+    with terminal_output(monkeypatch) as output:
         assert ctl("status").exit_code == 0
-        shown = os.read(master, 65536).decode()
-    os.close(master)
+        shown = output()
     assert "Node ID: \x1b[36mfoo\x1b[0m" in shown
     assert " d ago" in shown
     assert "multiplex, type=Control Service" in shown

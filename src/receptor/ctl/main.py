@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from receptor.ctl import mesh_verbs, node_verbs, terminal
+from receptor.ctl.doctor.verb import doctor
 from receptor.ctl.events_verb import events
 from receptor.ctl.settings import Settings
 from receptor.ctl.work_verbs import work
@@ -84,6 +85,7 @@ for command in (
     mesh_verbs.services,
     mesh_verbs.routes,
     events,
+    doctor,
     node_verbs.ping,
     node_verbs.traceroute,
     node_verbs.reload,

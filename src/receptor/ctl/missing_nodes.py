@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from receptor.ctl import terminal
+from receptor.ctl.meant import nearest
 from receptor.errors import ReceptorError
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient
     from receptor.client.replies import NodeStatus
     from receptor.ctl.settings import Settings
-
-
-_LIKENESS = 0.65
-"""How alike two names must be, as difflib measures it: a wrong letter in three is near."""
 
 
 def tell_next_step(client: ControlClient, settings: Settings, node_id: str) -> None:
@@ -36,7 +32,7 @@ def next_step(status: NodeStatus, node_id: str, settings: Settings) -> str:
     by_id = {node.node_id: node for node in nodes(status)}
     known = by_id.get(node_id)
     if known is None:
-        meant = likely(node_id, by_id)
+        meant = nearest(node_id, by_id)
         guess = f"; did you mean {meant!r}?" if meant else "."
         listing = settings.command_line("nodes")
         return f"{status.node_id} knows no node {node_id!r}{guess} All nodes that it knows: {listing}"
@@ -44,15 +40,6 @@ def next_step(status: NodeStatus, node_id: str, settings: Settings) -> str:
         return f"{status.node_id} knows {node_id}, but has no way to it now. What may be wrong: {_doctor(settings)}"
     trace = settings.command_line("traceroute", node_id)
     return f"There is a way to {node_id}, but no answer. How far it leads: {trace}"
-
-
-def likely(given: str, names: Iterable[str]) -> str:
-    """The one of the names that was probably meant; empty if none is near."""
-    from difflib import get_close_matches
-
-    by_lower = {name.lower(): name for name in names}
-    close = get_close_matches(given.lower(), by_lower, 1, _LIKENESS)
-    return by_lower[close[0]] if close else ""
 
 
 def _doctor(settings: Settings) -> str:
