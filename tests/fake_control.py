@@ -40,6 +40,14 @@ class Peer:
         self._commands.append(command)
         return command
 
+    def each_command(self) -> Iterator[dict[str, str]]:
+        """The commands as they come, until the client leaves."""
+        for line in self._file:
+            command = json.loads(line)
+            assert isinstance(command, dict)
+            self._commands.append(command)
+            yield command
+
     def rest(self) -> bytes:
         """All bytes until the client closes its side."""
         return self._file.read()

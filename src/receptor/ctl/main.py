@@ -12,6 +12,7 @@ from receptor.ctl import mesh_verbs, node_verbs, terminal
 from receptor.ctl.doctor.verb import doctor
 from receptor.ctl.events_verb import events
 from receptor.ctl.settings import Settings
+from receptor.ctl.top.verb import top
 from receptor.ctl.work_verbs import work
 from receptor.errors import ReceptorError, UnknownUnit
 
@@ -86,6 +87,7 @@ for command in (
     mesh_verbs.routes,
     events,
     doctor,
+    top,
     node_verbs.ping,
     node_verbs.traceroute,
     node_verbs.reload,
