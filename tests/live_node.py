@@ -23,15 +23,10 @@ class LiveNode:
         self.units: dict[str, JsonObject] = {}
         self.output = b""
         self._tells_events = tells_events
-        self._looks = 0
+        self.connections = 0
         self._changed = threading.Condition()
         self._is_over = False
         self._happened = 0
-
-    @property
-    def looks(self) -> int:
-        """How often it was asked for all units."""
-        return self._looks
 
     def tell(self) -> None:
         """Have an event told to those who follow."""
@@ -46,6 +41,7 @@ class LiveNode:
             self._changed.notify_all()
 
     def session(self, peer: Peer) -> None:
+        self.connections += 1
         try:
             peer.greet()
             for command in peer.each_command():
@@ -53,7 +49,6 @@ class LiveNode:
                 if name == "status":
                     peer.say(json.dumps(self.status))
                 elif name == "list":
-                    self._looks += 1
                     peer.say(json.dumps(self.units))
                 elif name in ("cancel", "release"):
                     self._end_unit(peer, name, command["unitid"])
