@@ -58,7 +58,6 @@ def test_what_changes_is_shown_when_it_happens() -> None:
         live.tell()
         await until(pilot, lambda: len(rows(app).rows) == 4)
         assert shown(app, "#headline").endswith("4 units (3 running, 1 failed)")
-        assert shown(app, "#state") == "live"
 
     watched(story)
 
@@ -73,7 +72,7 @@ def test_tabs_order_and_filter() -> None:
         assert [row.key for row in rows(app).rows] == ["u0002", "u0001", "u0000"]
         await pilot.press("slash", *"tail 1", "enter")
         assert [row.key for row in rows(app).rows] == ["u0001"]
-        assert shown(app, "#state") == "live; only those with 'tail 1': 1"
+        assert shown(app, "#state").endswith("; only those with 'tail 1': 1")
         await pilot.press("escape")
         assert len(rows(app).rows) == 3
 
