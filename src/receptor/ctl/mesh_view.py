@@ -12,7 +12,8 @@ from receptor.client.replies import Advertisement, JsonObject, NodeStatus, WorkT
 Standing: TypeAlias = Literal["self", "linked", "reachable", "unreachable"]
 """How the node that is asked stands to another: a link of its own, a way over others, or no way."""
 
-_CONNECTION_TYPES = {0: "datagram", 1: "stream", 2: "stream TLS"}
+_TLS = 2
+_CONNECTION_TYPES = {0: "datagram", 1: "stream", _TLS: "stream TLS"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class KnownService:
     kind: str
     tags: Mapping[str, object]
     last_seen: str
+
+    @property
+    def wants_tls(self) -> bool:
+        return self.kind == _CONNECTION_TYPES[_TLS]
 
     @property
     def tags_text(self) -> str:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from fake_control import FakeNode, Peer, answering
-from mesh_answers import a_row_of_three
+from mesh_answers import a_row_of_three, advertisement
 
 from receptor.ctl.doctor.examination import examine, look_at
 from receptor.ctl.doctor.facts import Facts
@@ -20,12 +20,13 @@ UNIT = {"State": 1, "Detail": "", "StdoutSize": 0, "WorkType": "cat", "ExtraData
 PONG = {"Success": True, "From": "bar", "TimeStr": "1ms"}
 
 
-def examined(path: str, seconds: float = 10.0, **variables: str) -> Facts:
-    return examine(Settings(socket=path), variables, KNOWN, "mesh", seconds)
+def examined(path: str, seconds: float = 10.0, tls_client: str = "mesh", **variables: str) -> Facts:
+    return examine(Settings(socket=path), variables, KNOWN, tls_client, seconds)
 
 
 def own_answers(*nodes: str) -> tuple[object, ...]:
-    status = a_row_of_three(RoutingTable=dict.fromkeys(nodes, "bar"))
+    controls = [advertisement(node, kind=2) for node in nodes]
+    status = a_row_of_three(RoutingTable=dict.fromkeys(nodes, "bar"), Advertisements=controls)
     return status, TOLD, {"a1": UNIT}
 
 
@@ -52,6 +53,11 @@ def answering_once(peer: Peer, answer: object) -> None:
 def test_why_another_node_could_not_be_asked(node: FakeNode) -> None:
     node.plays(answering(*own_answers("bar")), answering({"Success": False, "Error": "timeout"}))
     assert examined(node.path).others["bar"].ping_trouble == "timeout"
+
+
+def test_a_node_that_wants_tls_is_not_asked_without(node: FakeNode) -> None:
+    node.plays(answering(*own_answers("bar")), answering(PONG))
+    assert examined(node.path, tls_client="").others["bar"].wants_tls
 
 
 def test_a_node_that_takes_too_long_is_left_behind(node: FakeNode) -> None:

@@ -66,9 +66,9 @@ def test_links_that_are_odd(costs: dict[str, dict[str, float]], said: str) -> No
             "traceroute bar",
         ),
         (
-            NodeFacts("bar", trouble="insecure connection to secure service, TLS is wanted"),
-            "skipped: bar answers pings, but wants TLS for questions: insecure connection to secure service, TLS is "
-            "wanted -> name a tls-client of this node with --tls-client",
+            NodeFacts("bar", wants_tls=True),
+            "skipped: bar answers pings, and wants TLS for questions -> ask it with: receptorctl doctor "
+            "--tls-client NAME",
         ),
         (
             NodeFacts("bar", trouble="may not"),

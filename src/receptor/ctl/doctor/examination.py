@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from receptor import __version__
 from receptor.client.address import UnixAddress
 from receptor.client.replies import NodeStatus
+from receptor.ctl import mesh_view
 from receptor.ctl.doctor.facts import NODE_FIELDS, PREFIX, Facts, NodeFacts, SocketFile, Variable
+from receptor.ctl.mesh_view import KnownService
 from receptor.ctl.unit_details import parse_units
 from receptor.errors import ReceptorError
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8
 """Nodes that are asked at the same time."""
+
+CONTROL = "control"
+"""The name of control services on the mesh."""
 
 _USUAL_SOCKETS = ("/run/receptor/*.sock", "/var/run/receptor/*.sock", "/tmp/*.sock")
 
@@ -59,7 +64,9 @@ def examine(
         except ReceptorError as error:
             return replace(facts, trouble=str(error))
         facts = _with_units(replace(facts, status=status, own=_ask_own(client, status.node_id)), client)
-    return replace(facts, others=_ask_others(settings, sorted(status.routes), tls_client, seconds))
+    controls = {one.node_id: one for one in mesh_view.services(status) if one.name == CONTROL}
+    nodes = {node_id: controls.get(node_id) for node_id in sorted(status.routes)}
+    return replace(facts, others=_ask_others(settings, nodes, tls_client, seconds))
 
 
 def look_at(path: str) -> SocketFile:
@@ -110,23 +117,32 @@ def _ask(client: ControlClient) -> NodeFacts:
     return NodeFacts.parse(answer, asked_at, time.time())
 
 
-def _ask_other(settings: Settings, node_id: str, tls_client: str) -> NodeFacts:
+def _ask_other(settings: Settings, node_id: str, control: KnownService | None, tls_client: str) -> NodeFacts:
     try:
         with settings.client() as client:
             reply = client.ping(node_id)
             if not reply.success:
                 return NodeFacts(node_id, ping_trouble=reply.error)
-            client.go_to(node_id, tls_client)
+            if control is None:
+                return NodeFacts(node_id, trouble=f"it offers no service {CONTROL}")
+            if control.wants_tls and not tls_client:
+                return NodeFacts(node_id, wants_tls=True)
+            client.go_to(node_id, tls_client if control.wants_tls else "")
             return replace(_ask(client), node_id=node_id)
     except ReceptorError as error:
         return NodeFacts(node_id, trouble=str(error))
 
 
-def _ask_others(settings: Settings, node_ids: list[str], tls_client: str, seconds: float) -> dict[str, NodeFacts]:
-    """Those that don't answer in time are left behind, in threads that end with the program."""
+def _ask_others(
+    settings: Settings, nodes: Mapping[str, KnownService | None], tls_client: str, seconds: float
+) -> dict[str, NodeFacts]:
+    """What the nodes say, each asked by its control service.
+
+    Those that don't answer in time are left behind, in threads that end with the program.
+    """
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     answers: queue.SimpleQueue[NodeFacts] = queue.SimpleQueue()
-    for node_id in node_ids:
+    for node_id in nodes:
         waiting.put(node_id)
 
     def work() -> None:
@@ -135,13 +151,13 @@ def _ask_others(settings: Settings, node_ids: list[str], tls_client: str, second
                 node_id = waiting.get_nowait()
             except queue.Empty:
                 return
-            answers.put(_ask_other(settings, node_id, tls_client))
+            answers.put(_ask_other(settings, node_id, nodes[node_id], tls_client))
 
-    for _ in range(min(_AT_ONCE, len(node_ids))):
+    for _ in range(min(_AT_ONCE, len(nodes))):
         threading.Thread(target=work, name="doctor", daemon=True).start()
-    found = {node_id: NodeFacts(node_id, trouble=f"no answer within {seconds:g} s") for node_id in node_ids}
+    found = {node_id: NodeFacts(node_id, trouble=f"no answer within {seconds:g} s") for node_id in nodes}
     deadline = time.monotonic() + seconds
-    for _ in node_ids:
+    for _ in nodes:
         try:
             answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:

@@ -66,6 +66,8 @@ class NodeFacts:
     trouble: str = ""
     """Why its control service could not be asked."""
     ping_trouble: str = ""
+    wants_tls: bool = False
+    """Whether it was not asked, as its control service wants TLS, and nobody has named a tls-client."""
     version: str = ""
     clock_offset: float | None = None
     """Seconds that its clock is ahead of ours, 0 if the difference is within the time that the answer took."""

@@ -87,12 +87,9 @@ def _check_answers(facts: Facts, command: Callable[..., str]) -> Iterator[Findin
                 f"{node.node_id} has a route, but answers no ping: {node.ping_trouble}",
                 f"see how far the way leads: {command('traceroute', node.node_id)}",
             )
-        elif "tls" in node.trouble.lower():
-            yield skipped(
-                _AREA,
-                f"{node.node_id} answers pings, but wants TLS for questions: {node.trouble}",
-                "name a tls-client of this node with --tls-client",
-            )
+        elif node.wants_tls:
+            tls = command("doctor", "--tls-client", "NAME")
+            yield skipped(_AREA, f"{node.node_id} answers pings, and wants TLS for questions", f"ask it with: {tls}")
         elif node.trouble:
             yield skipped(_AREA, f"{node.node_id} answers pings, but no questions: {node.trouble}")
         else:

@@ -54,7 +54,7 @@ def check_clocks(facts: Facts) -> Iterator[Finding]:
     if own.clock_offset is not None:
         yield from _clock(own.node_id, own.clock_offset, "this machine's", always=True)
     here = own.clock_offset or 0.0
-    asked = [node for node in facts.others.values() if not node.trouble and not node.ping_trouble]
+    asked = [node for node in facts.others.values() if not (node.trouble or node.ping_trouble or node.wants_tls)]
     told = [node for node in asked if node.clock_offset is not None]
     for node in told:
         yield from _clock(node.node_id, (node.clock_offset or 0.0) - here, f"{own.node_id}'s", always=False)
@@ -82,18 +82,17 @@ def _clock(node_id: str, offset: float, whose: str, *, always: bool) -> Iterator
 
 def check_certificates(facts: Facts) -> Iterator[Finding]:
     """Certificates of this node and the others: those that have ended, end soon or are not valid yet."""
-    nodes = [node for node in (facts.own, *facts.others.values()) if node is not None and node.certificates]
-    good = 0
-    for node in nodes:
+    good: list[str] = []
+    for node in filter(None, (facts.own, *facts.others.values())):
         for certificate in node.certificates or ():
             found = _certificate(node, certificate, facts.now)
-            good += found is None
-            if found is not None:
+            if found is None:
+                good.append(node.node_id)
+            else:
                 yield found
     if good:
-        yield ok(
-            Area.CERTIFICATES, f"{counted(good, 'certificate')} of {listed(node.node_id for node in nodes)} in order"
-        )
+        text = f"{counted(len(good), 'certificate')} of {listed(dict.fromkeys(good))} in order"
+        yield ok(Area.CERTIFICATES, text)
 
 
 def _certificate(node: NodeFacts, certificate: Certificate, now: float) -> Finding | None:
