@@ -90,7 +90,7 @@ def test_a_node_that_tells_none(node: FakeNode, ctl: Receptorctl) -> None:
 def test_a_person_sees_the_time_on_the_wall_and_colours() -> None:
     time, name, _, state, *_ = event_cells(Event.parse(RUNNING), for_a_person=True)
     assert len(time.text) == len("12:00:00")
-    assert (name.colour, state.colour) == ("cyan", "yellow")
+    assert (name.colour, state.colour) == ("cyan", "cyan")
 
 
 def test_without_a_filter_everything_is_wanted() -> None:

@@ -32,7 +32,6 @@ _COLOURS: Mapping[str, str] = {
     _LOST: "yellow",
 }
 _WIDEST_NAME = max(map(len, _COLOURS))
-_STATE_COLOURS: Mapping[str, str] = {"Succeeded": "green", "Failed": "red", "Canceled": "magenta", "Running": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -129,9 +128,11 @@ def _details(event: Event) -> Iterator[Cell]:
 
 
 def _unit_details(event: Event) -> Iterator[Cell]:
+    from receptor.ctl.state_colours import STATE_COLOURS
+
     yield Cell(event.unit_id)
     if event.state is not None:
-        yield Cell(event.state.title, _STATE_COLOURS.get(event.state.title, ""))
+        yield Cell(event.state.title, STATE_COLOURS[event.state])
     name = f" {event.unit_name!r}" if event.unit_name else ""
     place = f" on {event.remote_node}" if event.remote_node else ""
     yield Cell(f"{event.work_type}{name}{place}")

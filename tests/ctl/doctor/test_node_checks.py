@@ -42,7 +42,7 @@ def test_a_disk_that_is_nearly_full(free: int, verdict: str) -> None:
 def test_clocks_that_agree() -> None:
     assert with_clocks(0.0, bar=1.0, baz=-4.0) == [
         "ok: foo's clock agrees with this machine's",
-        "ok: 2 other clocks agree: bar, baz",
+        "ok: 2 other clocks agree with foo's: bar, baz",
     ]
 
 
@@ -60,7 +60,7 @@ def test_clocks_that_don_t(offset: float, said: str) -> None:
 def test_the_other_clocks_are_compared_with_that_of_the_node_and_not_with_ours() -> None:
     said = with_clocks(-600.0, bar=-600.0)
     assert said[0].startswith("problem: foo's clock is 10 min behind this machine's")
-    assert said[1:] == ["ok: 1 other clock agrees: bar"]
+    assert said[1:] == ["ok: 1 other clock agrees with foo's: bar"]
 
 
 def test_nodes_that_tell_no_time() -> None:

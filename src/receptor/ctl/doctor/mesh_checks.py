@@ -45,7 +45,7 @@ def _check_reach(facts: Facts, known: list[KnownNode]) -> Iterator[Finding]:
 
 def _lost(node: KnownNode, now: float) -> str:
     moment = parse_moment(node.last_seen)
-    seen = "" if moment is None else f" (heard of {ago(moment, now)})"
+    seen = "" if moment is None or moment > now else f" (heard of {ago(moment, now)})"
     if node.links:
         return f"{node.node_id} is out of reach{seen}, though it tells of links with {listed(sorted(node.links))}"
     return f"{node.node_id} is out of reach{seen}: it was there, and has no link now"

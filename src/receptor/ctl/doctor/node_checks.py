@@ -54,15 +54,15 @@ def check_clocks(facts: Facts) -> Iterator[Finding]:
     if own.clock_offset is not None:
         yield from _clock(own.node_id, own.clock_offset, "this machine's", always=True)
     here = own.clock_offset or 0.0
+    whose = "this machine's" if own.clock_offset is None else f"{own.node_id}'s"
     asked = [node for node in facts.others.values() if not (node.trouble or node.ping_trouble or node.wants_tls)]
     told = [node for node in asked if node.clock_offset is not None]
     for node in told:
-        yield from _clock(node.node_id, (node.clock_offset or 0.0) - here, f"{own.node_id}'s", always=False)
+        yield from _clock(node.node_id, (node.clock_offset or 0.0) - here, whose, always=False)
     good = [node.node_id for node in told if abs((node.clock_offset or 0.0) - here) < CLOCK_WARNING]
     if good:
-        yield ok(
-            Area.CLOCKS, f"{counted(len(good), 'other clock')} agree{'s' if len(good) == 1 else ''}: {listed(good)}"
-        )
+        agree = "clock agrees" if len(good) == 1 else "clocks agree"
+        yield ok(Area.CLOCKS, f"{len(good)} other {agree} with {whose}: {listed(good)}")
     silent = [node.node_id for node in (own, *asked) if node.clock_offset is None]
     if silent:
         yield skipped(Area.CLOCKS, f"no time is told by {listed(silent)} (nodes of Go and older ones don't)")

@@ -7,22 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from receptor.client.replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED, NodeStatus
+from receptor.client.replies import NodeStatus
 from receptor.ctl import mesh_view
 from receptor.ctl.mesh_tables import STANDING_COLOURS, cost_text, count_text, work_types_text
 from receptor.ctl.mesh_view import KnownNode
 from receptor.ctl.moments import ago, parse_moment, span
 from receptor.ctl.sizes import size_text
+from receptor.ctl.state_colours import STATE_COLOURS
 from receptor.ctl.tables import Cell, Column
 from receptor.ctl.unit_details import UnitDetails
 
-_STATE_COLOURS: dict[int, str] = {
-    PENDING: "yellow",
-    RUNNING: "cyan",
-    SUCCEEDED: "green",
-    FAILED: "red",
-    CANCELED: "magenta",
-}
 _LAST = float("inf")
 
 Value: TypeAlias = str | float
@@ -138,7 +132,7 @@ def _unit_row(unit: UnitDetails, now: float, *, has_names: bool) -> ViewRow:
     name = (unit.name,) if has_names else ()
     cells = (
         Cell(unit.unit_id),
-        Cell(unit.state_name, _STATE_COLOURS.get(unit.state, "")),
+        Cell(unit.state_name, STATE_COLOURS.get(unit.state, "")),
         Cell(unit.work),
         Cell("" if began is None else span(age)),
         Cell(size_text(unit.stdout_size)),
