@@ -6,6 +6,7 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
 from fake_control import FakeNode, Peer, answering
 from mesh_answers import a_row_of_three, advertisement
 
@@ -60,19 +61,26 @@ def test_a_node_that_wants_tls_is_not_asked_without(node: FakeNode) -> None:
     assert examined(node.path, tls_client="").others["bar"].wants_tls
 
 
-def test_a_node_that_takes_too_long_is_left_behind(node: FakeNode) -> None:
+@pytest.mark.parametrize(
+    ("answers", "ping_trouble", "trouble"),
+    [((), "nothing within 1 s", ""), ((PONG,), "", "nothing within 1 s")],
+)
+def test_a_node_that_takes_too_long_is_left_behind(
+    node: FakeNode, answers: tuple[object, ...], ping_trouble: str, trouble: str
+) -> None:
     is_asked, is_over = threading.Event(), threading.Event()
 
     def silent(peer: Peer) -> None:
-        peer.greet()
+        answering(*answers)(peer)
         peer.command()
         is_asked.set()
         is_over.wait(PATIENCE)
 
     node.plays(answering(*own_answers("bar")), silent)
-    assert examined(node.path, 0.0).others["bar"].trouble == "no answer within 0 s"
+    bar = examined(node.path, 1.0).others["bar"]
     assert is_asked.wait(PATIENCE)
     is_over.set()
+    assert (bar.ping_trouble, bar.trouble) == (ping_trouble, trouble)
 
 
 def test_a_refusal_to_list_units_is_noted(node: FakeNode) -> None:

@@ -88,4 +88,4 @@ def test_nodes_that_don_t_answer(bar: NodeFacts, said: str) -> None:
     ],
 )
 def test_words_that_are_too_old_or_too_new(now: float, said: str) -> None:
-    assert any(line.startswith(said) for line in lines(check_mesh(replace(HEALTHY, now=now), command)))
+    assert any(line.startswith(said) for line in lines(check_mesh(replace(HEALTHY, now=now, others={}), command)))

@@ -9,7 +9,7 @@ import queue
 import stat
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from glob import glob
 from typing import TYPE_CHECKING
@@ -117,22 +117,6 @@ def _ask(client: ControlClient) -> NodeFacts:
     return NodeFacts.parse(answer, asked_at, time.time())
 
 
-def _ask_other(settings: Settings, node_id: str, control: KnownService | None, tls_client: str) -> NodeFacts:
-    try:
-        with settings.client() as client:
-            reply = client.ping(node_id)
-            if not reply.success:
-                return NodeFacts(node_id, ping_trouble=reply.error)
-            if control is None:
-                return NodeFacts(node_id, trouble=f"it offers no service {CONTROL}")
-            if control.wants_tls and not tls_client:
-                return NodeFacts(node_id, wants_tls=True)
-            client.go_to(node_id, tls_client if control.wants_tls else "")
-            return replace(_ask(client), node_id=node_id)
-    except ReceptorError as error:
-        return NodeFacts(node_id, trouble=str(error))
-
-
 def _ask_others(
     settings: Settings, nodes: Mapping[str, KnownService | None], tls_client: str, seconds: float
 ) -> dict[str, NodeFacts]:
@@ -140,8 +124,10 @@ def _ask_others(
 
     Those that don't answer in time are left behind, in threads that end with the program.
     """
+    nothing = f"nothing within {seconds:g} s"
+    found = {node_id: NodeFacts(node_id, ping_trouble=nothing) for node_id in nodes}
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-    answers: queue.SimpleQueue[NodeFacts] = queue.SimpleQueue()
+    done: queue.SimpleQueue[str] = queue.SimpleQueue()
     for node_id in nodes:
         waiting.put(node_id)
 
@@ -151,19 +137,40 @@ def _ask_others(
                 node_id = waiting.get_nowait()
             except queue.Empty:
                 return
-            answers.put(_ask_other(settings, node_id, nodes[node_id], tls_client))
+            for facts in _ask_other(settings, node_id, nodes[node_id], tls_client):
+                found[node_id] = facts or NodeFacts(node_id, trouble=nothing)
+            done.put(node_id)
 
     for _ in range(min(_AT_ONCE, len(nodes))):
         threading.Thread(target=work, name="doctor", daemon=True).start()
-    found = {node_id: NodeFacts(node_id, trouble=f"no answer within {seconds:g} s") for node_id in nodes}
     deadline = time.monotonic() + seconds
-    for _ in nodes:
-        try:
-            answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            break
-        found[answer.node_id] = answer
-    return found
+    try:
+        for _ in nodes:
+            done.get(timeout=max(0.0, deadline - time.monotonic()))
+    except queue.Empty:
+        pass  # the others have had their time
+    return dict(found)
+
+
+def _ask_other(
+    settings: Settings, node_id: str, control: KnownService | None, tls_client: str
+) -> Iterator[NodeFacts | None]:
+    """What is known of the node in the end; before that None as soon as it has answered a ping."""
+    try:
+        with settings.client() as client:
+            reply = client.ping(node_id)
+            if not reply.success:
+                yield NodeFacts(node_id, ping_trouble=reply.error)
+            elif control is None:
+                yield NodeFacts(node_id, trouble=f"it offers no service {CONTROL}")
+            elif control.wants_tls and not tls_client:
+                yield NodeFacts(node_id, wants_tls=True)
+            else:
+                yield None
+                client.go_to(node_id, tls_client if control.wants_tls else "")
+                yield replace(_ask(client), node_id=node_id)
+    except ReceptorError as error:
+        yield NodeFacts(node_id, trouble=str(error))
 
 
 def _user(number: int) -> str:

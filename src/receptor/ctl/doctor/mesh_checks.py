@@ -111,9 +111,15 @@ def _check_words(facts: Facts) -> Iterator[Finding]:
                 f"{one.name} of {one.node_id} was last advertised {span(facts.now - moment)} ago, which is too long",
                 f"see whether {one.node_id}'s clock is right and its log complains; restarting it has it speak anew",
             )
-        elif moment - facts.now > EARLIEST_WORD:
+        elif moment - facts.now > EARLIEST_WORD and not _tells_time(facts, one.node_id):
             yield warning(
                 _AREA,
                 f"{one.name} of {one.node_id} was advertised {span(moment - facts.now)} in the future",
                 f"correct the clock of {one.node_id}",
             )
+
+
+def _tells_time(facts: Facts, node_id: str) -> bool:
+    """Whether its clock is known, and so judged already."""
+    node = facts.others.get(node_id)
+    return node is not None and node.clock_offset is not None
