@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from receptor.ctl.doctor.facts import Facts
-from receptor.ctl.doctor.findings import Area, Finding, counted, listed, ok, problem, skipped, warning
+from receptor.ctl.doctor.findings import Area, Finding, listed, ok, problem, skipped, warning
 from receptor.ctl.mesh_view import KnownNode, nodes, services
 from receptor.ctl.moments import ago, parse_moment, span
+from receptor.ctl.plain_text import counted
 
 OLDEST_WORD = 1500.0
 """Seconds after which a service should have been advertised again: nodes do it every 10 minutes at the latest."""

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 
 from receptor.ctl.doctor.facts import Certificate, Facts, NodeFacts
-from receptor.ctl.doctor.findings import Area, Finding, counted, listed, ok, problem, skipped, warning
+from receptor.ctl.doctor.findings import Area, Finding, listed, ok, problem, skipped, warning
 from receptor.ctl.moments import span
+from receptor.ctl.plain_text import counted
 
 LITTLE_SPACE, NO_SPACE = 1024, 100
 """MiB on the disk of the units."""

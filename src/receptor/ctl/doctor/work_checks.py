@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from receptor.client.replies import FAILED, PENDING
 from receptor.ctl.doctor.facts import Facts
-from receptor.ctl.doctor.findings import Area, Finding, counted, listed, ok, problem, skipped, warning
+from receptor.ctl.doctor.findings import Area, Finding, listed, ok, problem, skipped, warning
 from receptor.ctl.meant import nearest
 from receptor.ctl.mesh_view import KnownNode, nodes
 from receptor.ctl.moments import span
+from receptor.ctl.plain_text import counted
 from receptor.ctl.unit_details import UnitDetails
 
 LONG_PENDING = 60.0

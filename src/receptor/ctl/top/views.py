@@ -12,6 +12,7 @@ from receptor.ctl import mesh_view
 from receptor.ctl.mesh_tables import STANDING_COLOURS, cost_text, count_text, work_types_text
 from receptor.ctl.mesh_view import KnownNode
 from receptor.ctl.moments import ago, parse_moment, span
+from receptor.ctl.plain_text import counted
 from receptor.ctl.sizes import size_text
 from receptor.ctl.state_colours import STATE_COLOURS
 from receptor.ctl.tables import Cell, Column
@@ -90,11 +91,11 @@ def headline(snapshot: Snapshot) -> str:
     status = snapshot.status
     states = Counter(unit.state_name.lower() for unit in snapshot.units)
     going = ", ".join(f"{states[state]} {state}" for state in ("running", "pending", "failed") if states[state])
-    units = f"{len(snapshot.units)} units" + (f" ({going})" if going else "")
+    units = counted(len(snapshot.units), "unit") + (f" ({going})" if going else "")
     known = mesh_view.nodes(status)
     lost = sum(node.standing == "unreachable" for node in known)
-    nodes = f"{len(known)} nodes" + (f" ({lost} unreachable)" if lost else "")
-    return f"{status.node_id}  {status.version}   {nodes}   {len(_links(known))} links   {units}"
+    nodes = counted(len(known), "node") + (f" ({lost} unreachable)" if lost else "")
+    return f"{status.node_id}  {status.version}   {nodes}   {counted(len(_links(known)), 'link')}   {units}"
 
 
 def units_view(snapshot: Snapshot, now: float) -> View:
