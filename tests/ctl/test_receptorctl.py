@@ -50,6 +50,13 @@ def test_every_verb_explains_itself_without_a_socket(ctl: Receptorctl, words: li
     assert ran.output.decode().startswith(f"Usage: receptorctl {' '.join(words)}")
 
 
+def test_every_verb_has_a_section_of_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/receptorctl.md").read_text("utf-8")
+    headings = {name for line in page.splitlines() if line.startswith("### ") for name in line[4:].split(", ")}
+    wanted = {*VERBS, *(f"work {verb}" for verb in WORK_VERBS)} - {"work"}
+    assert wanted <= headings
+
+
 @pytest.mark.parametrize("words", [(), ("work",)])
 def test_without_a_verb_help_is_shown_as_an_error(ctl: Receptorctl, words: tuple[str, ...]) -> None:
     ran = ctl.bare(*words)
