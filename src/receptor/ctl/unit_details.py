@@ -18,7 +18,7 @@ STATE_NAMES: dict[int, str] = {
     FAILED: "Failed",
     CANCELED: "Canceled",
 }
-ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
+ENDED: frozenset[int] = frozenset({SUCCEEDED, FAILED, CANCELED})
 
 _EXIT_STATUS = re.compile(r"exit status (\d+)")
 _SIGNAL = re.compile(r"signal: ([^()]+)")
@@ -87,6 +87,10 @@ class UnitDetails:
         return self.state in ENDED
 
     @property
+    def has_succeeded(self) -> bool:
+        return self.state == SUCCEEDED
+
+    @property
     def work(self) -> str:
         """The work type, and the node that does it if that is another: ``echoint on bar``."""
         return f"{self.work_type} on {self.remote_node}" if self.remote_node else self.work_type
@@ -117,7 +121,12 @@ class UnitDetails:
 def parse_units(answers: JsonObject) -> list[UnitDetails]:
     """The units of an answer to ``work list``, oldest first as far as the node tells; raises PeerError."""
     units = [UnitDetails.parse(unit_id, _Fields(answers).nested(unit_id).answer) for unit_id in answers]
-    return sorted(units, key=lambda unit: unit.began_at or 0.0)
+    return sorted(units, key=_age)
+
+
+def _age(unit: UnitDetails) -> tuple[bool, float]:
+    """For sorting: where the node tells no times, those that go on are the newest."""
+    return (unit.began_at is None and not unit.has_ended, unit.began_at or 0.0)
 
 
 def _exit_code(unit: UnitDetails) -> int | None:
