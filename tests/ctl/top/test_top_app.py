@@ -70,9 +70,9 @@ def test_tabs_order_and_filter() -> None:
         assert [row.key for row in rows(app, "links").rows] == ["foo bar", "bar baz"]
         await pilot.press("1", "s", "S")
         assert [row.key for row in rows(app).rows] == ["u0002", "u0001", "u0000"]
-        await pilot.press("slash", *"tail 1", "enter")
+        await pilot.press("slash", *"l 1", "enter")
         assert [row.key for row in rows(app).rows] == ["u0001"]
-        assert shown(app, "#state").endswith("; only those with 'tail 1': 1")
+        assert shown(app, "#state").endswith("; only those with 'l 1': 1")
         await pilot.press("escape")
         assert len(rows(app).rows) == 3
 

@@ -99,7 +99,13 @@ class Top(App[None]):
     def __init__(self, settings: Settings, interval: float) -> None:
         """``interval`` is how many seconds to wait between two looks at the node while nothing happens."""
         super().__init__()
+        self.animation_level = "none"  # over slow lines, every picture in between delays the next
         self._settings = settings
+        self._headline = Static("", id="headline", markup=False)
+        self._state = Static("asking the node", id="state", markup=False)
+        self._tables = {name: RowsView(id=f"{name}-rows") for name in _VIEWS}
+        self._tabs = TabbedContent(initial="units")
+        self._field = Input(placeholder="show only rows with this text", id="filter")
         self._snapshot: Snapshot | None = None
         self._lost = ""
         self._feed = Feed(
@@ -110,17 +116,17 @@ class Top(App[None]):
         )
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="headline", markup=False)
-        yield Static("asking the node", id="state", markup=False)
-        with TabbedContent(initial="units"):
-            for number, name in enumerate(_VIEWS, 1):
+        yield self._headline
+        yield self._state
+        with self._tabs:
+            for number, (name, rows) in enumerate(self._tables.items(), 1):
                 with TabPane(f"{number} {name.capitalize()}", id=name):
-                    yield RowsView(id=f"{name}-rows")
-        yield Input(placeholder="show only rows with this text", id="filter")
+                    yield rows
+        yield self._field
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        self._rows("units").focus()
+        self._tables["units"].focus()
         self.set_interval(_TICK_SECONDS, self._show_state)
         self._feed.start()
 
@@ -148,62 +154,58 @@ class Top(App[None]):
     def _show(self, *names: str) -> None:
         if self._snapshot is None:
             return
-        self.query_one("#headline", Static).update(printable(headline(self._snapshot)))
+        self._headline.update(printable(headline(self._snapshot)))
         for name in names:
-            self._rows(name).show(_VIEWS[name](self._snapshot, time.time()))
+            self._tables[name].show(_VIEWS[name](self._snapshot, time.time()))
         self._show_state()
 
     def _show_state(self) -> None:
-        state = self.query_one("#state", Static)
-        state.set_class(bool(self._lost), "lost")
+        self._state.set_class(bool(self._lost), "lost")
         if self._lost:
-            state.update(printable(f"lost the node, and trying to reach it again: {self._lost}"))
+            self._state.update(printable(f"lost the node, and trying to reach it again: {self._lost}"))
         elif self._snapshot is not None:
             age = time.time() - self._snapshot.taken_at
-            rows = self._rows(self._tab)
+            rows = self._rows
             wanted = rows.arrangement.wanted
             shown = f"; only those with {wanted!r}: {len(rows.rows)}" if wanted else ""
-            state.update(printable(f"as it was {span(age)} ago{shown}" if age >= 3 else f"live{shown}"))
+            self._state.update(printable(f"as it was {span(age)} ago{shown}" if age >= 3 else f"live{shown}"))
 
     # Tabs, order, filter
 
     @property
-    def _tab(self) -> str:
-        return self.query_one(TabbedContent).active
-
-    def _rows(self, name: str) -> RowsView:
-        return self.query_one(f"#{name}-rows", RowsView)
+    def _rows(self) -> RowsView:
+        """The table that is seen."""
+        return self._tables[self._tabs.active or "units"]
 
     def on_tabbed_content_tab_activated(self) -> None:
-        self.query_one("#filter", Input).remove_class("shown")
-        self._rows(self._tab).focus()
+        self._field.remove_class("shown")
+        self._rows.focus()
         self._show_state()
 
     def action_show_tab(self, name: str) -> None:
-        self.query_one(TabbedContent).active = name
+        self._tabs.active = name
 
     def action_next_tab(self) -> None:
         names = list(_VIEWS)
-        self.action_show_tab(names[(names.index(self._tab) + 1) % len(names)])
+        self.action_show_tab(names[(names.index(self._tabs.active) + 1) % len(names)])
 
     def action_sort(self) -> None:
-        self._rows(self._tab).sort_by_next()
+        self._rows.sort_by_next()
 
     def action_turn(self) -> None:
-        rows = self._rows(self._tab)
+        rows = self._rows
         rows.rearrange(replace(rows.arrangement, descending=not rows.arrangement.descending))
 
     def action_filter(self) -> None:
-        field = self.query_one("#filter", Input)
-        field.value = self._rows(self._tab).arrangement.wanted
-        field.add_class("shown")
-        field.focus()
+        self._field.value = self._rows.arrangement.wanted
+        self._field.add_class("shown")
+        self._field.focus()
 
     def action_no_filter(self) -> None:
         self._close_filter("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        rows = self._rows(self._tab)
+        rows = self._rows
         rows.rearrange(replace(rows.arrangement, wanted=event.value))
         self._show_state()
 
@@ -211,8 +213,8 @@ class Top(App[None]):
         self._close_filter(event.value)
 
     def _close_filter(self, wanted: str) -> None:
-        field, rows = self.query_one("#filter", Input), self._rows(self._tab)
-        field.remove_class("shown")
+        rows = self._rows
+        self._field.remove_class("shown")
         rows.rearrange(replace(rows.arrangement, wanted=wanted))
         rows.focus()
         self._show_state()
@@ -221,9 +223,9 @@ class Top(App[None]):
 
     @property
     def _chosen_unit(self) -> UnitDetails | None:
-        if self._snapshot is None or self._tab != "units":
+        if self._snapshot is None or self._rows is not self._tables["units"]:
             return None
-        key = self._rows("units").chosen
+        key = self._rows.chosen
         return next((unit for unit in self._snapshot.units if unit.unit_id == key), None)
 
     def on_rows_view_chosen(self, event: RowsView.Chosen) -> None:

@@ -94,23 +94,25 @@ class Output(ModalScreen[None]):
         super().__init__()
         self._settings = settings
         self._unit = unit
+        self._title = Static(self._title_text("following"), id="output-title", markup=False)
+        self._log = RichLog(max_lines=_MOST_LINES, wrap=True, markup=False, highlight=False)
         self._connection: Connection | None = None
         self._line = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="output"):
-            yield Static(self._title("following"), id="output-title", markup=False)
-            yield RichLog(max_lines=_MOST_LINES, wrap=True, markup=False, highlight=False)
+            yield self._title
+            yield self._log
 
     def on_mount(self) -> None:
-        self.query_one(RichLog).focus()
+        self._log.focus()
         threading.Thread(target=self._follow, name="top output", daemon=True).start()
 
     def on_unmount(self) -> None:
         if self._connection is not None:
             self._connection.interrupt()
 
-    def _title(self, state: str) -> str:
+    def _title_text(self, state: str) -> str:
         return printable(f" {self._unit.unit_id}  {self._unit.work}  {state}   (Esc: back)")
 
     def _follow(self) -> None:
@@ -128,11 +130,10 @@ class Output(ModalScreen[None]):
 
     def on_output_came(self, message: Came) -> None:
         *lines, self._line = (self._line + message.text).split("\n")
-        log = self.query_one(RichLog)
         for line in lines[-_MOST_LINES:]:
-            log.write(printable(line.expandtabs()))
+            self._log.write(printable(line.expandtabs()))
 
     def on_output_ended(self, message: Ended) -> None:
         if self._line:
-            self.query_one(RichLog).write(printable(self._line))
-        self.query_one("#output-title", Static).update(self._title(message.reason))
+            self._log.write(printable(self._line))
+        self._title.update(self._title_text(message.reason))
