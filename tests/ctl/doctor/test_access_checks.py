@@ -61,6 +61,15 @@ def test_the_one_reason_why_there_is_no_node(socket: SocketFile | None, said: st
     assert said_of_all[-1] == "skipped: the node, its mesh and its work can't be looked at"
 
 
+def test_nobody_says_which_socket() -> None:
+    trouble = "no control socket is given, and none is found: no file; no folder. Start the node, or say where it is"
+    assert lines(check_access(replace(HEALTHY, status=None, address="", trouble=trouble)))[0] == (
+        "problem: no control socket is given, and none is found: no file; no folder -> Start the node, or say where it "
+        "is; to start one for a first try: receptor --node id=NAME --control-service service=control "
+        "filename=/tmp/NAME.sock"
+    )
+
+
 def test_a_socket_for_everybody() -> None:
     assert lines(check_access(replace(HEALTHY, socket=replace(FILE, mode=0o140666))))[0] == (
         "warning: everybody on this machine may run work over /run/foo.sock (srw-rw-rw- receptor:mesh) -> set "

@@ -39,6 +39,8 @@ def check_access(facts: Facts) -> Iterator[Finding]:
         if facts.socket is not None and "nobody listens" in text:
             text = f"{facts.address} is stale: its node has ended without removing it, and nobody listens"
             fix = "start the node again; it takes over the socket"
+        if not facts.address:
+            fix = f"{fix}; to start one for a first try: {_start('/tmp/NAME.sock')}"
         yield problem(area, text, fix)
     if facts.status is None:
         yield skipped(area, "the node, its mesh and its work can't be looked at")
@@ -51,7 +53,9 @@ def _check_file(socket: SocketFile) -> Iterator[Finding]:
             area, f"{socket.who} may not look into the folder of {socket.path}", "run as the user of the node, or root"
         )
     elif not socket.exists:
-        yield problem(area, f"there is no socket {socket.path}", _start(socket))
+        others = f", or use another one: {' or '.join(socket.others)}" if socket.others else ""
+        fix = f"start the node, for a first try with '{_start(socket.path)}'{others}"
+        yield problem(area, f"there is no socket {socket.path}", fix)
     elif not socket.is_socket:
         yield problem(
             area, f"{socket.path} is a file but no socket", "give the filename that the node's control-service has"
@@ -70,10 +74,8 @@ def _check_file(socket: SocketFile) -> Iterator[Finding]:
             yield ok(area, f"{socket.who} may use {place}")
 
 
-def _start(socket: SocketFile) -> str:
-    start = f"receptor --node id=NAME --control-service service=control filename={socket.path}"
-    others = f", or use another one: {' or '.join(socket.others)}" if socket.others else ""
-    return f"start the node, for a first try with '{start}'{others}"
+def _start(path: str) -> str:
+    return f"receptor --node id=NAME --control-service service=control filename={path}"
 
 
 def _allow(socket: SocketFile) -> str:
@@ -84,5 +86,7 @@ def _allow(socket: SocketFile) -> str:
 
 def _parts(message: str) -> tuple[str, str]:
     """What has happened and what to do, as messages of errors have them."""
-    text, _, fix = message.partition("; ")
+    text, dot, fix = message.rpartition(". ")
+    if not dot:
+        text, _, fix = message.partition("; ")
     return text, fix or "see the node's log"
