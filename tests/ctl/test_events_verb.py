@@ -9,8 +9,7 @@ import pytest
 from fake_control import FakeNode, Peer, Session, answering
 from receptorctl_runs import Receptorctl
 
-from receptor.client.replies import Event, JsonObject
-from receptor.ctl.events_verb import Filter, event_cells
+from receptor.client.replies import JsonObject
 
 TIME = "2026-01-31T12:00:00.123456Z"
 RUNNING: JsonObject = {
@@ -85,16 +84,6 @@ def test_a_node_that_tells_none(node: FakeNode, ctl: Receptorctl) -> None:
     ran = ctl("events")
     assert (ran.exit_code, ran.output) == (1, b"")
     assert f"'receptorctl --socket {node.path} top' shows node fake by asking again and again" in ran.errors
-
-
-def test_a_person_sees_the_time_on_the_wall_and_colours() -> None:
-    time, name, _, state, *_ = event_cells(Event.parse(RUNNING), for_a_person=True)
-    assert len(time.text) == len("12:00:00")
-    assert (name.colour, state.colour) == ("cyan", "cyan")
-
-
-def test_without_a_filter_everything_is_wanted() -> None:
-    assert all(Filter().wants(Event.parse(event)) for event in ALL)
 
 
 def test_ctrl_c_is_exit_code_130(node: FakeNode) -> None:

@@ -6,7 +6,7 @@
 ``mesh_verbs``      nodes, services, routes
 ``mesh_view``       the mesh as a node sees it, pure; ``mesh_tables`` shows it
 ``status_tables``   the tables of status off a terminal
-``events_verb``     events
+``events_verb``     events; ``event_lines``: what they look like
 ``doctor``          a package: what is wrong, and what to do about it
 ``top``             a package: units, nodes and links, live on the whole screen
 ``work_verbs``      work list, status, results, cancel, release, force-release
