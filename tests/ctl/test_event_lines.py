@@ -20,7 +20,7 @@ def test_a_person_sees_the_time_on_the_wall_and_colours() -> None:
 
 
 def test_an_event_without_a_time() -> None:
-    assert [cell.text for cell in event_cells(Event.parse({"Event": "x.y"}), for_a_person=False)][0] == "-"
+    assert next(cell.text for cell in event_cells(Event.parse({"Event": "x.y"}), for_a_person=False)) == "-"
 
 
 def test_without_a_filter_everything_is_wanted() -> None:
