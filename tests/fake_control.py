@@ -40,14 +40,6 @@ class Peer:
         self._commands.append(command)
         return command
 
-    def each_command(self) -> Iterator[dict[str, str]]:
-        """The commands as they come, until the client leaves."""
-        for line in self._file:
-            command = json.loads(line)
-            assert isinstance(command, dict)
-            self._commands.append(command)
-            yield command
-
     def rest(self) -> bytes:
         """All bytes until the client closes its side."""
         return self._file.read()
@@ -69,6 +61,14 @@ class Peer:
                 self.send(data)
         except ConnectionError:
             pass
+
+    def each_command(self) -> Iterator[dict[str, str]]:
+        """The commands as they come, until the client leaves."""
+        for line in self._file:
+            command = json.loads(line)
+            assert isinstance(command, dict)
+            self._commands.append(command)
+            yield command
 
 
 Session: TypeAlias = Callable[[Peer], None]

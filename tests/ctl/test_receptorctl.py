@@ -22,6 +22,8 @@ VERBS = [
     "services",
     "routes",
     "events",
+    "doctor",
+    "top",
     "ping",
     "traceroute",
     "reload",
