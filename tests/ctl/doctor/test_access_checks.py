@@ -62,10 +62,10 @@ def test_the_one_reason_why_there_is_no_node(socket: SocketFile | None, said: st
 
 
 def test_nobody_says_which_socket() -> None:
-    trouble = "no control socket is given, and none is found: no file; no folder. Start the node, or say where it is"
+    trouble = "no control socket is given, and none is found; start the node, or say where it is. Looked in vain: /run"
     assert lines(check_access(replace(HEALTHY, status=None, address="", trouble=trouble)))[0] == (
-        "problem: no control socket is given, and none is found: no file; no folder -> Start the node, or say where it "
-        "is; to start one for a first try: receptor --node id=NAME --control-service service=control "
+        "problem: no control socket is given, and none is found -> start the node, or say where it is. Looked in vain: "
+        "/run; to start one for a first try: receptor --node id=NAME --control-service service=control "
         "filename=/tmp/NAME.sock"
     )
 

@@ -86,7 +86,5 @@ def _allow(socket: SocketFile) -> str:
 
 def _parts(message: str) -> tuple[str, str]:
     """What has happened and what to do, as messages of errors have them."""
-    text, dot, fix = message.rpartition(". ")
-    if not dot:
-        text, _, fix = message.partition("; ")
+    text, _, fix = message.partition("; ")
     return text, fix or "see the node's log"
