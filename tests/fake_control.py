@@ -84,6 +84,14 @@ class Peer:
         except ConnectionError:
             pass
 
+    def each_command(self) -> Iterator[dict[str, str]]:
+        """The commands as they come, until the client leaves."""
+        for line in self._file:
+            command = json.loads(line)
+            assert isinstance(command, dict)
+            self._commands.append(command)
+            yield command
+
 
 Session: TypeAlias = Callable[[Peer], None]
 

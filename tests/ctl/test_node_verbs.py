@@ -6,6 +6,8 @@ import sys
 
 import pytest
 from fake_control import FakeNode, Peer, answering
+from mesh_answers import a_row_of_three
+from pseudo_terminals import terminal_output
 from receptorctl_runs import Receptorctl
 
 import receptor
@@ -112,3 +114,49 @@ def test_connect_to_a_service_that_is_not_there(
         ran = ctl("connect", "bar", "echo")
     assert ran.exit_code == 1
     assert "fake can't connect to the service echo of bar: no route to node" in ran.errors
+
+
+def test_pings_as_json_lines(node: FakeNode, ctl: Receptorctl) -> None:
+    lost = {"Success": False, "Error": "timeout"}
+    node.plays(answering(PONG, lost))
+    ran = ctl("ping", "bar", "--count", "2", "--delay", "0", "--json")
+    assert (ran.exit_code, [json.loads(line) for line in ran.lines], ran.errors) == (2, [PONG, lost], "")
+
+
+def test_a_ping_to_nobody_names_who_was_meant(node: FakeNode, ctl: Receptorctl) -> None:
+    node.plays(
+        answering({"Success": False, "Error": "no route to node baz"}, STATUS | {"RoutingTable": {"bar": "bar"}})
+    )
+    ran = ctl("ping", "baz", "--count", "1")
+    assert (ran.exit_code, ran.output) == (2, b"")
+    assert ran.errors.startswith("ERROR: no route to node baz\nfoo")
+    assert "did you mean 'bar'?" in ran.errors
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("traceroute", "bar"), {"0": {"From": "foo", "Time": 1, "TimeStr": "1ns"}}),
+        (("reload",), {"Success": True}),
+    ],
+)
+def test_the_answer_of_the_node_as_json(
+    node: FakeNode, ctl: Receptorctl, words: tuple[str, ...], answer: object
+) -> None:
+    node.plays(answering(answer))
+    assert json.loads(ctl(*words, "--json").output) == answer
+
+
+def test_versions_as_json(node: FakeNode, ctl: Receptorctl) -> None:
+    node.plays(answering({"Version": "v9"}))
+    assert json.loads(ctl("version", "--json").output) == {"receptorctl": receptor.__version__, "receptor": "v9"}
+
+
+def test_status_on_a_terminal(node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.plays(answering(a_row_of_three()))
+    with terminal_output(monkeypatch) as output:
+        assert ctl("status").exit_code == 0
+        shown = output()
+    assert "Node ID: \x1b[36mfoo\x1b[0m" in shown
+    assert " d ago" in shown
+    assert "multiplex, type=Control Service" in shown

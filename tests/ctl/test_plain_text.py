@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from receptor.ctl.plain_text import printable, shortened, text_width
+from receptor.ctl.plain_text import counted, printable, shortened, text_width
 
 
 def test_what_would_steer_a_terminal_becomes_spaces() -> None:
@@ -20,3 +20,7 @@ def test_width_on_a_terminal(text: str, width: int) -> None:
 )
 def test_long_texts_are_cut(text: str, width: int, kept: str) -> None:
     assert shortened(text, width) == kept
+
+
+def test_one_and_many() -> None:
+    assert [counted(number, "unit") for number in range(3)] == ["0 units", "1 unit", "2 units"]

@@ -16,7 +16,10 @@ import receptor
 
 PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
 SOURCE = str(Path(receptor.__file__).parent.parent)
-VERBS = ["status", "ping", "traceroute", "reload", "connect", "version", "work"]
+VERBS = [
+    *("status", "nodes", "services", "routes", "events", "doctor", "top", "ping", "traceroute", "reload", "connect"),
+    *("version", "work"),
+]
 WORK_VERBS = ["submit", "list", "status", "wait", "results", "logs", "cancel", "release", "force-release", "prune"]
 
 
@@ -37,6 +40,13 @@ def test_every_verb_explains_itself_without_a_socket(ctl: Receptorctl, words: li
     ran = ctl.bare(*words, option)
     assert ran.exit_code == 0
     assert ran.output.decode().startswith(f"Usage: receptorctl {' '.join(words)}")
+
+
+def test_every_verb_has_a_section_of_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/receptorctl.md").read_text("utf-8")
+    headings = {name for line in page.splitlines() if line.startswith("### ") for name in line[4:].split(", ")}
+    wanted = {*VERBS, *(f"work {verb}" for verb in WORK_VERBS)} - {"work"}
+    assert wanted <= headings
 
 
 @pytest.mark.parametrize("words", [(), ("work",)])

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import os
-import pty
 import sys
 import threading
 
 import pytest
+from pseudo_terminals import terminal_output
 
 from receptor.ctl import terminal
 from receptor.ctl.tables import Cell, Column
@@ -96,16 +96,10 @@ def test_a_table_off_a_terminal_is_plain(capfd: pytest.CaptureFixture[str]) -> N
 def test_colours_and_relative_times_on_a_terminal(
     variables: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    master, slave = pty.openpty()
-    with open(slave, "w") as output:
-        monkeypatch.setattr(sys, "stdout", output)
+    with terminal_output(monkeypatch) as output:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
         terminal.show_table([Column("NODE"), Column("SEEN")], [["bar", terminal.when("2024-05-06T07:08:09Z")]])
-        shown = ""
-        while shown.count("\n") < 2:
-            shown += os.read(master, 1000).decode()
-    os.close(master)
+        shown = output()
     assert ("\x1b[1m" in shown) is coloured
     assert " d ago" in shown

@@ -13,7 +13,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -131,6 +131,11 @@ class Connection:
         """Tell the node that nothing more will be sent; its answers can still be read."""
         with self._trouble("take data"):
             self._socket.shutdown(socket.SHUT_WR)
+
+    def interrupt(self) -> None:
+        """End it in both directions: another thread that waits for more sees the end. ``close`` is still needed."""
+        with suppress(OSError):  # it has ended already
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def abort(self) -> None:
         """Close so that the node can tell it from an orderly end of what was sent."""

@@ -136,6 +136,11 @@ class ControlClient:
             while True:
                 yield connection.hold(conversations.next_event())
 
+    @property
+    def address(self) -> Address:
+        """Where the node's control service listens."""
+        return self._address
+
     def _hold(self, conversation: Conversation[T]) -> T:
         return self.connect().hold(conversation)
 

@@ -4,13 +4,18 @@
 ``program``         what it adds to click; ``pages`` lays out help; ``meant mistakes refusals``: what one meant
 ``settings``        what those options (``connection_options``) say about the node to talk to
 ``finding``         the node on this machine, where nobody says which; ``contexts``: names for nodes
-``node_verbs``      status, ping, traceroute, reload, version, connect
-``status_tables``   the tables of status
+``node_verbs``      status, ping, traceroute, reload, version, connect; ``missing_nodes``: when nobody answers
+``mesh_verbs``      nodes, services, routes
+``mesh_view``       the mesh as a node sees it, pure; ``mesh_tables`` shows it
+``status_tables``   the tables of status off a terminal
+``events_verb``     events; ``event_lines``: what they look like
+``doctor``          a package: what is wrong, and what to do about it
+``top``             a package: units, nodes and links, live on the whole screen
 ``work_verbs``      the group ``work``, whose verbs are in
                     ``look_verbs`` list, status; ``output_verbs`` results, logs; ``wait_verb``; ``prune_verb``;
                     ``ending_verbs`` cancel, release, force-release; ``submit_verb``
 ``unit_ids``        which unit is meant by the beginning of its id
-``unit_details``    what a node tells of a unit; ``unit_tables`` shows it
+``unit_details``    what a node tells of a unit; ``unit_tables`` shows it; ``state_colours``
 ``submitting``      a submission from its payload (``payloads``, ``env_file``) to its end
 ``following``       output on its way to standard output; ``tail`` where its last lines begin
 ``waiting``         waiting for units; ``outage`` bears with a node that is away, ``time_limit`` ends a wait

@@ -10,12 +10,15 @@ from typing import NoReturn
 import click
 
 from receptor import __version__
-from receptor.ctl import node_verbs, terminal
+from receptor.ctl import mesh_verbs, node_verbs, terminal
 from receptor.ctl.completion_verb import completion
 from receptor.ctl.connection_options import connection_options
 from receptor.ctl.context_verbs import context
+from receptor.ctl.doctor.verb import doctor
+from receptor.ctl.events_verb import events
 from receptor.ctl.parameters import CONTEXT
 from receptor.ctl.program import Program, settings_of
+from receptor.ctl.top.verb import top
 from receptor.ctl.work_verbs import work
 from receptor.errors import ReceptorError, UnknownUnit
 
@@ -62,7 +65,19 @@ def receptorctl(context: click.Context, /, **_: object) -> int:
 
 receptorctl.add_section(
     "The mesh",
-    (node_verbs.status, node_verbs.ping, node_verbs.traceroute, node_verbs.connect, node_verbs.reload),
+    (
+        node_verbs.status,
+        mesh_verbs.nodes,
+        mesh_verbs.services,
+        mesh_verbs.routes,
+        events,
+        top,
+        doctor,
+        node_verbs.ping,
+        node_verbs.traceroute,
+        node_verbs.connect,
+        node_verbs.reload,
+    ),
 )
 receptorctl.add_section("Units of work", (work,))
 receptorctl.add_section("This tool", (context, completion, node_verbs.version))

@@ -28,6 +28,11 @@ def shortened(text: str, width: int) -> str:
     return f"{kept}…"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 unit``, ``2 units``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _character_width(character: str) -> int:
     if unicodedata.combining(character):
         return 0

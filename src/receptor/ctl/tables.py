@@ -44,15 +44,21 @@ def table_lines(
     columns; None means that nothing is cut off.
     """
     cells = [[_cell(one) for one in row] for row in rows]
+    widths = column_widths(columns, cells, width)
+    yield _line(columns, [Cell(column.title) for column in columns], widths, "bold" if coloured else "")
+    for row in cells:
+        yield _line(columns, row, widths, "colours" if coloured else "")
+
+
+def column_widths(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int | None) -> list[int]:
+    """How wide each column is, so that all rows fit; where ``width`` does not suffice, some columns give way."""
     widths = [
-        max([text_width(column.title), *(text_width(row[number].text) for row in cells)])
+        max([text_width(column.title), *(text_width(row[number].text) for row in rows)])
         for number, column in enumerate(columns)
     ]
     if width is not None:
         _shrink(columns, widths, width)
-    yield _line(columns, [Cell(column.title) for column in columns], widths, "bold" if coloured else "")
-    for row in cells:
-        yield _line(columns, row, widths, "colours" if coloured else "")
+    return widths
 
 
 def _cell(value: str | Cell) -> Cell:
@@ -61,10 +67,14 @@ def _cell(value: str | Cell) -> Cell:
 
 
 def _shrink(columns: Sequence[Column], widths: list[int], width: int) -> None:
-    for number, column in enumerate(columns):
-        excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
-        if column.shrinks and excess > 0:
-            widths[number] = max(_NARROWEST, text_width(column.title), widths[number] - excess)
+    """Have the widest give way, until all fits or none can."""
+    least = [max(_NARROWEST, text_width(column.title)) for column in columns]
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    for _ in range(excess):
+        can = [number for number, one in enumerate(columns) if one.shrinks and widths[number] > least[number]]
+        if not can:
+            return
+        widths[max(can, key=widths.__getitem__)] -= 1
 
 
 def _line(columns: Sequence[Column], cells: Sequence[Cell], widths: Sequence[int], style: str) -> str:

@@ -147,6 +147,10 @@ def fail(text: str) -> None:
     _complain(f"ERROR: {printable(text)}", "red")
 
 
+def _styled(cell: Cell) -> str:
+    return click.style(printable(cell.text), fg=cell.colour or None)
+
+
 def _complain(text: str, colour: str) -> None:
     with make_room():
         click.echo(click.style(text, fg=colour) if has_colours(sys.stderr) else text, err=True)
