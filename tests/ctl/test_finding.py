@@ -108,6 +108,8 @@ def test_where_anyone_may_put_files_a_stranger_s_socket_is_not_trusted(machine: 
     (machine / "run").chmod(0o1777)
     with pytest.raises(ConfigurationError):
         find_socket()
+    configure(machine, "receptor.conf", "run/receptor.sock")
+    assert find_socket().socket == "run/receptor.sock"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def _configured(looked: list[str]) -> Iterator[Found]:
         if not names:
             looked.append(f"{file} names no control socket")
         for name in names:
-            if _may_be_ours(name):
+            if _is_there(name):
                 yield Found(name, f"in {file}")
             else:
                 looked.append(f"{file} names {name}, where there is no socket")
@@ -103,7 +103,7 @@ def _configured(looked: list[str]) -> Iterator[Found]:
 
 def _lying_about(looked: list[str]) -> Iterator[Found]:
     for name in _matches(PLACES.sockets):
-        if _may_be_ours(name):
+        if _is_there(name) and _is_trusted(name):
             yield Found(name, f"in {os.path.dirname(name)}")
     looked.append(f"no socket at {_either(PLACES.sockets)}")
     looked.extend(f"{folder} is closed to you; its owner may look" for folder in _closed(PLACES.sockets))
@@ -124,16 +124,20 @@ def _either(patterns: Iterable[str]) -> str:
     return " or ".join(name for name in map(os.path.expandvars, patterns) if "$" not in name)
 
 
-def _may_be_ours(name: str) -> bool:
-    """Whether there is a socket to try: one that we may not look at too, as trying tells what is wrong with it.
-
-    In a folder where anyone may put files, only a socket of root or of our own: payloads may be secret.
-    """
+def _is_there(name: str) -> bool:
+    """Whether there is a socket to try: also one that we may not look at, as trying tells what is wrong with it."""
     try:
-        status, folder = os.stat(name), os.stat(os.path.dirname(name) or ".")
+        return stat.S_ISSOCK(os.stat(name).st_mode)
     except PermissionError:
         return True
     except OSError:
         return False
-    trusted = status.st_uid in (0, os.geteuid()) or not folder.st_mode & stat.S_IWOTH
-    return stat.S_ISSOCK(status.st_mode) and trusted
+
+
+def _is_trusted(name: str) -> bool:
+    """Whether nobody but root and ourselves can have put the socket there: payloads may be secret."""
+    try:
+        owner, folder = os.stat(name).st_uid, os.stat(os.path.dirname(name) or ".")
+    except OSError:
+        return False
+    return owner in (0, os.geteuid()) or not folder.st_mode & stat.S_IWOTH
