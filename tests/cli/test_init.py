@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import eventually
+from commands import eventually, stat_fields
 from receptor_process import COMMAND, ENVIRONMENT, Client, free_port, run_receptor
 
 from receptor.certificates.node_names import node_ids
@@ -222,6 +223,9 @@ class Dialogue:
         return self.shown.replace("\r\n", "\n")
 
     def press_ctrl_c(self) -> None:
+        """Once it waits for an answer: just before, it would notice only when the answer is there."""
+        self.wait_for(": ")
+        eventually(lambda: stat_fields(self.process.pid)[0] == "S", PATIENCE)
         os.killpg(self.process.pid, signal.SIGINT)
 
     def close(self) -> None:
@@ -231,6 +235,8 @@ class Dialogue:
         self.process.wait(PATIENCE)
 
     def _read(self, at_end: bool = False) -> str:
+        readable, _, _ = select.select([self._end], [], [], PATIENCE)
+        assert readable, f"nothing more is shown after: {self.shown}"
         try:
             part = os.read(self._end, 4096)
         except OSError:  # Linux has no other end of file for a terminal whose other end is closed.
@@ -288,10 +294,10 @@ def test_a_bundle_spares_most_questions(authority: Path) -> None:
     assert load_file(Path("bar.conf")).node.id == "bar"
 
 
-@pytest.mark.parametrize("question", ["if there is one: ", "What is the node for", "Write this to "])
+@pytest.mark.parametrize("question", ["if there is one", "What is the node for", "Write this to "])
 def test_ctrl_c_leaves_nothing(question: str, authority: Path) -> None:
     answers = {
-        "if there is one: ": str(authority / "bar.bundle"),
+        "if there is one": str(authority / "bar.bundle"),
         "What is the node for": "hop",
         "Port to listen on": "",
         "Another node to connect to": "",
