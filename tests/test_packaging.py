@@ -73,6 +73,8 @@ def test_the_wheel_has_all_that_is_needed_and_nothing_else(wheel: zipfile.ZipFil
     names = set(wheel.namelist())
     assert {f"receptor/system/{name}" for name in ("receptor.service", "sysusers.conf", "tmpfiles.conf")} <= names
     assert {"receptor/py.typed", f"pyreceptor-{__version__}.dist-info/licenses/LICENSE"} <= names
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs" / "man").glob("*/*")}
+    assert {f"pyreceptor-{__version__}.data/data/share/{page}" for page in pages} <= names
     foreign = [name for name in names if not name.startswith(("receptor/", f"pyreceptor-{__version__}."))]
     assert foreign == []
     assert [name for name in names if "__pycache__" in name or name.endswith(".pyc")] == []

@@ -92,7 +92,7 @@ def _run_tool(name: str, arguments: list[str]) -> None:
 
             run_init(arguments)
         case "systemd":
-            from receptor.cli.systemd import run_systemd
+            from receptor.cli.systemd_files import run_systemd
 
             run_systemd(arguments)
 

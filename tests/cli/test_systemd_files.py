@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from receptor.cli.systemd import run_systemd, system_files, this_program
+from receptor.cli.systemd_files import run_systemd, system_files, this_program
 from receptor.errors import ConfigurationError, OperatingError
 
 SERVICE = "etc/systemd/system/receptor.service"
