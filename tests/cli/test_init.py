@@ -314,6 +314,13 @@ def test_ctrl_c_leaves_nothing(question: str, authority: Path) -> None:
     assert list(Path().iterdir()) == []
 
 
+def test_nobody_is_asked_for_nothing() -> None:
+    Path("foo.conf").write_text("mine")
+    with dialogue("--config", "foo.conf") as asked:
+        assert "foo.conf already, for a node; --force makes it anew" in asked.rest()
+    assert asked.process.returncode == 1
+
+
 def test_without_a_terminal_nothing_is_asked() -> None:
     done = run_receptor("init", "--config", "n/foo.conf", "--dry-run")
     assert done.returncode == 0

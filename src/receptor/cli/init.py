@@ -26,6 +26,10 @@ T = TypeVar("T")
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_NO_USER = (
+    "there is no user 'receptor', so the files belong to whoever ran this; for the systemd service give the commands "
+    "that 'receptor systemd --install' tells, and then this one again with --force"
+)
 _ROLES = ("control", "execution", "hybrid", "hop")
 
 
@@ -125,6 +129,7 @@ def init(
       receptor init --bundle bar.bundle --role execution --work 'ansible-runner=ansible-runner worker'
       receptor init --id trial --no-tls --work cat=cat --config ./trial/receptor.conf
     """
+    from receptor.cli.new_node.placing import refuse_another
     from receptor.cli.new_node.questions import ask
     from receptor.cli.new_node.wanted import Role, Wanted, place_of
 
@@ -132,6 +137,8 @@ def init(
     joined = _bundle(bundle)
     described = any((node_id, role, listen, dial, no_redial, ca, bundle, no_tls, dns, ip, work, sign, verification_key))
     if not described and sys.stdin is not None and sys.stdin.isatty():
+        if not (force or dry_run):
+            refuse_another(place.configuration)
         wanted = ask(place, own_name(), dry_run)
     else:
         peers = dial or (_peers(joined, bundle) if joined else ())
@@ -186,7 +193,10 @@ def _carry_out(wanted: Wanted, force: bool, dry_run: bool) -> None:
     if dry_run:
         click.echo(f"{wanted.place.configuration} would be:\n\n{made.configuration}")
     else:
-        place(made.files, owner_for(wanted.place.is_of_the_system))
+        owner = owner_for(wanted.place.is_of_the_system)
+        place(made.files, owner)
+        if owner is None and wanted.place.is_of_the_system:
+            click.echo(f"receptor: warning: {_NO_USER}", err=True)
     for file in made.files:
         click.echo(f"{file.path}: {'would be ' if dry_run else ''}written (mode {file.access.mode:04o})")
     for warning in made.verdict.warnings:

@@ -69,6 +69,14 @@ def owner_for(is_of_the_system: bool) -> Owner | None:
     return Owner(found.pw_uid, found.pw_gid)
 
 
+def refuse_another(configuration: Path) -> None:
+    """Raise OperatingError if there is a node's configuration already, before anybody is asked what it is to be."""
+    if os.path.lexists(configuration):
+        raise OperatingError(
+            f"there is {configuration} already, for a node; --force makes it anew, --config FILE makes another node"
+        )
+
+
 def refuse_to_overwrite(files: Sequence[NewFile]) -> None:
     """Raise OperatingError if there is one of them already, and with another content."""
     there = [str(file.path) for file in files if os.path.lexists(file.path) and not _is_the_same(file)]
