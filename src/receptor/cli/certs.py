@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from receptor.cli.tools import run_tool, value_of
+from receptor.cli.tools import peer_address, run_tool, value_of
 from receptor.config import kinds
 from receptor.config.certificate_actions import COMMON_NAME, DNS_NAME, IP_ADDRESS
 from receptor.config.problems import Problems
@@ -19,6 +19,7 @@ from receptor.errors import OperatingError
 if TYPE_CHECKING:
     from receptor.certificates.describing import Fact
     from receptor.certificates.node_files import Pair
+    from receptor.cli.new_node.wanted import Dial
 
 _AUTHORITY_NAME = "Receptor CA"
 _LABEL_WIDTH = 14
@@ -149,6 +150,7 @@ def node(
     "peers",
     multiple=True,
     metavar="ADDRESS",
+    type=peer_address,
     help="A node that it is to dial, as 'receptor init --peer' has it; may be given several times.",
 )
 @click.option(
@@ -164,7 +166,7 @@ def bundle(
     dns: tuple[str, ...],
     ip: tuple[IPv4Address | IPv6Address, ...],
     days: int,
-    peers: tuple[str, ...],
+    peers: tuple[Dial, ...],
     verification_key: Path | None,
     path: Path | None,
 ) -> None:
@@ -184,7 +186,9 @@ def bundle(
     out = path or Path(node_files(Path(), node_id).certificate.with_suffix(".bundle").name)
     refuse_existing(out)
     files = _make_node(node_id, ca_folder, ca_folder, dns, ip, days)
-    write_bundle(out, bundle_of(node_id, files, authority_files(ca_folder).certificate, peers, verification_key))
+    write_bundle(
+        out, bundle_of(node_id, files, authority_files(ca_folder).certificate, map(str, peers), verification_key)
+    )
     _say(f"{out}: all that node {node_id} needs; copy it there by a safe way, as its private key is in it, and then:")
     _say()
     _say(f"  receptor init --bundle {out.name}")

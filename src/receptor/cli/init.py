@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from receptor.cli.tools import run_tool, value_of
+from receptor.cli.tools import peer_address, read_as, run_tool, value_of
 from receptor.config import kinds
 from receptor.config.certificate_actions import DNS_NAME, IP_ADDRESS
 from receptor.errors import ConfigurationError, OperatingError
@@ -21,8 +20,6 @@ from receptor.identifiers import is_localhost
 if TYPE_CHECKING:
     from receptor.certificates.bundles import Bundle
     from receptor.cli.new_node.wanted import Dial, Listen, OwnAuthority, Role, Wanted, Work
-
-T = TypeVar("T")
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -41,30 +38,19 @@ def run_init(arguments: list[str]) -> None:
 def _listen(text: str) -> Listen:
     from receptor.cli.new_node.wanted import listen_of
 
-    return _read(listen_of, text, "a port such as 27199, an address and a port, udp:27199 or ws:8080")
-
-
-def _dial(text: str) -> Dial:
-    from receptor.cli.new_node.wanted import dial_of
-
-    return _read(dial_of, text, "an address such as foo.example.com:27199, udp:foo:27199 or wss://foo.example.com/mesh")
+    return read_as(listen_of, text, "a port such as 27199, an address and a port, udp:27199 or ws:8080")
 
 
 def _work(text: str) -> Work:
     from receptor.cli.new_node.wanted import work_of
 
-    return _read(work_of, text, "a work type and its command, such as cat=cat")
-
-
-def _read(read: Callable[[str], T], text: str, expects: str) -> T:
-    try:
-        return read(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not {expects}") from None
+    return read_as(work_of, text, "a work type and its command, such as cat=cat")
 
 
 @click.command(context_settings={"max_content_width": 100})
-@click.option("--id", "node_id", metavar="NAME", type=value_of(kinds.NODE_ID), help="The node's name; the host name.")
+@click.option(
+    "--id", "node_id", metavar="NAME", type=value_of(kinds.NODE_ID), help="The node's name (default: the host name)."
+)
 @click.option(
     "--role",
     type=click.Choice(_ROLES),
@@ -75,7 +61,12 @@ def _read(read: Callable[[str], T], text: str, expects: str) -> T:
     "--listen", multiple=True, metavar="PORT", type=_listen, help="Where others link to it: 27199, HOST:PORT, ws:8080."
 )
 @click.option(
-    "--peer", "dial", multiple=True, metavar="ADDRESS", type=_dial, help="A node that it dials: HOST:PORT or a URL."
+    "--peer",
+    "dial",
+    multiple=True,
+    metavar="ADDRESS",
+    type=peer_address,
+    help="A node that it dials: HOST:PORT or a URL.",
 )
 @click.option("--no-redial", is_flag=True, help="Dial once only.")
 @click.option("--ca", metavar="DIR", type=_FOLDER, help="Secure the links: the authority's folder, made if missing.")
@@ -86,18 +77,14 @@ def _read(read: Callable[[str], T], text: str, expects: str) -> T:
     multiple=True,
     metavar="NAME",
     type=value_of(DNS_NAME),
-    help="A name that others dial it by; the host name.",
+    help="A name that others dial it by (default: the host name).",
 )
 @click.option("--ip", multiple=True, metavar="ADDRESS", type=value_of(IP_ADDRESS), help="An address likewise.")
 @click.option("--work", multiple=True, metavar="TYPE=COMMAND", type=_work, help="Work that it runs: 'count=wc -l'.")
 @click.option("--sign", is_flag=True, help="Make a key that signs the work it sends.")
 @click.option("--verification-key", metavar="FILE", type=_FILE, help="Run signed work only: the public key for it.")
-@click.option(
-    "--config", "-c", metavar="FILE", type=_FILE, help="Where to write the configuration; the rest beside it."
-)
-@click.option(
-    "--force", is_flag=True, help="Write over configuration and certificates that are there; never over keys."
-)
+@click.option("--config", "-c", metavar="FILE", type=_FILE, help="Where to write it; the rest goes beside it.")
+@click.option("--force", is_flag=True, help="Write over configuration and certificates that are there.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 def init(
     node_id: str | None,
@@ -214,7 +201,7 @@ def _bundle(path: Path | None) -> Bundle | None:
 
 def _peers(bundle: Bundle, path: Path | None) -> tuple[Dial, ...]:
     try:
-        return tuple(_dial(peer) for peer in bundle.peers)
+        return tuple(peer_address(peer) for peer in bundle.peers)
     except click.BadParameter as error:
         raise ConfigurationError(
             f"{path}: a peer in it can't be dialled: {error.message}; give one with --peer"
