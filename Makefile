@@ -69,6 +69,8 @@ lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }
 	uv pip compile $(lock_options) --group dev -o requirements.lock pyproject.toml
 	uv pip compile $(lock_options) -o tests/upstream_client.lock tests/upstream_client.in
+	uv pip compile $(lock_options) -c requirements.lock --extra kubernetes -o packaging/runtime.lock pyproject.toml
+	echo hatchling | uv pip compile $(lock_options) -c requirements.lock -o packaging/build.lock -
 
 lock_options := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from receptor_process import ENVIRONMENT
 
+from receptor.certificates.bundles import read_bundle
 from receptor.certificates.node_names import node_ids
 from receptor.certificates.reading import read_certificates
 from receptor.cli.certs import run_certs
@@ -81,7 +82,9 @@ def test_a_bad_file_keeps_no_other_from_being_shown(capsys: pytest.CaptureFixtur
     assert "foo.crt:\n" in said
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["ca", "--help"], ["node", "--help"], ["show", "--help"]])
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], ["ca", "--help"], ["node", "--help"], ["show", "--help"], ["bundle", "--help"]]
+)
 def test_help_begins_with_what_it_is_for_and_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     run_certs(words)
     said = capsys.readouterr().out
@@ -102,6 +105,8 @@ def test_help_begins_with_what_it_is_for_and_examples(words: list[str], capsys: 
         (["node", "foo", "--ca", "certs", "--ip", "1"], "'1' is not an IP address such as"),
         (["node", "foo", "--ca", "certs", "--days", "0"], "0 is not in the range"),
         (["ca", "--out", "certs", "--name", ""], "'' is not text of 1 to 64 characters"),
+        (["bundle", "foo"], "Missing option '--ca'"),
+        (["bundle", "foo", "--ca", "certs", "--peer", "bar"], "'bar' is not an address such as foo.example.com:27199"),
         (["show"], "Missing argument 'FILE...'"),
         (["show", "nosuch.crt"], "nosuch.crt: there is no such file"),
     ],
@@ -112,6 +117,24 @@ def test_what_is_wrong_is_told_on_one_line_and_nothing_is_made(in_folder: Path, 
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(in_folder.iterdir()) == []
+
+
+def test_a_bundle_is_what_the_files_are(capsys: pytest.CaptureFixture[str]) -> None:
+    run_certs(["bundle", "edge:1", "--ca", "certs", "--peer", "foo:27199", "--peer", "udp:bar:1"])
+    bundle = read_bundle(Path("edge%3A1.bundle"))
+    assert (bundle.node, bundle.peers) == ("edge:1", ("foo:27199", "udp:bar:1"))
+    assert bundle.key == Path("certs/edge%3A1.key").read_text()
+    assert bundle.authority == Path("certs/ca.crt").read_text()
+    said = capsys.readouterr().out
+    assert said.endswith("  receptor init --bundle edge%3A1.bundle\n")
+    assert "PRIVATE KEY" not in said
+
+
+def test_a_bundle_that_is_there_is_not_written_over() -> None:
+    Path("foo.bundle").write_text("mine")
+    with pytest.raises(OperatingError, match=r"foo\.bundle: the file exists already"):
+        run_certs(["bundle", "foo", "--ca", "certs"])
+    assert [path.name for path in Path().iterdir()] == ["foo.bundle"]
 
 
 def test_an_authority_is_never_replaced() -> None:

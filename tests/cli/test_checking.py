@@ -20,7 +20,7 @@ def checked(file: Path, content: str, *words: str) -> str:
     file.write_text(content)
     asked = parse_command_line(["--check", str(file), *words])
     assert isinstance(asked, Check)
-    return verdict(asked.work)
+    return verdict(asked.work).text
 
 
 def problems_of(file: Path, content: str) -> list[str]:

@@ -33,6 +33,20 @@ def test_the_schema() -> None:
     assert json.loads(done.stdout)["title"] == "Configuration of a Receptor node"
 
 
+def test_the_sample() -> None:
+    done = run_receptor("--sample")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n- node:\n" in done.stdout
+
+
+@pytest.mark.parametrize("tool", ["init", "certs", "systemd"])
+def test_each_tool_has_help(tool: str) -> None:
+    done = run_receptor(tool, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: receptor {tool} ")
+    assert "Examples:" in done.stdout
+
+
 def test_a_check_starts_nothing(tmp_path: Path) -> None:
     file, data = tmp_path / "receptor.yml", tmp_path / "data"
     file.write_text(f"version: 2\nnode: {{id: foo, datadir: {data}}}\nlocal-only: true\n")

@@ -35,6 +35,11 @@ def new_private_key(path: Path, key: PrivateKey) -> Iterator[None]:
         raise
 
 
+def write_private(path: Path, content: bytes) -> None:
+    """Write something with a key in it to a new file that only its owner may read; raises OperatingError."""
+    _create(path, content, _PRIVATE)
+
+
 def write_new_certificate(path: Path, certificate: x509.Certificate) -> None:
     """Write the certificate to a new file; raises OperatingError if there is one already or it can't be written."""
     _create(path, certificate.public_bytes(Encoding.PEM), _PUBLIC)

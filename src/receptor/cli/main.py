@@ -11,9 +11,10 @@ import receptor
 from receptor.config.command_line import (
     Check,
     MakeCertificates,
-    RunCerts,
     RunNode,
+    RunTool,
     ShowHelp,
+    ShowSample,
     ShowSchema,
     ShowVersion,
     node_configuration,
@@ -56,20 +57,41 @@ def _carry_out(words: list[str]) -> None:
             from receptor.config.schema import schema_text
 
             _say(schema_text())
+        case ShowSample():
+            from receptor.config.sample import sample_text
+
+            _say(sample_text())
         case Check(work):
             from receptor.cli.checking import verdict
 
-            _say(verdict(work))
-        case RunCerts(arguments):
-            from receptor.cli.certs import run_certs
-
-            run_certs(list(arguments))
+            found = verdict(work)
+            for warning in found.warnings:
+                print(f"receptor: warning: {warning}", file=sys.stderr)
+            _say(found.text)
+        case RunTool(name, arguments):
+            _run_tool(name, list(arguments))
         case MakeCertificates(actions):
             from receptor.cli.cert_actions import carry_out
 
             carry_out(actions)
         case RunNode(configuration):
             _run_node(configuration, words)
+
+
+def _run_tool(name: str, arguments: list[str]) -> None:
+    match name:
+        case "certs":
+            from receptor.cli.certs import run_certs
+
+            run_certs(arguments)
+        case "init":
+            from receptor.cli.init import run_init
+
+            run_init(arguments)
+        case "systemd":
+            from receptor.cli.systemd_files import run_systemd
+
+            run_systemd(arguments)
 
 
 def _say(text: str) -> None:

@@ -23,7 +23,8 @@ _MAP_FORM = "--config-v2"  # Existing nodes need it to read the map form; which 
 _HELP = ("--help", "-h")
 _VERSION = "--version"
 _SCHEMA = "--schema"
-_CERTS = "certs"
+_SAMPLE = "--sample"
+_TOOLS = ("certs", "init", "systemd")
 _SOURCE = "command line"
 
 
@@ -47,9 +48,10 @@ class Check(msgspec.Struct, frozen=True):
     work: RunNode | MakeCertificates
 
 
-class RunCerts(msgspec.Struct, frozen=True):
-    """Do what ``receptor certs`` does with these arguments."""
+class RunTool(msgspec.Struct, frozen=True):
+    """Do what ``receptor NAME`` does with these arguments; the name is one of ``certs``, ``init`` and ``systemd``."""
 
+    name: str
     arguments: tuple[str, ...]
 
 
@@ -67,8 +69,12 @@ class ShowSchema(msgspec.Struct, frozen=True):
     """Show the JSON schema of configuration files."""
 
 
+class ShowSample(msgspec.Struct, frozen=True):
+    """Show a configuration file that explains every key."""
+
+
 _Group: TypeAlias = tuple[str, list[str]]
-Invocation: TypeAlias = RunNode | MakeCertificates | Check | RunCerts | ShowHelp | ShowVersion | ShowSchema
+Invocation: TypeAlias = RunNode | MakeCertificates | Check | RunTool | ShowHelp | ShowVersion | ShowSchema | ShowSample
 
 
 def parse_command_line(words: Sequence[str]) -> Invocation:
@@ -79,8 +85,8 @@ def parse_command_line(words: Sequence[str]) -> Invocation:
     """
     if not words:
         return ShowHelp()
-    if words[0] == _CERTS:
-        return RunCerts(tuple(words[1:]))
+    if words[0] in _TOOLS:
+        return RunTool(words[0], tuple(words[1:]))
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word.lower() in _HELP:
             return ShowHelp(following.lstrip("-") or None)
@@ -88,6 +94,8 @@ def parse_command_line(words: Sequence[str]) -> Invocation:
             return ShowVersion()
         if word.lower() == _SCHEMA:
             return ShowSchema()
+        if word.lower() == _SAMPLE:
+            return ShowSample()
     groups = _groups(words)
     work = _work(groups)
     return Check(work) if any(option == _CHECK for option, _ in groups) else work

@@ -20,19 +20,29 @@ Usage:
   receptor --config FILE
   receptor --ACTION [VALUE] [KEY=VALUE ...] [--ACTION ...]
   receptor --check FILE
+  receptor init [OPTIONS]
   receptor certs COMMAND ...
+  receptor systemd [--install]
 
 Examples:
   receptor --config /etc/receptor/receptor.conf
   receptor --node foo --tcp-listener 2222 --control-service filename=/tmp/foo.sock
   receptor --node id=bar datadir=/tmp/bar --tcp-peer localhost:2222 --log-level debug
+  receptor init
   receptor certs node foo --ca /etc/receptor/tls
+
+Commands:
+  init                 Make configuration, keys and certificates of a new node: asks, or
+                       takes options ('receptor init --help').
+  certs                Make and show certificates ('receptor certs --help').
+  systemd              Show or write the files that systemd needs to run nodes.
 
 Options:
   -c, --config FILE    Read actions from a YAML file; more actions may follow.
   --check [FILE]       Say whether a node would start with this file, or with whatever
                        else is given, but start none.
   --schema             Show the JSON schema of configuration files, for editors.
+  --sample             Show a configuration file that explains every action and key.
   -h, --help [ACTION]  Show this, or the keys of an action.
   --version            Show the version.
 

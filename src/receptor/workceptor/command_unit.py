@@ -12,7 +12,8 @@ import msgspec
 from receptor.errors import CommandError, OperatingError, UnknownWorkType
 from receptor.workceptor.environment import parse_environment
 from receptor.workceptor.folder import UnitFolder
-from receptor.workceptor.processes import GRACE, stop_process_group
+from receptor.workceptor.monitors import PAUSE, find_monitor, what_it_left
+from receptor.workceptor.processes import GRACE, is_running, stop_process_group
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.runner_client import RunnerClient
 from receptor.workceptor.status import CommandExtra, State, Status
@@ -56,6 +57,7 @@ class CommandUnit(Unit):
         self._is_forced = False
         self._stopping: asyncio.Task[OperatingError | None] | None = None
         self._removing: asyncio.Task[OperatingError | None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self.ended = asyncio.Event()
         """Set once the command runs no more, or never will."""
         if status.state.is_final and status.work_type:  # A damaged one, which lacks the type, may run all the same.
@@ -108,6 +110,27 @@ class CommandUnit(Unit):
         if status is not None:
             await self.save(status)
 
+    async def begun_elsewhere(self) -> None:
+        """Another daemon had begun the command before this one took over: its monitor tells the end, if it lives."""
+        self._is_begun = True
+        monitor = await asyncio.to_thread(find_monitor, self.folder, self.status)
+        self._process = monitor
+        self._process_known.set()
+        if monitor is None:
+            await self._end_as_left()
+        else:
+            logger.info("it goes on as another daemon began it", extra={"unit": self.unit_id})
+            self._following = asyncio.create_task(self._follow(monitor), name=f"follow unit {self.unit_id}")
+
+    async def _follow(self, monitor: StartRecord) -> None:
+        while True:  # Nobody tells of the end of a process that is no child.
+            if not await asyncio.to_thread(is_running, monitor):
+                return await self._end_as_left()
+            await asyncio.sleep(PAUSE)
+
+    async def _end_as_left(self) -> None:
+        await self._settle(*await asyncio.to_thread(what_it_left, self.folder))
+
     def _known_to_run(self, process: StartRecord) -> Status | None:
         """The status that follows from it; none if it has ended already, or its status on disk was damaged."""
         self._process = process
@@ -149,7 +172,7 @@ class CommandUnit(Unit):
         return await _done_in_time(self._begin_to_remove())
 
     async def close(self) -> None:
-        tasks = [task for task in (self._removing, self._stopping) if task is not None]
+        tasks = [task for task in (self._removing, self._stopping, self._following) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

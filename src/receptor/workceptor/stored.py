@@ -49,10 +49,22 @@ def load_units(data_folder: Path, durability: Durability) -> list[StoredUnit]:
         remove_leftovers(data_folder)
         names = unit_ids(data_folder)
     except OSError as error:
-        raise OperatingError(
-            f"the data folder {data_folder} can't be used: {error.strerror}; check its permissions or set datadir"
-        ) from None
+        raise _unusable(data_folder, error) from None
     return [_load(UnitFolder(data_folder / name, durability)) for name in names]
+
+
+def check_data_folder(data_folder: Path) -> None:
+    """Whether a node of this user would take that folder, as far as it is there; logs what is odd about it.
+
+    Raises OperatingError if it would not.
+    """
+    try:
+        if data_folder.parent.exists():
+            _check_parent(data_folder.parent)
+        if data_folder.exists():
+            _check_owned(data_folder)
+    except OSError as error:
+        raise _unusable(data_folder, error) from None
 
 
 def _make(folder: Path, mode: int, durability: Durability) -> None:
@@ -86,6 +98,12 @@ def _check_owned(data_folder: Path) -> None:
     if status.st_mode & stat.S_IWGRP:
         # What manages volumes for containers may make it so for their group.
         logger.warning("%s", _unsafe(data_folder, "can be written by its group", f"chmod 700 {data_folder}"))
+
+
+def _unusable(data_folder: Path, error: OSError) -> OperatingError:
+    return OperatingError(
+        f"the data folder {data_folder} can't be used: {error.strerror}; check its permissions or set datadir"
+    )
 
 
 def _unsafe(folder: Path, what: str, remedy: str) -> OperatingError:

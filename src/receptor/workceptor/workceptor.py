@@ -22,6 +22,7 @@ from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import Durability, UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
+from receptor.workceptor.monitors import was_begun_elsewhere
 from receptor.workceptor.node_session import Dialer, NodeSessions
 from receptor.workceptor.pods.definition import first_pod_status
 from receptor.workceptor.pods.unit import PodWorkUnit
@@ -280,6 +281,8 @@ class Workceptor:
                     await unit.command_ended(outcome)
                 case Vanished(reason):
                     await unit.vanished(reason)
+                case NeverStarted() if was_begun_elsewhere(unit.status):
+                    await unit.begun_elsewhere()
                 case NeverStarted() if unit_id not in ordered:
                     self._spawn(_start_late(unit), f"start unit {unit_id}")
         for unit, stored in commands:

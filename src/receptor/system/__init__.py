@@ -1,0 +1,1 @@
+"""What a node needs of systemd: its service, its user and its folders. ``receptor systemd`` writes it."""
