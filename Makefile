@@ -71,6 +71,7 @@ lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }
 	uv pip compile $(lock_options) --group dev -o requirements.lock pyproject.toml
 	uv pip compile $(lock_options) -o tests/upstream_client.lock tests/upstream_client.in
+	uv pip compile $(lock_options) -o tests/ansible_runner.lock tests/ansible_runner.in
 	uv pip compile $(lock_options) -o docs/requirements.lock docs/requirements.in pyproject.toml
 
 lock_options := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
