@@ -33,7 +33,7 @@ from receptor_process import ENVIRONMENT, Client
 
 PATIENCE = 60.0
 PORT = re.compile(r"\b(?:\d{5}|2222)\b")
-DIALLED, LISTENED = re.compile(r":(\d{5})\b"), re.compile(r"port: (\d{5})\b")
+DIALLED, LISTENED = re.compile(r":(\d{5})\b"), re.compile(r"port[:=] ?(\d{5})\b")
 KILL = re.compile(r"kill((?: %\d)+)")
 Links = dict[str, set[str]]
 PROGRAMS = {"receptor": "receptor.cli.main", "receptorctl": "receptor.ctl.main"}
@@ -190,17 +190,24 @@ class Stage:
             line = f"{IN_ONE_SHELL.format(state=self.state)}\nexec {command.line.removesuffix(' &')}"
             started = Running(command, self._shell(line, output), log)
         self.running.append(started)
-        eventually(started.has_shown_what_the_page_has, PATIENCE)
+        try:
+            eventually(started.has_shown_what_the_page_has, PATIENCE)
+        except AssertionError:
+            command.check(started.shown())
         eventually(self._nodes_know_each_other, PATIENCE)
 
     def _nodes_know_each_other(self) -> bool:
         for started in self.running:
             assert started.process.poll() is None, f"{started.command.line} has ended: {started.shown()}"
-        nodes = [started.command.node for started in self.running if started.command.node]
-        texts = {node: (self.folder / f"{node}.yml").read_text() for node in nodes}
+        commands = [started.command for started in self.running]
+        texts = {command.node: self._configuration(command) for command in commands if command.node}
         links = self._links_of(texts)
-        with_socket = [node for node in reversed(nodes) if f"{node}.sock" in texts[node]]
+        with_socket = [node for node, text in reversed(texts.items()) if f"{node}.sock" in text]
         return all(links_known_to(self.folder / f"{node}.sock") == links for node in with_socket)
+
+    def _configuration(self, start: Command) -> str:
+        """The configuration of a node, which is in its file or in the command that starts it."""
+        return (self.folder / f"{start.node}.yml").read_text() if "--config" in start.line else start.line
 
     def _links_of(self, texts: Mapping[str, str]) -> Links:
         """Which nodes are linked with which: those of which one dials a port that the other listens on."""

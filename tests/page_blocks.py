@@ -17,7 +17,7 @@ NOT_RUN = "Not run"
 _BLOCK = re.compile(r'^( *)```(\w+)(?: title="(.*?)")?\n(.*?)^\1```$', re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^ *```", re.MULTILINE)
 _NODES = re.compile(r"<!-- Played with examples/([\w-]+) -->")
-_START_OF_A_NODE = re.compile(r"receptor --config (\w+)\.yml")
+_START_OF_A_NODE = re.compile(r"receptor (?:--config (\w+)\.yml|--node id=(\w+) )")
 _TERMINAL_CODES = re.compile(r"\x1b\[[?0-9;]*[a-z]|\r")
 _UNIT = re.compile(r"Unit ID: (\w{8})")
 
@@ -70,7 +70,7 @@ class Command:
     def node(self) -> str | None:
         """The id of the node that it starts."""
         started = _START_OF_A_NODE.match(self.line)
-        return started[1] if started and self.goes_on else None
+        return started[1] or started[2] if started and self.goes_on else None
 
     def with_units(self, units: Mapping[str, str]) -> Command:
         """The same, with the ids that units really have."""

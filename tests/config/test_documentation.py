@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from page_blocks import blocks_of
 
 from receptor.config.actions import GROUPS, LogLevel, Node
 from receptor.config.backend_actions import TcpListener, TcpPeer
@@ -18,7 +19,7 @@ from receptor.config.tls_actions import TlsClient, TlsServer
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 
 
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLES = [block.text for block in blocks_of(PAGE) if block.language == "yaml"]
 NODES = ["foo", "foo", "foo", "worker", "foo"]
 
 
