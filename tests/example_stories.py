@@ -7,7 +7,8 @@ has shown what the page says, and, if it starts a node, when all nodes have foun
 shell, as it were: variables and the folder stay. Ids of units are those that the page has told after ``Unit ID:``.
 Blocks with the name of a file are written into it when their turn comes.
 
-Each run has ports of its own in place of 2222 and of all numbers with five digits, and its folder in place of ``/tmp``.
+Each run has ports of its own in place of 2220 to 2229 and of all numbers with five digits, and its folder in place of
+``/tmp``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from page_blocks import Block, Command, blocks_of, example_of, steps_of
 from receptor_process import ENVIRONMENT, Client
 
 PATIENCE = 60.0
-PORT = re.compile(r"\b(?:\d{5}|2222)\b")
+PORT = re.compile(r"\b(?:\d{5}|222[0-9])\b")
 DIALLED, LISTENED = re.compile(r":(\d{5})\b"), re.compile(r"port[:=] ?(\d{5})\b")
 KILL = re.compile(r"kill((?: %\d)+)")
 Links = dict[str, set[str]]
@@ -83,7 +84,7 @@ def play(page: Path, examples: Path, programs: Sequence[Path]) -> None:
         with stage(folder, programs) as story:
             for step in steps:
                 story.go_on_with(step)
-            for started in story.running:
+            for started in story.jobs.values():
                 started.command.check(started.shown())
 
 
@@ -148,7 +149,8 @@ class Stage:
     environment: dict[str, str]
     state: Path
     """What one command leaves to the next: variables, and the folder."""
-    running: list[Running] = field(default_factory=list)
+    jobs: dict[int, Running] = field(default_factory=dict)
+    """What goes on, under its number as a shell counts: one more than the highest."""
     units: dict[str, str] = field(default_factory=dict)
     """What the units really are called whose ids the page tells."""
 
@@ -157,9 +159,11 @@ class Stage:
         if isinstance(step, Block):
             file = self.folder / step.file
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(step.text)
+            with file.open("a" if step.is_added else "w") as written:
+                written.write(step.text)
         elif kill := KILL.fullmatch(step.line):
-            self._end(kill[1].split())
+            for job in kill[1].split():
+                self._end(int(job.removeprefix("%")))
         elif step.goes_on:
             self._start(step)
         else:
@@ -175,21 +179,17 @@ class Stage:
                 raise
         return shown.decode(errors="replace")
 
-    def _end(self, jobs: Sequence[str]) -> None:
-        """End what goes on, told by its numbers as a shell counts: from the number after the highest there is."""
-        ended = [self.running[int(job.removeprefix("%")) - 1] for job in jobs]
-        for started in ended:
-            started.command.check(started.shown())
-            started.end()
-        while self.running and self.running[-1] in ended:
-            self.running.pop()
+    def _end(self, job: int) -> None:
+        started = self.jobs.pop(job)
+        started.command.check(started.shown())
+        started.end()
 
     def _start(self, command: Command) -> None:
         log = self.state.with_name(f"{len(list(self.state.parent.iterdir()))}.log")
         with log.open("wb") as output:
             line = f"{IN_ONE_SHELL.format(state=self.state)}\nexec {command.line.removesuffix(' &')}"
             started = Running(command, self._shell(line, output), log)
-        self.running.append(started)
+        self.jobs[max(self.jobs, default=0) + 1] = started
         try:
             eventually(started.has_shown_what_the_page_has, PATIENCE)
         except AssertionError:
@@ -197,9 +197,9 @@ class Stage:
         eventually(self._nodes_know_each_other, PATIENCE)
 
     def _nodes_know_each_other(self) -> bool:
-        for started in self.running:
+        for started in self.jobs.values():
             assert started.process.poll() is None, f"{started.command.line} has ended: {started.shown()}"
-        commands = [started.command for started in self.running]
+        commands = [started.command for started in self.jobs.values()]
         texts = {command.node: self._configuration(command) for command in commands if command.node}
         links = self._links_of(texts)
         with_socket = [node for node, text in reversed(texts.items()) if f"{node}.sock" in text]
@@ -221,7 +221,7 @@ class Stage:
     def end(self) -> None:
         """End all that goes on."""
         with ExitStack() as ends:
-            for started in self.running:
+            for started in self.jobs.values():
                 ends.callback(started.end)
 
     def _shell(self, line: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
@@ -237,7 +237,7 @@ class Stage:
 
 
 def links_known_to(path: Path) -> Links | None:
-    """The links of the whole mesh as a node knows them; None while it starts, or lacks routes."""
+    """The links of the nodes in reach, as a node knows them; None while it starts."""
     try:
         with Client(path) as client:
             status = client.ask("status")
@@ -246,8 +246,9 @@ def links_known_to(path: Path) -> Links | None:
     known, routes = status["KnownConnectionCosts"], status["RoutingTable"]
     assert isinstance(known, dict)
     assert isinstance(routes, dict)
-    has_routes = known.keys() <= {status["NodeID"], *routes}
-    return {node: set(costs) for node, costs in known.items()} if has_routes else None
+    reached = {status["NodeID"], *routes}
+    links = {node: set(costs) & reached for node, costs in known.items() if node in reached}
+    return {node: neighbours for node, neighbours in links.items() if neighbours}
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """The code blocks of a page in Markdown, and the commands in them.
 
 A block is played, loaded or compiled by its language, unless its title begins with ``Not run``: such a block needs what
-tests don't have, and its title says what. Other titles are names of files with that content. A page whose comment says
-``Played with examples/NAME`` has the files of that folder, and its nodes are running.
+tests don't have, and its title says what. Other titles are names of files with that content; with ``(add)`` after it, it
+is added to the file. A page whose comment says ``Played with examples/NAME`` has the files of that folder, and its nodes
+are running.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from itertools import takewhile
 from textwrap import dedent
 
 NOT_RUN = "Not run"
+ADDED = " (add)"
 _BLOCK = re.compile(r'^( *)```(\w+)(?: title="(.*?)")?\n(.*?)^\1```$', re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^ *```", re.MULTILINE)
 _NODES = re.compile(r"<!-- Played with examples/([\w-]+) -->")
-_START_OF_A_NODE = re.compile(r"receptor (?:--config (\w+)\.yml|--node id=(\w+) )")
+_START_OF_A_NODE = re.compile(r"receptor (?:--config (\w+)\.yml|--node id=(\w+) .*--control-service)")
 _TERMINAL_CODES = re.compile(r"\x1b\[[?0-9;]*[a-z]|\r")
 _UNIT = re.compile(r"Unit ID: (\w{8})")
 
@@ -37,7 +39,12 @@ class Block:
     @property
     def file(self) -> str:
         """The name of the file that it is the content of; empty if it is none."""
-        return self.title if self.is_run else ""
+        return self.title.removesuffix(ADDED) if self.is_run else ""
+
+    @property
+    def is_added(self) -> bool:
+        """Whether it is added to what the file has already."""
+        return self.title.endswith(ADDED)
 
 
 def blocks_of(page: str) -> list[Block]:
@@ -68,7 +75,7 @@ class Command:
 
     @property
     def node(self) -> str | None:
-        """The id of the node that it starts."""
+        """The id of the node that it starts; None also for one that nobody could talk to."""
         started = _START_OF_A_NODE.match(self.line)
         return started[1] or started[2] if started and self.goes_on else None
 

@@ -37,6 +37,7 @@ NOT_RUN = {
     "docs/benchmarks.md": 2,
     "docs/contributing.md": 1,
     "docs/kubernetes.md": 2,
+    "docs/tutorial.md": 1,
 }
 """How many blocks of each page are not run."""
 

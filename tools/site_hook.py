@@ -35,8 +35,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Let links of the pages of ``docs/`` to the rest of the project lead to where the rest is on the site."""
-    in_docs = "/" not in page.file.src_uri
-    return re.sub(r"\]\(\.\./(examples/|CHANGELOG\.md)", r"](\1", markdown) if in_docs else markdown
+    if "/" in page.file.src_uri:
+        return markdown
+    return re.sub(r"\]\(\.\./(examples/|CHANGELOG\.md)", r"](\1", markdown.replace("](../README.md", "](index.md"))
 
 
 def as_in_docs(name: str) -> str:
