@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the Python that .venv is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs fuzz chaos bench profile lint format lock clean setup growth
+.PHONY: help demo test docs pictures fuzz chaos bench profile lint format lock clean setup growth
 
 bin := .venv/bin
 
@@ -18,6 +18,7 @@ help:
 	@echo 'make bench    measure what users feel: FIGURE=local-true REPEATS=5 AGAINST=/path/to/receptor, each if wanted'
 	@echo 'make profile  flame graphs of the nodes while a figure is measured: FIGURE=local-true REPEATS=5'
 	@echo 'make docs     build the documentation into site/; any web server shows it: python3 -m http.server -d site'
+	@echo 'make pictures draw anew what commands show in the documentation'
 	@echo 'make lint     run only the style and type checks'
 	@echo 'make format   put the source into the one style'
 	@echo 'make lock     choose versions of the packages anew, as pyproject.toml allows (needs uv)'
@@ -57,6 +58,9 @@ bench_options = $(if $(REPEATS),--repeats $(REPEATS)) $(if $(FIGURE),--figure $(
 docs: setup
 	@$(bin)/python tools/environment.py .venv/docs docs/requirements.lock
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=src:. .venv/docs/bin/mkdocs build --strict --quiet
+
+pictures: setup
+	@$(bin)/python -m tools.pictures
 
 lint: setup
 	@$(bin)/ruff check
