@@ -6,6 +6,7 @@ told below. The examples, and pages that need packages of their own, have tests 
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -99,7 +100,7 @@ def test_code_can_be_read() -> None:
             case "toml":
                 tomllib.loads(block.text)
             case _:
-                compile(block.text, place, "exec")
+                compile(block.text, place, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 @pytest.mark.parametrize("name", PAGES)
