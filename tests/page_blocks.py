@@ -1,6 +1,6 @@
 """The code blocks of a page in Markdown, and the commands in them.
 
-A block is played, loaded or compiled by its language, unless its title begins with ``Not run``: such a block needs
+A block is played, loaded or compiled by its language, unless its title begins with ``Not run by the tests``: such a block needs
 what tests don't have, and its title says what. Other titles are names of files with that content; with ``(add)`` after
 it, it is added to the file. A page whose comment says ``Played with examples/NAME`` has the files of that folder, and
 its nodes are running.
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import takewhile
 from textwrap import dedent
 
-NOT_RUN = "Not run"
+NOT_RUN = "Not run by the tests"
 ADDED = " (add)"
 _BLOCK = re.compile(r'^( *)```(\w+)(?: title="(.*?)")?\n(.*?)^\1```$', re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^ *```", re.MULTILINE)
 _NODES = re.compile(r"<!-- Played with examples/([\w-]+) -->")
-_START_OF_A_NODE = re.compile(r"receptor (?:--config (\w+)\.yml|--node id=(\w+) .*--control-service)")
+_START_OF_A_NODE = re.compile(r"receptor (?:--config (\w+)\.yml|--node id=(\w+) .*--control-service)", re.DOTALL)
 _TERMINAL_CODES = re.compile(r"\x1b\[[?0-9;]*[a-z]|\r")
 _UNIT = re.compile(r"Unit ID: (\w{8})")
 

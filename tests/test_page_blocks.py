@@ -16,13 +16,13 @@ Text `code`.
 
 * A list:
 
-  ```console title="Not run: it needs root"
+  ```console title="Not run by the tests: it needs root"
   $ apt install x
   ```
 """
     assert blocks_of(page) == [
         Block("yaml", "foo.yml", "- node: foo\n"),
-        Block("console", "Not run: it needs root", "$ apt install x\n"),
+        Block("console", "Not run by the tests: it needs root", "$ apt install x\n"),
     ]
     assert [block.file for block in blocks_of(page)] == ["foo.yml", ""]
     assert [block.is_run for block in blocks_of(page)] == [True, False]
@@ -51,7 +51,7 @@ def test_a_command_may_have_several_lines() -> None:
 def test_files_are_written_between_the_commands_and_what_is_not_run_is_left_out() -> None:
     page = (
         '```console\n$ one\n```\n```yaml title="a.yml"\n- node: a\n```\n'
-        '```console title="Not run: no"\n$ no\n```\n```console\n$ two\n```\n'
+        '```console title="Not run by the tests: no"\n$ no\n```\n```console\n$ two\n```\n'
     )
     assert steps_of(blocks_of(page)) == [Command("one", ""), Block("yaml", "a.yml", "- node: a\n"), Command("two", "")]
 

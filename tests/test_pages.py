@@ -1,6 +1,6 @@
 """What the pages of docs/ and README.md show is true: commands are typed, configurations are read, code is compiled.
 
-A block that can't be run here has a title that begins with "Not run" and says why; how many of each page there are is
+A block that can't be run here has a title that begins with "Not run by the tests" and says why; how many of each page there are is
 told below. The examples, and pages that need packages of their own, have tests of their own.
 """
 
@@ -63,6 +63,12 @@ def blocks_to_read(*languages: str) -> dict[str, Block]:
     }
 
 
+def one_a_line(text: str) -> list[str]:
+    """The JSON texts of a block: one on each line, or one in all."""
+    lines = text.splitlines()
+    return lines if all(line.startswith("{") and line.endswith("}") for line in lines) else [text]
+
+
 CONFIGURATIONS = blocks_to_read("yaml")
 
 
@@ -96,7 +102,8 @@ def test_code_can_be_read() -> None:
     for place, block in blocks_to_read("json", "toml", "python").items():
         match block.language:
             case "json":
-                json.loads(block.text)
+                for text in one_a_line(block.text):
+                    json.loads(text)
             case "toml":
                 tomllib.loads(block.text)
             case _:
