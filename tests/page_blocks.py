@@ -1,9 +1,9 @@
 """The code blocks of a page in Markdown, and the commands in them.
 
-A block is played, loaded or compiled by its language, unless its title begins with ``Not run by the tests``: such a block needs
-what tests don't have, and its title says what. Other titles are names of files with that content; with ``(add)`` after
-it, it is added to the file. A page whose comment says ``Played with examples/NAME`` has the files of that folder, and
-its nodes are running.
+A block is played, loaded or compiled by its language, unless its title begins with ``Not run by the tests``: such a
+block needs what tests don't have, and its title says what. Other titles are names of files with that content; with
+``(add)`` after it, it is added to the file. A page whose comment says ``Played with examples/NAME`` has the files of
+that folder, and its nodes are running.
 """
 
 from __future__ import annotations

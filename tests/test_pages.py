@@ -1,7 +1,7 @@
 """What the pages of docs/ and README.md show is true: commands are typed, configurations are read, code is compiled.
 
-A block that can't be run here has a title that begins with "Not run by the tests" and says why; how many of each page there are is
-told below. The examples, and pages that need packages of their own, have tests of their own.
+A block that can't be run here has a title that begins with "Not run by the tests" and says why; how many of each page
+there are is told below. The examples, and pages that need packages of their own, have tests of their own.
 """
 
 from __future__ import annotations
