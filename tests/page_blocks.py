@@ -101,7 +101,7 @@ class Command:
 
     def _pattern(self) -> re.Pattern[str]:
         lines = self.output.splitlines()
-        return re.compile("".join("(?:.*\n)*" if line == "..." else _as_pattern(line) + "\n" for line in lines))
+        return re.compile("".join("(?:.*\n)*" if line.strip() == "..." else _as_pattern(line) + "\n" for line in lines))
 
 
 def _as_lines(shown: str) -> str:

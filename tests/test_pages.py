@@ -43,7 +43,7 @@ NOT_RUN = {
 """How many blocks of each page are not run."""
 
 LANGUAGES_TO_READ = {"text", "ini", "dockerfile"}
-SESSIONS = {"docs/control-protocol.md", "docs/receptorctl.md"}
+SESSIONS = {"docs/control-protocol.md"}
 """Pages whose indented blocks are sessions with a node, which a test of their own plays."""
 
 WITH_STORY = [
