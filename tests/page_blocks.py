@@ -17,6 +17,7 @@ from textwrap import dedent
 NOT_RUN = "Not run by the tests"
 ADDED = " (add)"
 _BLOCK = re.compile(r'^( *)```(\w+)(?: title="(.*?)")?\n(.*?)^\1```$', re.MULTILINE | re.DOTALL)
+_LIST_ITEM = re.compile(r"(?:[*-]|\d+\.) ")
 _FENCE = re.compile(r"^ *```", re.MULTILINE)
 _NODES = re.compile(r"<!-- Played with examples/([\w-]+) -->")
 _START_OF_A_NODE = re.compile(r"receptor (?:--config (\w+)\.yml|--node id=(\w+) .*--control-service)", re.DOTALL)
@@ -53,6 +54,21 @@ def blocks_of(page: str) -> list[Block]:
     if 2 * len(blocks) != len(_FENCE.findall(page)):
         raise ValueError("a code block lacks its language or its end, or has more than a title")
     return blocks
+
+
+def indented_code(page: str) -> list[str]:
+    """The first line of each block of code that is made by indenting it: 4 columns, or 8 within a list."""
+    found = []
+    in_list, after_blank = False, True
+    for line in _BLOCK.sub("", page).splitlines():
+        if line.strip():
+            code = " " * (8 if in_list else 4)
+            if after_blank and line.startswith(code):
+                found.append(line.strip())
+            if not line.startswith(" "):
+                in_list = _LIST_ITEM.match(line) is not None
+        after_blank = not line.strip() or line.startswith("#")
+    return found
 
 
 def example_of(page: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from page_blocks import Block, Command, blocks_of, example_of, steps_of
+from page_blocks import Block, Command, blocks_of, example_of, indented_code, steps_of
 
 
 def test_blocks_have_a_language_and_may_have_a_title() -> None:
@@ -54,6 +54,30 @@ def test_files_are_written_between_the_commands_and_what_is_not_run_is_left_out(
         '```console title="Not run by the tests: no"\n$ no\n```\n```console\n$ two\n```\n'
     )
     assert steps_of(blocks_of(page)) == [Command("one", ""), Block("yaml", "a.yml", "- node: a\n"), Command("two", "")]
+
+
+def test_code_that_is_only_indented_is_found() -> None:
+    page = """
+# Heading
+
+    code
+
+* An item
+
+    of two paragraphs.
+
+        code in it
+
+Text
+    that goes on.
+
+1. An item:
+
+    ```console
+    $ fenced
+    ```
+"""
+    assert indented_code(page) == ["code", "code in it"]
 
 
 def test_a_page_may_name_the_example_that_it_is_played_with() -> None:

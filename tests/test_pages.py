@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from example_stories import play, write_programs
-from page_blocks import Block, Command, blocks_of, steps_of
+from page_blocks import Block, Command, blocks_of, indented_code, steps_of
 
 from receptor.config.files import read_file
 from receptor.config.written import read_action
@@ -119,5 +118,4 @@ def test_it_is_known_how_many_blocks_are_not_run(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PAGES.keys() - SESSIONS))
 def test_no_code_escapes_by_being_indented(name: str) -> None:
-    without_blocks = re.sub(r"^( *)```.*?^\1```$", "", PAGES[name], flags=re.MULTILINE | re.DOTALL)
-    assert re.findall(r"\n\n    (?!\*|\d+\.|- )\S.*", without_blocks) == []
+    assert indented_code(PAGES[name]) == []

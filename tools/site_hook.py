@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -17,6 +18,7 @@ from tools.reference import pages_of_the_reference
 
 PROJECT = Path(__file__).parents[1]
 EXAMPLES = PROJECT / "examples"
+FETCHED = re.compile(r'<(?:script|img|iframe|source)[^>]*\bsrc="(?:https?:)?//[^>]*>|<link[^>]*"(?:https?:)?//[^>]*>')
 LANGUAGES = {".yml": "yaml", ".py": "python", ".txt": "text"}
 
 
@@ -38,6 +40,13 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     if "/" in page.file.src_uri:
         return markdown
     return re.sub(r"\]\(\.\./(examples/|CHANGELOG\.md)", r"](\1", markdown.replace("](../README.md", "](index.md"))
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
+    """Raises PluginError if a page would fetch something from elsewhere."""
+    if fetched := FETCHED.search(output):
+        raise PluginError(f"{page.file.src_uri} fetches something from elsewhere: {fetched[0]}")
+    return output
 
 
 def as_in_docs(name: str) -> str:
