@@ -11,6 +11,8 @@ from receptor.config.help import help_text
 from receptor.ctl.main import receptorctl
 
 WIDTH = 100
+TOOLS: tuple[click.Command, ...] = (certs,)
+"""What follows ``receptor`` and is no action."""
 RECEPTORCTL = """# receptorctl, every option
 
 What `receptorctl --help`, and `--help` after each command, says. [receptorctl](../receptorctl.md) explains it, with
@@ -30,7 +32,8 @@ def receptorctl_page() -> str:
 def receptor_page() -> str:
     """The page of receptor, with its commands that are no actions, in Markdown."""
     general = f"## `receptor`\n\n{text_block(help_text(None))}"
-    return "\n".join([RECEPTOR, general, *sections(certs, "receptor certs")])
+    tools = (text for command in TOOLS for text in sections(command, f"receptor {command.name}"))
+    return "\n".join([RECEPTOR, general, *tools])
 
 
 def sections(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
