@@ -8,7 +8,6 @@ HEAD = "# Python\n\nWhat programs import, from the docstrings of the source.\n"
 MODULES = {
     "receptor.client": "Talk to nodes",
     "receptor.testing": "A mesh for tests",
-    "receptor.errors": "Errors",
 }
 
 
