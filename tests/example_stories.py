@@ -2,9 +2,9 @@
 
 A story is what the ``console`` blocks of a page hold (``page_blocks``): lines that begin with ``$`` are typed, the
 others are what is then shown. ``...`` stands for anything within a line, and on a line of its own for any number of
-lines. A command that ends with ``&`` goes on until ``kill %1``, or the end of the story. The next one is typed when it
-has shown what the page says, and, if it starts a node, when all nodes have found each other. All is typed into one
-shell, as it were: variables and the folder stay. Ids of units are those that the page has told after ``Unit ID:``.
+lines. A command that ends with ``&`` goes on until ``kill '%?PART'``, or the end of the story. The next one is typed
+when it has shown what the page says, and, if it starts a node, when all nodes have found each other. All is typed into
+one shell, as it were: variables and the folder stay. Ids of units are those that the page has told after ``Unit ID:``.
 Blocks with the name of a file are written into it when their turn comes.
 
 Each run has ports of its own in place of 2220 to 2229 and of all numbers with five digits, and its folder in place of
@@ -35,7 +35,8 @@ from receptor_process import ENVIRONMENT, Client
 PATIENCE = 60.0
 PORT = re.compile(r"\b(?:\d{5}|222[0-9])\b")
 DIALLED, LISTENED = re.compile(r":(\d{5})\b"), re.compile(r"port[:=] ?(\d{5})\b")
-KILL = re.compile(r"kill((?: %\d)+)")
+JOB = re.compile(r"'%\?([\w.]+)'")
+KILL = re.compile(r"kill((?: '%\?[\w.]+')+)")
 Links = dict[str, set[str]]
 PROGRAMS = {"receptor": "receptor.cli.main", "receptorctl": "receptor.ctl.main"}
 PROGRAM = """#!{python}
@@ -84,7 +85,7 @@ def play(page: Path, examples: Path, programs: Sequence[Path]) -> None:
         with stage(folder, programs) as story:
             for step in steps:
                 story.go_on_with(step)
-            for started in story.jobs.values():
+            for started in story.jobs:
                 started.command.check(started.shown())
 
 
@@ -149,8 +150,8 @@ class Stage:
     environment: dict[str, str]
     state: Path
     """What one command leaves to the next: variables, and the folder."""
-    jobs: dict[int, Running] = field(default_factory=dict)
-    """What goes on, under its number as a shell counts: one more than the highest."""
+    jobs: list[Running] = field(default_factory=list)
+    """What goes on."""
     units: dict[str, str] = field(default_factory=dict)
     """What the units really are called whose ids the page tells."""
 
@@ -162,8 +163,8 @@ class Stage:
             with file.open("a" if step.is_added else "w") as written:
                 written.write(step.text)
         elif kill := KILL.fullmatch(step.line):
-            for job in kill[1].split():
-                self._end(int(job.removeprefix("%")))
+            for part in JOB.findall(kill[1]):
+                self._end(part)
         elif step.goes_on:
             self._start(step)
         else:
@@ -179,8 +180,10 @@ class Stage:
                 raise
         return shown.decode(errors="replace")
 
-    def _end(self, job: int) -> None:
-        started = self.jobs.pop(job)
+    def _end(self, part: str) -> None:
+        """End the command that has this in it."""
+        (started,) = (job for job in self.jobs if part in job.command.line)
+        self.jobs.remove(started)
         started.command.check(started.shown())
         started.end()
 
@@ -189,7 +192,7 @@ class Stage:
         with log.open("wb") as output:
             line = f"{IN_ONE_SHELL.format(state=self.state)}\nexec {command.line.removesuffix(' &')}"
             started = Running(command, self._shell(line, output), log)
-        self.jobs[max(self.jobs, default=0) + 1] = started
+        self.jobs.append(started)
         try:
             eventually(started.has_shown_what_the_page_has, PATIENCE)
         except AssertionError:
@@ -197,9 +200,9 @@ class Stage:
         eventually(self._nodes_know_each_other, PATIENCE)
 
     def _nodes_know_each_other(self) -> bool:
-        for started in self.jobs.values():
+        for started in self.jobs:
             assert started.process.poll() is None, f"{started.command.line} has ended: {started.shown()}"
-        commands = [started.command for started in self.jobs.values()]
+        commands = [started.command for started in self.jobs]
         texts = {command.node: self._configuration(command) for command in commands if command.node}
         links = self._links_of(texts)
         with_socket = [node for node, text in reversed(texts.items()) if f"{node}.sock" in text]
@@ -221,7 +224,7 @@ class Stage:
     def end(self) -> None:
         """End all that goes on."""
         with ExitStack() as ends:
-            for started in self.jobs.values():
+            for started in self.jobs:
                 ends.callback(started.end)
 
     def _shell(self, line: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
