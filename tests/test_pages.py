@@ -45,11 +45,9 @@ LANGUAGES_TO_READ = {"text", "ini", "dockerfile"}
 SESSIONS = {"docs/control-protocol.md"}
 """Pages whose indented blocks are sessions with a node, which a test of their own plays."""
 
-WITH_STORY = [
-    name
-    for name, blocks in BLOCKS.items()
-    if name not in PLAYED_ELSEWHERE and any(isinstance(step, Command) for step in steps_of(blocks))
-]
+COMMANDS = {name: sum(isinstance(step, Command) for step in steps_of(blocks)) for name, blocks in BLOCKS.items()}
+WITH_STORY = [name for name in COMMANDS if COMMANDS[name] and name not in PLAYED_ELSEWHERE]
+"""The pages with commands that are played here."""
 
 
 def blocks_to_read(*languages: str) -> dict[str, Block]:
@@ -75,10 +73,11 @@ CONFIGURATIONS = blocks_to_read("yaml")
 def plays(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[None]]]:
-    """The stories that are wanted, some at once, since most of the time nodes are starting."""
+    """The stories that are wanted, the longest first, and some at once, since most of the time nodes are starting."""
     programs = tmp_path_factory.mktemp("bin")
     write_programs(programs)
     wanted = [name for name in WITH_STORY if any(f"[{name}]" in item.name for item in request.session.items)]
+    wanted.sort(key=COMMANDS.__getitem__, reverse=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield {name: pool.submit(play, PROJECT / name, EXAMPLES, [programs]) for name in wanted}
         pool.shutdown(cancel_futures=True)
