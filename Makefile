@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the Python that .venv is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz chaos bench profile lint format man lock clean setup growth
+.PHONY: help demo test docs pictures fuzz chaos bench profile lint format man lock clean setup growth
 
 bin := .venv/bin
 
@@ -17,6 +17,8 @@ help:
 	@echo 'make growth   measure what each more node and unit costs: NODES="10 100" SHAPES="star chain" REAL=1 or UNITS="100 1000", each if wanted'
 	@echo 'make bench    measure what users feel: FIGURE=local-true REPEATS=5 AGAINST=/path/to/receptor, each if wanted'
 	@echo 'make profile  flame graphs of the nodes while a figure is measured: FIGURE=local-true REPEATS=5'
+	@echo 'make docs     build the documentation into site/; any web server shows it: python3 -m http.server -d site'
+	@echo 'make pictures draw anew what commands show in the documentation'
 	@echo 'make lint     run only the style and type checks'
 	@echo 'make format   put the source into the one style'
 	@echo 'make man      write the manual pages anew, from the definitions that --help is made of'
@@ -53,6 +55,14 @@ profile: setup
 
 bench_options = $(if $(REPEATS),--repeats $(REPEATS)) $(if $(FIGURE),--figure $(FIGURE))
 
+# What builds the site has an environment of its own. The variable silences an announcement of its makers.
+docs: setup
+	@$(bin)/python tools/environment.py .venv/docs docs/requirements.lock
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=src:. .venv/docs/bin/mkdocs build --strict --quiet
+
+pictures: setup
+	@$(bin)/python -m tools.pictures
+
 lint: setup
 	@$(bin)/ruff check
 	@$(bin)/ruff format --check
@@ -71,12 +81,14 @@ lock:
 	uv pip compile $(lock_options) -o tests/upstream_client.lock tests/upstream_client.in
 	uv pip compile $(lock_options) -c requirements.lock --extra kubernetes -o packaging/runtime.lock pyproject.toml
 	echo hatchling | uv pip compile $(lock_options) -c requirements.lock -o packaging/build.lock -
+	uv pip compile $(lock_options) -o tests/ansible_runner.lock tests/ansible_runner.in
+	uv pip compile $(lock_options) -o docs/requirements.lock docs/requirements.in pyproject.toml
 
 lock_options := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
 clean:
-	rm -rf .venv/made-from .venv .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv/made-from .venv site .mypy_cache .ruff_cache .hypothesis build dist
 	find src tests tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup:

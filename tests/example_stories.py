@@ -1,9 +1,14 @@
-"""The stories in ``examples/*/README.md``: commands and what they print, played in a copy of the folder.
+"""The stories that pages tell: what is typed and what it prints, played in a folder of their own.
 
-A story is what the ``console`` blocks of its page hold: lines that begin with ``$`` are typed, the others are what is
-then shown. ``...`` stands for anything within a line, and on a line of its own for any number of lines. A command that
-ends with ``&`` goes on until the end of the story. The next one is typed when it has shown what the page says, and, if
-it starts a node, when all nodes have found each other.
+A story is what the ``console`` blocks of a page hold (``page_blocks``): lines that begin with ``$`` are typed, the
+others are what is then shown. ``...`` stands for anything within a line, and on a line of its own for any number of
+lines. A command that ends with ``&`` goes on until ``kill '%?PART'``, or the end of the story. The next one is typed
+when it has shown what the page says, and, if it starts a node, when all nodes have found each other. All is typed into
+one shell, as it were: variables and the folder stay. Ids of units are those that the page has told after ``Unit ID:``.
+Blocks with the name of a file are written into it when their turn comes.
+
+Each run has ports of its own in place of 2220 to 2229 and of all numbers with five digits, and its folder in place of
+``/tmp``.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -24,63 +29,25 @@ from pathlib import Path
 from typing import IO
 
 from commands import eventually
+from page_blocks import Block, Command, blocks_of, example_of, steps_of
 from receptor_process import ENVIRONMENT, Client
 
-PATIENCE = 20.0
-START_OF_A_NODE = re.compile(r"receptor --config (\w+)\.yml")
-PORT = re.compile(r"\b\d{5}\b")
-DIALLED, LISTENED = re.compile(r":(\d{5})\b"), re.compile(r"port: (\d{5})\b")
-TERMINAL_CODES = re.compile(r"\x1b\[[?0-9;]*[a-z]|\r")
+PATIENCE = 60.0
+PORT = re.compile(r"\b(?:\d{5}|222[0-9])\b")
+DIALLED, LISTENED = re.compile(r":(\d{5})\b"), re.compile(r"port[:=] ?(\d{5})\b")
+JOB = re.compile(r"'%\?([\w.]+)'")
+KILL = re.compile(r"kill((?: '%\?[\w.]+')+)")
 Links = dict[str, set[str]]
 PROGRAMS = {"receptor": "receptor.cli.main", "receptorctl": "receptor.ctl.main"}
 PROGRAM = """#!{python}
 from {module} import run
 run()
 """
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command of a story."""
-
-    line: str
-    output: str
-    """What the page shows."""
-
-    @property
-    def goes_on(self) -> bool:
-        return self.line.endswith(" &")
-
-    @property
-    def node(self) -> str | None:
-        """The id of the node that it starts."""
-        started = START_OF_A_NODE.match(self.line)
-        return started[1] if started and self.goes_on else None
-
-    def check(self, shown: str) -> None:
-        """Raises AssertionError if something else than on the page is shown."""
-        assert self.is_told_by(shown), f"$ {self.line}\n{shown}\nThe page has instead:\n{self.output}"
-
-    def is_told_by(self, shown: str) -> bool:
-        """Whether this, as a terminal shows it, is the output of the page."""
-        lines = self.output.splitlines()
-        pattern = "".join("(.*\n)*" if line == "..." else _any_of_dots(line) + "\n" for line in lines)
-        lines_shown = TERMINAL_CODES.sub("", shown).splitlines()
-        return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines_shown)) is not None
-
-
-def _any_of_dots(line: str) -> str:
-    return ".*".join(map(re.escape, line.split("...")))
-
-
-def commands_of(page: str) -> list[Command]:
-    """The commands of a page, in order."""
-    found = []
-    for block in re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
-        for typed in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            line, _, output = typed.partition("\n")
-            found.append(Command(line, output))
-    return found
+IN_ONE_SHELL = """
+[ -e {state} ] && . {state} && cd "$PWD"
+set -a
+trap 'export -p > {state}' EXIT
+"""
 
 
 def write_programs(folder: Path) -> None:
@@ -92,27 +59,48 @@ def write_programs(folder: Path) -> None:
     (folder / "python3").symlink_to(sys.executable)
 
 
-def play(example: Path, programs: Path) -> None:
-    """Play the story of an example in a folder of its own. Raises AssertionError where something else is shown."""
+def play(page: Path, examples: Path, programs: Sequence[Path]) -> None:
+    """Play the story of a page, in a copy of the example that it belongs to or names.
+
+    Raises AssertionError where something else is shown.
+    """
+    text = page.read_text()
+    example = page.parent.name if page.is_relative_to(examples) else example_of(text)
     # Paths of Unix sockets must be short.
     with tempfile.TemporaryDirectory(prefix="r-") as short_folder:
-        folder = Path(short_folder, example.name)
-        shutil.copytree(example, folder, ignore=shutil.ignore_patterns("data", "tls", "*.sock*", "*.log"))
-        use_free_ports(folder)
+        folder = Path(short_folder, page.stem)
+        if example:
+            shutil.copytree(
+                examples / example, folder, ignore=shutil.ignore_patterns("data", "tls", "*.sock*", "*.log")
+            )
+        else:
+            folder.mkdir()
+        localize = localizer(folder, text)
+        for file in folder.iterdir():
+            if file.is_file():
+                file.write_text(localize(file.read_text()))
+        steps = steps_of(blocks_of(localize(text)))
+        if not page.is_relative_to(examples):
+            steps = [*starts_of_nodes(folder), *steps]
         with stage(folder, programs) as story:
-            for command in commands_of((folder / "README.md").read_text()):
-                story.go_on_with(command)
-            for started in story.running:
+            for step in steps:
+                story.go_on_with(step)
+            for started in story.jobs:
                 started.command.check(started.shown())
 
 
-def use_free_ports(folder: Path) -> None:
-    """Replace the ports of the example, which are all the numbers with five digits in its files."""
-    files = [file for file in folder.iterdir() if file.is_file()]
-    ports = {port for file in files for port in PORT.findall(file.read_text())}
-    instead = dict(zip(sorted(ports), free_ports(len(ports)), strict=True))
-    for file in files:
-        file.write_text(PORT.sub(lambda port: instead[port[0]], file.read_text()))
+def localizer(folder: Path, page: str) -> Callable[[str], str]:
+    """Gives texts of a story the ports and the folder of this run."""
+    texts = [page, *(file.read_text() for file in folder.iterdir() if file.is_file())]
+    ports = sorted({port for text in texts for port in PORT.findall(text)})
+    instead = dict(zip(ports, free_ports(len(ports)), strict=True))
+    return lambda text: PORT.sub(lambda port: instead[port[0]], text).replace("/tmp/", f"{folder}/")
+
+
+def starts_of_nodes(folder: Path) -> list[Command]:
+    """The commands that start the nodes of a folder, those first that others dial."""
+    files = sorted(folder.glob("*.yml"), key=lambda file: "listener" not in file.read_text())
+    return [Command(f"receptor --config {file.name} &", "...\n") for file in files]
 
 
 def free_ports(count: int) -> list[str]:
@@ -146,7 +134,8 @@ class Running:
         return self.command.is_told_by(self.shown())
 
     def end(self) -> None:
-        self.process.terminate()
+        if self.process.poll() is None:
+            self.process.terminate()
         try:
             self.process.wait(PATIENCE)
         finally:
@@ -159,17 +148,31 @@ class Stage:
 
     folder: Path
     environment: dict[str, str]
-    running: list[Running] = field(default_factory=list)
+    state: Path
+    """What one command leaves to the next: variables, and the folder."""
+    jobs: list[Running] = field(default_factory=list)
+    """What goes on."""
+    units: dict[str, str] = field(default_factory=dict)
+    """What the units really are called whose ids the page tells."""
 
-    def go_on_with(self, command: Command) -> None:
-        """Type a command, and see whether it shows what the page says."""
-        if command.goes_on:
-            self._start(command)
+    def go_on_with(self, step: Command | Block) -> None:
+        """Write a file; or type a command, and see whether it shows what the page says."""
+        if isinstance(step, Block):
+            file = self.folder / step.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a" if step.is_added else "w") as written:
+                written.write(step.text)
+        elif kill := KILL.fullmatch(step.line):
+            for part in JOB.findall(kill[1]):
+                self._end(part)
+        elif step.goes_on:
+            self._start(step)
         else:
-            command.check(self._run(command.line))
+            command = step.with_units(self.units)
+            self.units |= command.check(self._run(command.line))
 
     def _run(self, line: str) -> str:
-        with self._shell(line, subprocess.PIPE) as process:
+        with self._shell(f"{IN_ONE_SHELL.format(state=self.state)}\n{line}", subprocess.PIPE) as process:
             try:
                 shown, _ = process.communicate(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
@@ -177,30 +180,52 @@ class Stage:
                 raise
         return shown.decode(errors="replace")
 
+    def _end(self, part: str) -> None:
+        """End the command that has this in it."""
+        (started,) = (job for job in self.jobs if part in job.command.line)
+        self.jobs.remove(started)
+        started.command.check(started.shown())
+        started.end()
+
     def _start(self, command: Command) -> None:
-        log = self.folder / f"{len(self.running)}.log"
+        log = self.state.with_name(f"{len(list(self.state.parent.iterdir()))}.log")
         with log.open("wb") as output:
-            started = Running(command, self._shell(f"exec {command.line.removesuffix(' &')}", output), log)
-        self.running.append(started)
-        eventually(started.has_shown_what_the_page_has, PATIENCE)
+            line = f"{IN_ONE_SHELL.format(state=self.state)}\nexec {command.line.removesuffix(' &')}"
+            started = Running(command, self._shell(line, output), log)
+        self.jobs.append(started)
+        try:
+            eventually(started.has_shown_what_the_page_has, PATIENCE)
+        except AssertionError:
+            command.check(started.shown())
         eventually(self._nodes_know_each_other, PATIENCE)
 
     def _nodes_know_each_other(self) -> bool:
-        for started in self.running:
+        for started in self.jobs:
             assert started.process.poll() is None, f"{started.command.line} has ended: {started.shown()}"
-        nodes = [started.command.node for started in self.running if started.command.node]
-        links = self._links_of(nodes)
-        return all(links_known_to(self.folder / f"{node}.sock") == links for node in reversed(nodes))
+        commands = [started.command for started in self.jobs]
+        texts = {command.node: self._configuration(command) for command in commands if command.node}
+        links = self._links_of(texts)
+        with_socket = [node for node, text in reversed(texts.items()) if f"{node}.sock" in text]
+        return all(links_known_to(self.folder / f"{node}.sock") == links for node in with_socket)
 
-    def _links_of(self, nodes: Sequence[str]) -> Links:
+    def _configuration(self, start: Command) -> str:
+        """The configuration of a node, which is in its file or in the command that starts it."""
+        return (self.folder / f"{start.node}.yml").read_text() if "--config" in start.line else start.line
+
+    def _links_of(self, texts: Mapping[str, str]) -> Links:
         """Which nodes are linked with which: those of which one dials a port that the other listens on."""
-        texts = {node: (self.folder / f"{node}.yml").read_text() for node in nodes}
         links: Links = {}
-        for one, other in permutations(nodes, 2):
+        for one, other in permutations(texts, 2):
             if set(DIALLED.findall(texts[one])) & set(LISTENED.findall(texts[other])):
                 links.setdefault(one, set()).add(other)
                 links.setdefault(other, set()).add(one)
         return links
+
+    def end(self) -> None:
+        """End all that goes on."""
+        with ExitStack() as ends:
+            for started in self.jobs:
+                ends.callback(started.end)
 
     def _shell(self, line: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -215,7 +240,7 @@ class Stage:
 
 
 def links_known_to(path: Path) -> Links | None:
-    """The links of the whole mesh as a node knows them; None while it starts, or lacks routes."""
+    """The links of the nodes in reach, as a node knows them; None while it starts."""
     try:
         with Client(path) as client:
             status = client.ask("status")
@@ -224,18 +249,19 @@ def links_known_to(path: Path) -> Links | None:
     known, routes = status["KnownConnectionCosts"], status["RoutingTable"]
     assert isinstance(known, dict)
     assert isinstance(routes, dict)
-    has_routes = known.keys() <= {status["NodeID"], *routes}
-    return {node: set(costs) for node, costs in known.items()} if has_routes else None
+    reached = {status["NodeID"], *routes}
+    links = {node: set(costs) & reached for node, costs in known.items() if node in reached}
+    return {node: neighbours for node, neighbours in links.items() if neighbours}
 
 
 @contextmanager
-def stage(folder: Path, programs: Path) -> Iterator[Stage]:
-    """A stage for a folder; what was started on it is ended in the end."""
-    path = f"{programs}{os.pathsep}{ENVIRONMENT['PATH']}"
-    story = Stage(folder, {**ENVIRONMENT, "PATH": path, "HOME": str(folder), "PYTHONUNBUFFERED": "1"})
-    try:
-        yield story
-    finally:
-        with ExitStack() as ends:
-            for started in story.running:
-                ends.callback(started.end)
+def stage(folder: Path, programs: Sequence[Path]) -> Iterator[Stage]:
+    """A stage for a folder, with the commands in the other folders; what was started on it is ended in the end."""
+    path = os.pathsep.join([*map(str, programs), ENVIRONMENT["PATH"]])
+    environment = {**ENVIRONMENT, "PATH": path, "HOME": str(folder), "PYTHONUNBUFFERED": "1"}
+    with tempfile.TemporaryDirectory() as state:
+        story = Stage(folder, environment, Path(state, "variables"))
+        try:
+            yield story
+        finally:
+            story.end()

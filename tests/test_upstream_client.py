@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -16,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-PROJECT = Path(__file__).parents[1]
-NO_PACKAGES = 3  # the exit code of tools/environment.py for that
+from environments import commands_of_environment
 
 FOO = """
 - node: {{id: foo, datadir: {folder}/data}}
@@ -67,18 +64,7 @@ print(json.dumps(got))
 @pytest.fixture(scope="module")
 def upstream() -> Path:
     """The folder of commands of an environment that holds the upstream client; made once, then kept."""
-    folder = Path(sys.prefix) / "upstream-client"
-    maker: list[str | Path] = [
-        sys.executable,
-        PROJECT / "tools/environment.py",
-        folder,
-        PROJECT / "tests/upstream_client.lock",
-    ]
-    made = subprocess.run(maker, capture_output=True, text=True)
-    if made.returncode == NO_PACKAGES and os.environ.get("CI") != "true":
-        pytest.skip("the upstream receptorctl can't be downloaded; run the tests once with the network there")
-    assert made.returncode == 0, made.stdout + made.stderr
-    return folder / "bin"
+    return commands_of_environment("upstream_client")
 
 
 @dataclass(frozen=True)

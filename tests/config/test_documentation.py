@@ -7,18 +7,19 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from page_blocks import blocks_of
 
-from receptor.config.actions import ACTIONS, GROUPS, LogLevel, Node
+from receptor.config.actions import GROUPS, LogLevel, Node
 from receptor.config.backend_actions import TcpListener, TcpPeer
 from receptor.config.files import load_file
-from receptor.config.keys import Action, keys_of
+from receptor.config.keys import Action
 from receptor.config.kinds import Right
 from receptor.config.tls_actions import TlsClient, TlsServer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 
 
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLES = [block.text for block in blocks_of(PAGE) if block.language == "yaml"]
 NODES = ["foo", "foo", "foo", "worker", "foo"]
 
 
@@ -50,15 +51,3 @@ def test_the_full_example_shows_what_most_nodes_have() -> None:
     most: list[type[Action]] = [Node, LogLevel, TcpListener, TcpPeer, TlsServer, TlsClient]
     most += [*GROUPS["Control and work"], *GROUPS["Protection"]]
     assert [action.about.name for action in most if f"\n- {action.about.name}:" not in EXAMPLES[0]] == []
-
-
-@pytest.mark.parametrize("action", ACTIONS.values())
-def test_the_tables_are_those_of_the_definitions(action: type[Action]) -> None:
-    section = PAGE.partition(f"### `{action.about.name}`\n")[2].partition("###")[0]
-    rows = []
-    for key in keys_of(action):
-        name = f"`{key.name}` (main)" if key.main else f"`{key.name}`"
-        default = "**required**" if key.required else key.default or "none"
-        rows.append(f"| {name} | {key.kind.expects} | {default} | {key.help} |")
-    assert action.about.help in section
-    assert re.findall(r"^\| .*`.*$", section, re.MULTILINE) == rows
