@@ -17,6 +17,8 @@ import click
 
 from receptor import __version__
 from receptor.cli.certs import certs
+from receptor.cli.init import init
+from receptor.cli.systemd_files import systemd
 from receptor.config.actions import GROUPS
 from receptor.config.help import help_text
 from receptor.config.keys import Action, Key, keys_of
@@ -32,7 +34,8 @@ _CONTEXTS = "~/.config/receptorctl/contexts.toml"
 def pages() -> Mapping[str, str]:
     """The text of every page by the name of its file, ``man1/receptorctl.1``."""
     found = {f"man1/{name}.1": text for name, text in _tool_pages("receptorctl", receptorctl, _CTL)}
-    found |= {f"man1/{name}.1": text for name, text in _tool_pages("receptor certs", certs, _NODE)}
+    for tool in (init, certs, systemd):
+        found |= {f"man1/{name}.1": text for name, text in _tool_pages(f"receptor {tool.name}", tool, _NODE)}
     found["man1/receptor.1"] = _daemon_page(help_text(None))
     found["man5/receptor.conf.5"] = _configuration_page()
     return dict(sorted(found.items()))

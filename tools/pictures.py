@@ -2,7 +2,7 @@
 
     python -m tools.pictures [NAME ...]
 
-Two nodes are started (examples/two-nodes), each command runs on a terminal of its own, and what it writes there is
+Two nodes are started, each command runs on a terminal of its own, and what it writes there is
 drawn. What differs each time (times, ids, versions, the machine) is replaced, so that a picture changes only when the
 program shows something else. A new picture is a line in ``PICTURES``.
 """
@@ -15,24 +15,33 @@ import pty
 import re
 import select
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import termios
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from receptor.testing import Mesh
+
 PROJECT = Path(__file__).parents[1]
 FOLDER = PROJECT / "docs" / "pictures"
-NODES = ("foo", "bar")
-"""Of examples/two-nodes, those first that others dial."""
+_COUNT = ["bash", "-c", "for i in {1..5}; do echo $i; sleep 0.1; done"]
+NODES = {
+    "foo": {"echoint": _COUNT},
+    "bar": {
+        "echoint": _COUNT,
+        "echopayload": ["bash", "-c", "while read -r line; do echo ${line^^}; done"],
+        "wait": ["sleep", "600"],
+    },
+}
+"""The nodes, with the work types of examples/two-nodes."""
 COLUMNS, LINES = 110, 30
 PATIENCE = 60.0
 
@@ -58,18 +67,34 @@ PICTURES = (
         r"echo -e 'hi\ni am foo' | receptorctl work submit echopayload --node bar --payload - -f",
     ),
     Picture("work-list", "receptorctl work list"),
+    Picture("nodes", "receptorctl nodes"),
+    Picture("doctor", "receptorctl doctor"),
+    Picture(
+        "top",
+        "receptorctl top",
+        before=(
+            "receptorctl work submit wait --node bar --name nightly --no-payload",
+            "receptorctl work submit wait --node bar --name inventory --no-payload",
+            "receptorctl work submit echoint --name counting --no-payload --wait",
+        ),
+        full_screen=True,
+    ),
 )
 
 SAME_EACH_TIME: tuple[tuple[str, str], ...] = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "2026-01-31 12:00:00"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", "2026-01-31T12:00:00Z"),
     (r"\b\d\d:\d\d:\d\d\b", "12:00:00"),
-    (r"\b\d s ago", "2 s ago"),
+    (r"\b\d+ s ago", "2 s ago"),
+    (r"\b\d+&#160;s\b", "3&#160;s"),
+    (r"running for \d+ s", "running for 4 s"),
+    (r"\d+ MiB free", "73889 MiB free"),
+    (r"\S+/data/foo", "/var/lib/receptor/foo"),
     (r"\b\d+\.\d+(µs|ms)", r"0.5\1"),
     (r"(Version:(?:\x1b\[[0-9;]*m)* +)\S+", r"\g<1>0.1.0"),
     (r"(CPU Count:(?:\x1b\[[0-9;]*m)* +)\d+", r"\g<1>2"),
     (r"(Memory MiB:(?:\x1b\[[0-9;]*m)* +)\d+", r"\g<1>8192"),
-    (r"(PID )\d+", r"\g<1>4711"),
+    (r"(PID(?: |&#160;))\d+", r"\g<1>4711"),
     (r"(Seconds\": )[\d.]+", r"\g<1>0.01"),
     (r"(PeakMemory\": )\d+", r"\g<1>12582912"),
 )
@@ -177,43 +202,21 @@ def on_a_terminal(command: str, folder: Path, environment: Mapping[str, str]) ->
 @contextmanager
 def mesh() -> Iterator[tuple[Path, dict[str, str]]]:
     """Two nodes that know each other: their folder, and the environment in which commands reach foo."""
-    with tempfile.TemporaryDirectory(prefix="r-") as name, ExitStack() as ends:
-        folder = Path(name)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = str(probe.getsockname()[1])
+    with Mesh(NODES) as nodes, tempfile.TemporaryDirectory() as programs:
+        folder = nodes["foo"].socket.parent
         environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "CI")}
         environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "RECEPTORCTL_SOCKET": "foo.sock"}
-        environment["PATH"] = f"{programs(folder)}{os.pathsep}{environment['PATH']}"
+        environment["PATH"] = f"{with_receptorctl(Path(programs))}{os.pathsep}{environment['PATH']}"
         environment["PYTHONPATH"] = str(PROJECT / "src")
-        for node in NODES:
-            text = (PROJECT / f"examples/two-nodes/{node}.yml").read_text()
-            (folder / f"{node}.yml").write_text(text.replace("20000", port))
-            words = ["receptor", "--config", f"{node}.yml"]
-            process = subprocess.Popen(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL)
-            ends.callback(process.wait)
-            ends.callback(process.terminate)
-            wait_for(f"receptorctl --socket {node}.sock ping {NODES[0]} --count 1", folder, environment)
         yield folder, environment
 
 
-def programs(folder: Path) -> Path:
-    """A folder with the commands of this tree."""
-    found = folder / "bin"
-    found.mkdir()
-    for name, module in {"receptor": "receptor.cli.main", "receptorctl": "receptor.ctl.main"}.items():
-        program = found / name
-        program.write_text(f"#!{sys.executable}\nfrom {module} import run\nrun()\n")
-        program.chmod(0o700)
-    return found
-
-
-def wait_for(command: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """Repeat a command until it succeeds."""
-    deadline = time.monotonic() + PATIENCE
-    while subprocess.run(command.split(), cwd=folder, env=environment, capture_output=True).returncode:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{command} did not succeed in {PATIENCE:.0f} seconds")
-        time.sleep(0.1)
+def with_receptorctl(folder: Path) -> Path:
+    """The folder, with the command of this tree in it."""
+    program = folder / "receptorctl"
+    program.write_text(f"#!{sys.executable}\nfrom receptor.ctl.main import run\nrun()\n")
+    program.chmod(0o700)
+    return folder
 
 
 if __name__ == "__main__":

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 import click
 
 from receptor.cli.certs import certs
+from receptor.cli.init import init
+from receptor.cli.systemd_files import systemd
 from receptor.config.help import help_text
 from receptor.ctl.main import receptorctl
+from receptor.ctl.pages import contexts_of
 
 WIDTH = 100
-TOOLS: tuple[click.Command, ...] = (certs,)
+TOOLS: tuple[click.Command, ...] = (init, certs, systemd)
 """What follows ``receptor`` and is no action."""
 RECEPTORCTL = """# receptorctl, every option
 
@@ -36,16 +39,12 @@ def receptor_page() -> str:
     return "\n".join([RECEPTOR, general, *tools])
 
 
-def sections(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
+def sections(command: click.Command, path: str) -> Iterator[str]:
     """The help of a command and of all below it, each under a heading."""
-    name = path if parent is None else command.name
-    context = click.Context(command, parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
-    yield f"## `{path}`\n\n{text_block(command.get_help(context))}"
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            if below is not None and not below.hidden:
-                yield from sections(below, f"{path} {name}", context)
+    for context in contexts_of(command, path):
+        if not context.command.hidden:
+            context.terminal_width = context.max_content_width = WIDTH
+            yield f"## `{context.command_path}`\n\n{text_block(context.get_help())}"
 
 
 def text_block(text: str) -> str:

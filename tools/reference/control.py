@@ -14,6 +14,7 @@ from typing import get_args
 
 import msgspec
 
+from receptor import events
 from receptor.control import answers, commands
 from receptor.errors import CommandError
 from receptor.netceptor.messages import Advertisement
@@ -36,6 +37,7 @@ EXAMPLES: tuple[Example, ...] = (
     {"command": "connect", "node": "bar", "service": "shell", "tls": "mesh"},
     {"command": "reload"},
     {"command": "multiplex"},
+    {"command": "events"},
     {
         "command": "work",
         "subcommand": "submit",
@@ -46,6 +48,8 @@ EXAMPLES: tuple[Example, ...] = (
         "signwork": "true",
         "signature": "eyJh...",
         "idempotencykey": "nightly",
+        "unitname": "report",
+        "secret_env": '{"LANG":"C"}',
         "params": "-n",
     },
     {"command": "work", "subcommand": "list", "unitid": "Gd4bVTRs"},
@@ -59,12 +63,16 @@ EXAMPLES: tuple[Example, ...] = (
 """One of each command, with every key that it knows."""
 
 ANSWERS: dict[str, tuple[type[msgspec.Struct], ...]] = {
-    "status": (answers.NodeStatus, answers.Connection, Advertisement),
+    "status": (answers.NodeStatus, answers.Connection, Advertisement, answers.Certificate, answers.DataFolder),
     "ping": (answers.PingAnswer, answers.PingFailure),
     "traceroute, for each hop": (answers.Hop,),
     "reload": (answers.ReloadAnswer,),
     "work submit, in the end": (answers.SubmitAnswer,),
     "work status; work list, for each unit": (StatusAnswer, ProcessAnswer),
+    "events, one a line": (
+        *(events.UnitEvent, events.LinkEvent, events.NodeEvent, events.ServiceEvent),
+        events.LostEvents,
+    ),
 }
 
 

@@ -22,7 +22,7 @@ class Places:
 
 
 PLACES = Places(
-    ("/etc/receptor/*.conf", "/etc/receptor/*.yml", "/etc/receptor/*.yaml"),
+    ("/etc/receptor/*.conf", "/etc/receptor/*.yml", "/etc/receptor/*.yaml", "$HOME/.config/receptor/*.conf"),
     (
         *("/run/receptor/*.sock", "/var/run/receptor/*.sock"),
         *("/run/awx-receptor/*.sock", "/var/run/awx-receptor/*.sock"),
