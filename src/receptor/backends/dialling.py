@@ -7,7 +7,9 @@ import logging
 import ssl
 from abc import ABC, abstractmethod
 
-FIRST_REDIAL_DELAY = 5.0
+FIRST_REDIAL_DELAY = 0.5
+"""Seconds. Existing nodes wait 5; nodes that are started together, as on a new machine, then wait for one another."""
+
 REDIAL_GROWTH = 1.5
 LONGEST_REDIAL_DELAY = 20.0
 
@@ -18,7 +20,7 @@ logger = logging.getLogger("receptor.backends")
 
 
 class Dialer(ABC):
-    """Keeps one session with a neighbour, dialling again when it ends. A link that was set up resets the delay."""
+    """Keeps one session with a neighbour, dialling again when it ends. A link that has lasted resets the delay."""
 
     def __init__(self, name: str, redial: bool) -> None:
         """``name`` says in the log what is dialled: ``tcp-peer foo.example.com:2222``."""
@@ -54,9 +56,12 @@ class Dialer(ABC):
             )
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         delay = FIRST_REDIAL_DELAY
         while True:
-            if await self._had_link():
+            began = loop.time()
+            # One that the other end makes and ends at once must not be made again and again without a rest.
+            if await self._had_link() and loop.time() - began >= delay:
                 delay = FIRST_REDIAL_DELAY
             if not self._redial:
                 return
