@@ -55,7 +55,7 @@ def main() -> int:
 def script_of(page: str, folder: Path) -> str:
     """The commands of the page, with a port and a folder of this run.
 
-    A ping is repeated, as the page says: a node that does not find another one at once tries again.
+    A ping is repeated: nobody waits here for the second that the nodes need.
     """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
