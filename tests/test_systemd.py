@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from event_loops import EventLoop
 from notified import notified
+from virtual_time import run_in_virtual_time
 
 from receptor.systemd import Systemd, take_systemd
 
@@ -62,30 +63,35 @@ def test_another_kind_of_socket_is_named(caplog: pytest.LogCaptureFixture) -> No
     assert "vsock:2:1234" in caplog.text
 
 
-async def fed(address: str, **environment: str) -> None:
-    """Keep it informed for some hundredths of a second, for a watchdog of one at most."""
-    informed = take_systemd({"NOTIFY_SOCKET": address, **environment})
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(informed.keep_informed(lambda: "0 links"), 0.04)
+def feed(address: str, **environment: str) -> None:
+    """Keep it informed for 15.5 seconds, which pass at once."""
+
+    async def main() -> None:
+        informed = take_systemd({"NOTIFY_SOCKET": address, **environment})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(informed.keep_informed(lambda: "0 links"), 15.5)
+
+    run_in_virtual_time(main())
 
 
-def test_the_watchdog_is_fed_at_half_its_time(short_folder: Path, run: EventLoop) -> None:
+@pytest.mark.parametrize(("seconds", "times"), [(4, 8), (8, 4), (60, 4)])
+def test_the_watchdog_is_fed_at_half_its_time_and_every_5_seconds(short_folder: Path, seconds: int, times: int) -> None:
     with notified(f"{short_folder}/notify") as systemd:
-        run(fed(systemd.address, WATCHDOG_USEC="10000", WATCHDOG_PID=str(os.getpid())))
+        feed(systemd.address, WATCHDOG_USEC=f"{seconds}000000", WATCHDOG_PID=str(os.getpid()))
         assert systemd.next(0) == {"WATCHDOG": "1", "STATUS": "0 links"}
-        assert systemd.next(0) == {"WATCHDOG": "1"}
-        assert systemd.next(0) == {"WATCHDOG": "1"}
+        for _ in range(times - 1):
+            assert systemd.next(0) == {"WATCHDOG": "1"}
+        with pytest.raises(BlockingIOError):
+            systemd.next(0)
 
 
 @pytest.mark.parametrize(
     "environment",
     [{}, {"WATCHDOG_USEC": "10000", "WATCHDOG_PID": SOMEBODY_ELSE}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}],
 )
-def test_a_watchdog_of_nobody_or_of_somebody_else_is_not_fed(
-    short_folder: Path, run: EventLoop, environment: dict[str, str]
-) -> None:
+def test_a_watchdog_of_nobody_or_of_somebody_else_is_not_fed(short_folder: Path, environment: dict[str, str]) -> None:
     with notified(f"{short_folder}/notify") as systemd:
-        run(fed(systemd.address, **environment))
+        feed(systemd.address, **environment)
         assert systemd.next(0) == {"STATUS": "0 links"}
         with pytest.raises(BlockingIOError):
             systemd.next(0)
