@@ -16,7 +16,7 @@ import msgspec
 from receptor.config.actions import WorkCommand
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, LimitReached, UnknownUnit, UnknownWorkType
-from receptor.events import Events, UnitEvent, now_text
+from receptor.events import LONGEST_TEXT, Events, UnitEvent, now_text
 from receptor.identifiers import random_name
 from receptor.workceptor.command_unit import CommandUnit
 from receptor.workceptor.folder import Durability, UnitFolder
@@ -308,6 +308,7 @@ class Workceptor:
         if not self._events.are_followed:
             return
         shown = unit.shown
+        remote_node = shown.extra.remote_node[:LONGEST_TEXT] if isinstance(shown.extra, RemoteExtra) else msgspec.UNSET
         self._events.publish(
             UnitEvent(
                 time=now_text(),
@@ -316,9 +317,9 @@ class Workceptor:
                 state=shown.state,
                 state_name=shown.state.title,
                 work_type=shown.work_type,
-                detail=shown.detail,
+                detail=shown.detail[:LONGEST_TEXT],
                 name=unit.submission.name or msgspec.UNSET,
-                remote_node=shown.extra.remote_node if isinstance(shown.extra, RemoteExtra) else msgspec.UNSET,
+                remote_node=remote_node,
             )
         )
 
