@@ -32,7 +32,8 @@ from receptor.control.mesh_commands import MeshCommands
 from receptor.control.service import ControlService
 from receptor.control.work_commands import WorkCommands
 from receptor.workceptor import results, unit
-from receptor.workceptor.folder import UnitFolder, write_through
+from receptor.workceptor.files import write_through
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.status import State, Status, encode_status
 from receptor.workceptor.workceptor import Workceptor
 

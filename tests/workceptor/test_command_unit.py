@@ -18,7 +18,8 @@ from virtual_time import inline_disk, run_in_virtual_time
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor import command_unit
 from receptor.workceptor.command_unit import ANSWER_TIME, CommandUnit
-from receptor.workceptor.folder import Durability, UnitFolder
+from receptor.workceptor.files import Durability
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.processes import GRACE, ProcessTable
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from receptor.errors import OperatingError
-from receptor.workceptor.folder import Durability, UnitFolder
+from receptor.workceptor.files import Durability
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.records import ExitRecord, Order, Submission
 from receptor.workceptor.status import State, Status, encode_status
 from receptor.workceptor.stored import StoredUnit, load_units

@@ -18,7 +18,8 @@ from played_keeper import PlayedKeeper
 from virtual_time import run_in_virtual_time
 
 from receptor.errors import CommandError, OperatingError
-from receptor.workceptor.folder import Durability, UnitFolder
+from receptor.workceptor.files import Durability
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.records import LOCAL, ExitRecord, Submission
 from receptor.workceptor.status import LARGEST_STATUS, State, Status, decode_status
 from receptor.workceptor.unit import CREATED, LONGEST_SAVE_PAUSE, SHORT_PAYLOAD, WAITING_FOR_PAYLOAD, Unit

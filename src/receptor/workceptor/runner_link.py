@@ -19,7 +19,8 @@ import msgspec
 
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor import runner
-from receptor.workceptor.folder import UnitFolder, operating_errors
+from receptor.workceptor.files import operating_errors
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.records import ExitRecord, StartRecord
 
 LOG = ".runner.log"

@@ -11,7 +11,8 @@ import msgspec
 
 from receptor.errors import OperatingError
 from receptor.netceptor.messages import parse_time
-from receptor.workceptor.folder import Durability, UnitFolder, remove_leftovers, settle_names, unit_ids
+from receptor.workceptor.files import Durability, settle_names
+from receptor.workceptor.folder import UnitFolder, remove_leftovers, unit_ids
 from receptor.workceptor.records import ExitRecord, Order, Submission
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
 

@@ -15,7 +15,8 @@ from typing import BinaryIO, Protocol, TypeVar, TypeVarTuple
 import msgspec
 
 from receptor.errors import CommandError, OperatingError
-from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
+from receptor.workceptor.files import operating_errors, write_through
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.status import STARTING, ProcessAnswer, State, Status, encode_status, may_follow
 

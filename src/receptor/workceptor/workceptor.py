@@ -19,7 +19,8 @@ from receptor.errors import CommandError, LimitReached, UnknownUnit, UnknownWork
 from receptor.events import LONGEST_TEXT, Events, UnitEvent, now_text
 from receptor.identifiers import random_name
 from receptor.workceptor.command_unit import CommandUnit
-from receptor.workceptor.folder import Durability, UnitFolder
+from receptor.workceptor.files import Durability
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
 from receptor.workceptor.node_session import Dialer, NodeSessions
