@@ -19,8 +19,12 @@ from commands import eventually, is_alive
 from other_node import OtherNode
 
 from receptor.config.actions import WorkCommand
+from receptor.config.kinds import Right
+from receptor.config.protection import AccessRule
+from receptor.control.access import AccessPolicy
 from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWorkType
 from receptor.events import LONGEST_TEXT, Events, Follower, UnitEvent
+from receptor.node.byte_stream import Carrier, Origin
 from receptor.workceptor import runner
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
@@ -46,6 +50,7 @@ from receptor.workceptor.workceptor import Workceptor
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
+BAR = Origin(Carrier.MESH, "bar", "bar:abcdefgh")
 BASH = WorkCommand(work_type="bash", command="bash", params="-c", allow_runtime_params=True)
 CAT = WorkCommand(work_type="cat", command="cat")
 OPEN = WorkCommand(
@@ -1389,6 +1394,23 @@ def test_of_a_unit_on_another_node_it_is_told_which(play: Play) -> None:
                 events = [event for event in await follower.take() if isinstance(event, UnitEvent)]
             assert [event.event for event in events].count("unit.released") == 1
             assert {event.remote_node for event in events} == {"bar"}
+
+    play(story)
+
+
+def test_of_units_of_others_nobody_hears_who_may_not_list_them(play: Play) -> None:
+    async def story(node: Node) -> None:
+        async with node.up() as workceptor:
+            lists_own = AccessRule(allow=frozenset({Right.LIST}), nodes=frozenset({"*"}))
+            told_to_bar = AccessPolicy("foo", (lists_own,), workceptor.units).told_to(BAR)
+            with node.events.followed(told_to_bar) as follower:
+                others = [await workceptor.make_unit(command_work("cat", {}), who) for who in ("local", "node baz")]
+                own = await workceptor.make_unit(command_work("cat", {}), BAR.who)
+                for unit in (*others, own):
+                    assert await unit.release(force=False)
+                events = await heard(follower, "unit.released")
+            assert {event.unit_id for event in events} == {own.unit_id}
+            assert events[0].event == "unit.created"
 
     play(story)
 
