@@ -275,6 +275,36 @@ class TestAFullDisk:
         play(story)
 
 
+class TestEnvironment:
+    def test_goes_once_it_is_on_disk_that_the_command_runs(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            it.folder.environment_file.write_text("{}")
+            it.unit.environment = "{}"
+            with it.folder.full():
+                await it.unit.save(running(7))
+                assert it.folder.environment_file.exists(), "after a crash the command may still have to be started"
+            await asyncio.sleep(10)
+            assert it.on_disk == running(7)
+            assert not it.folder.environment_file.exists()
+            assert it.unit.environment == ""
+
+        play(story)
+
+    def test_that_can_not_be_deleted_is_tried_again_and_holds_up_nobody(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            it.folder.environment_file.mkdir()
+            it.unit.environment = "{}"
+            await it.unit.save(running(7))
+            assert it.unit.shown == running(7)
+            it.folder.environment_file.rmdir()
+            it.folder.environment_file.write_text("{}")
+            await asyncio.sleep(10)
+            assert not it.folder.environment_file.exists()
+            assert it.unit.environment == ""
+
+        play(story)
+
+
 class TestRemoving:
     def test_leaves_nothing(self, play: Play) -> None:
         async def story(it: Fixture) -> None:
