@@ -78,6 +78,13 @@ async def routes(node: MeshNode, wanted: set[str]) -> None:
         await changed.wait()
 
 
+async def echo(stream: ByteStream) -> None:
+    """Serve a stream with what it brings."""
+    while data := await stream.read():
+        await stream.write(data)
+    await stream.finish()
+
+
 async def read_all(stream: ByteStream) -> bytes:
     received = bytearray()
     while data := await stream.read():

@@ -31,8 +31,9 @@ from receptor.control.listeners import UnixListener
 from receptor.control.mesh_commands import MeshCommands
 from receptor.control.service import ControlService
 from receptor.control.work_commands import WorkCommands
-from receptor.workceptor import results, unit
-from receptor.workceptor.folder import UnitFolder, write_through
+from receptor.workceptor import receiving, results
+from receptor.workceptor.files import write_through
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.status import State, Status, encode_status
 from receptor.workceptor.workceptor import Workceptor
 
@@ -207,7 +208,7 @@ def test_a_slow_disk_holds_up_only_who_waits_for_it(data_folder: Path, monkeypat
         async with node(data_folder) as client:
             assert await client.copy(os.urandom(MEBIBYTE))
 
-    monkeypatch.setattr(unit, "write_through", slow(write_through))
+    monkeypatch.setattr(receiving, "write_through", slow(write_through))
     monkeypatch.setattr(results, "_read", slow(results._read))
     monkeypatch.setattr(results, "_open", slow(results._open))
     for name in ("create", "write_status", "open_stdin_for_writing", "stdout_size"):

@@ -192,11 +192,27 @@ def test_a_newcomer_with_an_id_in_use_ends_and_says_why(short_folder: Path) -> N
 
 
 def test_secrets_are_in_no_log(short_folder: Path) -> None:
-    with node(short_folder, "foo", LOCAL_ONLY, CAT) as foo, foo.client() as client:
+    env: Action = {"work-command": {"worktype": "env", "command": "env", "allowruntimeenv": True}}
+    audit: Action = {"audit": {"file": str(short_folder / "audit.log")}}
+    trace: Action = {"trace": {}}
+    with node(short_folder, "foo", LOCAL_ONLY, CAT, env, audit, trace) as foo, foo.client() as client:
         submit = {"command": "work", "subcommand": "submit", "worktype": "cat", "secret_key": "hush-parameter"}
         client.send(submit | {"node": "elsewhere"})
         assert "secrets" in client.line()
         client.send(submit | {"node": "localhost", "signature": "hush-token"})
         assert "signature" in client.line()
         foo.submit("cat", b"hush-payload")
+        secret = {"node": "localhost", "secret_env": '{"TOKEN": "hush-variable"}'}
+        client.send(submit | secret)
+        assert "not allowed: work type cat takes none" in client.line()
+        client.send(submit | secret | {"secret_env": '{"TOKEN": ["hush-variable"]}', "worktype": "env"})
+        assert "whose values are all texts" in client.line()
+        client.send(submit | secret | {"worktype": "env"})
+        assert client.line().startswith("Work unit created with ID ")
+        client.end(b"")
+        unit_id = str(client.answer()["unitid"])
+        assert b"TOKEN=hush-variable" in foo.results(unit_id).splitlines()
+        assert "hush" not in str(foo.ask("work list"))
+        assert "target=elsewhere" in (short_folder / "audit.log").read_text()
+        assert "hush" not in (short_folder / "audit.log").read_text()
         assert "hush" not in foo.log.read_text()

@@ -32,7 +32,7 @@ from receptor.netceptor.messages import STREAM_SERVICE, TLS_STREAM_SERVICE, Work
 from receptor.node.mesh_node import MeshNode
 from receptor.reloading import Reloading
 from receptor.tls.profiles import TlsProfiles
-from receptor.workceptor.folder import Durability
+from receptor.workceptor.files import Durability
 from receptor.workceptor.node_session import MULTIPLEX_TAG
 from receptor.workceptor.signing import load_signing_key, load_verification_key
 from receptor.workceptor.tokens import Signer, Verifier

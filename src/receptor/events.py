@@ -17,6 +17,9 @@ import msgspec
 MOST_KEPT = 1000
 """Events that wait for one follower; those that come while so many do are lost to it."""
 
+LONGEST_TEXT = 1000
+"""Characters that an event has of a text which others have written, and which waits for each follower that lags."""
+
 
 class UnitEvent(
     msgspec.Struct,
@@ -34,7 +37,10 @@ class UnitEvent(
         "remote_node": "RemoteNode",
     },
 ):
-    """A unit was made, has another state or detail, or is no more; each time as clients see it then."""
+    """A unit was made, has another state or detail, or is no more; each time as clients see it then.
+
+    Of a detail that is longer than LONGEST_TEXT it has the beginning, as of the name of another node.
+    """
 
     time: str
     event: Literal["unit.created", "unit.changed", "unit.released"]

@@ -10,51 +10,33 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
 from pathlib import Path
-from shutil import copy
 
 import far_functions
 import pytest
 from commands import eventually
 from fake_control import FakeNode, answering
-from receptor_process import ENVIRONMENT, Action, NodeProcess, free_port
-from receptor_process import node as running_node
+from receptor_process import ENVIRONMENT
 
 from receptor.client import MeshExecutor
 from receptor.client.call import FarTraceback
-from receptor.client.mesh_executor import places
-from receptor.client.replies import NodeStatus
 from receptor.errors import CommandError, OperatingError, PeerError, UnitFailed, UnreachableError
+from receptor.testing import Mesh, Node
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    """foo, with bar as its neighbour; both run calls, only foo has a work type that is none."""
-    port = free_port()
-    folder = tmp_path_factory.mktemp("m")
-    copy(far_functions.__file__, folder)  # where the nodes run, so that they can import it too
-    python: Action = {
-        "work-command": {"worktype": "python", "command": sys.executable, "params": "-m receptor.client.call"}
-    }
-    foo_has: list[Action] = [
-        {"tcp-listener": {"port": port, "bindaddr": "127.0.0.1"}},
-        python,
-        {"work-command": {"worktype": "other", "command": "echo", "params": "good day"}},
-    ]
-    bar_has: list[Action] = [{"tcp-peer": {"address": f"127.0.0.1:{port}"}}, python]
-    with running_node(folder, "foo", *foo_has) as foo, running_node(folder, "bar", *bar_has):
-        eventually(lambda: nodes_for_calls(foo) == {"foo", "bar"}, 20)
-        yield foo
-
-
-def nodes_for_calls(node: NodeProcess) -> set[str]:
-    return {place.node_id for place in places(NodeStatus.parse(node.ask("status")), "python")}
+def foo() -> Iterator[Node]:
+    """With bar as its neighbour; both run calls, only foo has a work type that is none."""
+    path = f"PYTHONPATH={Path(far_functions.__file__).parent}"
+    calls = ["env", path, sys.executable, "-m", "receptor.client.call"]
+    with Mesh({"foo": {"python": calls, "other": "echo good day"}, "bar": {"python": calls}}) as mesh:
+        yield mesh["foo"]
 
 
 @pytest.fixture
-def pool(mesh: NodeProcess) -> Iterator[MeshExecutor]:
-    with MeshExecutor(mesh.socket) as executor:
+def pool(foo: Node) -> Iterator[MeshExecutor]:
+    with MeshExecutor(foo.socket) as executor:
         yield executor
-    assert mesh.ask("work list") == {}, "every unit is released"
+    assert foo.client().units() == {}, "every unit is released"
 
 
 def test_map_gives_the_results_in_order(pool: MeshExecutor) -> None:
@@ -86,9 +68,9 @@ def test_what_a_function_prints_is_not_its_result(pool: MeshExecutor) -> None:
     assert pool.submit(far_functions.talk).result(20) == "said"
 
 
-def test_calls_go_to_the_node_with_the_fewest(mesh: NodeProcess, tmp_path: Path) -> None:
+def test_calls_go_to_the_node_with_the_fewest(foo: Node, tmp_path: Path) -> None:
     """With room for one each, two calls meet only if they are on two nodes."""
-    with MeshExecutor(mesh.socket, max_in_flight=1) as pool:
+    with MeshExecutor(foo.socket, max_in_flight=1) as pool:
         assert list(pool.map(far_functions.meet, [str(tmp_path)] * 2, range(2))) == [2, 2]
 
 
@@ -98,9 +80,9 @@ def test_a_process_that_dies(pool: MeshExecutor) -> None:
     assert failed.value.exit_code == 3
 
 
-def test_a_work_type_that_runs_no_calls(mesh: NodeProcess) -> None:
+def test_a_work_type_that_runs_no_calls(foo: Node) -> None:
     with (
-        MeshExecutor(mesh.socket, "other") as pool,
+        MeshExecutor(foo.socket, "other") as pool,
         pytest.raises(PeerError, match=r"'other' configured with 'params: -m receptor\.client\.call'"),
     ):
         pool.submit(os.getpid).result(20)
@@ -114,10 +96,10 @@ def test_what_can_not_be_sent_is_refused_at_once(pool: MeshExecutor, monkeypatch
         pool.submit(far_functions.talk)
 
 
-def test_a_call_that_runs_can_be_cancelled(mesh: NodeProcess, pool: MeshExecutor) -> None:
+def test_a_call_that_runs_can_be_cancelled(foo: Node, pool: MeshExecutor) -> None:
     future = pool.submit(time.sleep, 600)
     eventually(future.running)
-    eventually(lambda: mesh.ask("work list"))
+    eventually(foo.client().units)
     assert future.cancel()
     assert future.cancelled()
     assert not future.running()
@@ -127,8 +109,8 @@ def test_a_call_that_runs_can_be_cancelled(mesh: NodeProcess, pool: MeshExecutor
     assert future.cancel(), "to cancel again changes nothing"
 
 
-def test_a_call_that_waits_can_be_cancelled(mesh: NodeProcess) -> None:
-    with MeshExecutor(mesh.socket, nodes=["foo"], max_in_flight=1) as pool:
+def test_a_call_that_waits_can_be_cancelled(foo: Node) -> None:
+    with MeshExecutor(foo.socket, nodes=["foo"], max_in_flight=1) as pool:
         first, second = pool.submit(time.sleep, 600), pool.submit(os.getpid)
         eventually(first.running)
         assert not second.running()
@@ -137,8 +119,8 @@ def test_a_call_that_waits_can_be_cancelled(mesh: NodeProcess) -> None:
         first.cancel()
 
 
-def test_shutdown_waits_and_takes_no_more(mesh: NodeProcess) -> None:
-    pool = MeshExecutor(mesh.socket)
+def test_shutdown_waits_and_takes_no_more(foo: Node) -> None:
+    pool = MeshExecutor(foo.socket)
     future = pool.submit(os.getpid)
     pool.shutdown()
     assert future.done()
@@ -147,16 +129,16 @@ def test_shutdown_waits_and_takes_no_more(mesh: NodeProcess) -> None:
     pool.shutdown(cancel_futures=True)
 
 
-def test_shutdown_without_waiting_carries_out_what_it_has(mesh: NodeProcess) -> None:
-    pool = MeshExecutor(mesh.socket)
+def test_shutdown_without_waiting_carries_out_what_it_has(foo: Node) -> None:
+    pool = MeshExecutor(foo.socket)
     future = pool.submit(os.getpid)
     pool.shutdown(wait=False)
     assert future.result(20) > 0
     pool.shutdown()
 
 
-def test_shutdown_that_cancels_what_has_not_begun(mesh: NodeProcess) -> None:
-    pool = MeshExecutor(mesh.socket, nodes=["foo"], max_in_flight=1)
+def test_shutdown_that_cancels_what_has_not_begun(foo: Node) -> None:
+    pool = MeshExecutor(foo.socket, nodes=["foo"], max_in_flight=1)
     first, second = pool.submit(time.sleep, 0.2), pool.submit(os.getpid)
     eventually(first.running)
     pool.shutdown(cancel_futures=True)
@@ -164,23 +146,23 @@ def test_shutdown_that_cancels_what_has_not_begun(mesh: NodeProcess) -> None:
     assert second.cancelled()
 
 
-def test_a_program_that_forgets_to_shut_down_gets_its_results(mesh: NodeProcess) -> None:
+def test_a_program_that_forgets_to_shut_down_gets_its_results(foo: Node) -> None:
     script = (
         "import math, sys; from receptor.client import MeshExecutor; "
         "MeshExecutor(sys.argv[1]).submit(math.factorial, 5).add_done_callback(lambda f: print(f.result()))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, mesh.socket],
+        [sys.executable, "-c", script, foo.socket],
         env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("120\n", "")
 
 
-def test_nobody_offers_the_work_type(mesh: NodeProcess) -> None:
+def test_nobody_offers_the_work_type(foo: Node) -> None:
     with pytest.raises(UnreachableError, match="no node in reach offers the work type 'nosuch'"):
-        MeshExecutor(mesh.socket, "nosuch")
+        MeshExecutor(foo.socket, "nosuch")
     with pytest.raises(UnreachableError, match="no node in reach"):
-        MeshExecutor(mesh.socket, nodes=["nowhere"])
+        MeshExecutor(foo.socket, nodes=["nowhere"])
 
 
 def test_no_node_at_that_address(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from receptor.config.kind import Kind, Written
 from receptor.config.kinds import Address, Right
 from receptor.config.schema import value_schema
 from receptor.netceptor.firewall import FirewallRule, Verdict
-from receptor.workceptor.folder import Durability
+from receptor.workceptor.files import Durability
 
 SHA_256 = bytes(range(32))
 SHA_512 = bytes(range(64))

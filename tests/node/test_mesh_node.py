@@ -2,49 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from event_loops import EventLoop
-from running_mesh import dialling, joined_streams, listening, read_all, routes, row, running
-from tls_settings import profiles
+from running_mesh import dialling, echo, joined_streams, listening, routes, row, running
 
 from receptor.backends import dialling as backends_dialling
-from receptor.errors import TlsError, UnreachableError
+from receptor.errors import UnreachableError
 from receptor.netceptor.effects import Effect, LinkUp
 from receptor.netceptor.limits import DEFAULT_LIMITS, MeshLimits
 from receptor.netceptor.links import LinkTerms
 from receptor.netceptor.messages import MESSAGE_EXPIRED, RoutingUpdate, WorkCommand, encode_routing_update
 from receptor.netceptor.packets import DATA, LARGEST_PACKET, REJECT, ROUTING_UPDATE, Address
-from receptor.node.byte_stream import ByteStream
 from receptor.node.mesh_node import MeshNode
-
-
-async def echo(stream: ByteStream) -> None:
-    while data := await stream.read():
-        await stream.write(data)
-    await stream.finish()
-
-
-async def ask(node: MeshNode, target: str, service: str, data: bytes, tls_client: str = "") -> bytes:
-    """Send the data to a service and return all that it answers."""
-    stream = await node.dial(target, service, tls_client)
-    await stream.write(data)
-    await stream.end()
-    answer = await read_all(stream)
-    await stream.finish()
-    return answer
-
-
-async def ask_echo(node: MeshNode, other: MeshNode) -> bytes:
-    other.listen("echo", echo)
-    return await ask(node, other.node_id, "echo", b"and no harm is done")
-
 
 # Pings
 
@@ -82,131 +55,6 @@ def test_a_ping_to_nowhere_ends_at_once(run: EventLoop) -> None:
 
 
 # Streams
-
-
-def test_a_service_serves_many_streams_at_once(run: EventLoop) -> None:
-    payloads = [os.urandom(20_000 + number) for number in range(40)]
-
-    async def main() -> None:
-        async with row("foo", "hop", "bar") as (foo, _, bar):
-            bar.listen("echo", echo)
-            answers = await asyncio.gather(*(ask(foo, "bar", "echo", payload) for payload in payloads))
-            assert answers == payloads
-
-    run(main())
-
-
-@pytest.mark.parametrize("name", ["foo", "localhost", "LocalHost"])
-def test_a_service_of_the_own_node(run: EventLoop, name: str) -> None:
-    async def main() -> None:
-        async with running("foo") as foo:
-            foo.listen("echo", echo)
-            assert await ask(foo, name, "echo", b"to myself") == b"to myself"
-
-    run(main())
-
-
-@pytest.mark.parametrize(
-    ("node", "service", "reason"),
-    [
-        ("nowhere", "echo", "no route to node nowhere"),
-        ("bar", "nosuch", "service unknown: nosuch on bar"),
-        ("foo", "nosuch", "service unknown: nosuch on this node"),
-    ],
-)
-def test_dialling_what_is_not_there(run: EventLoop, node: str, service: str, reason: str) -> None:
-    async def main() -> None:
-        async with row("foo", "bar") as (foo, _):
-            with pytest.raises(UnreachableError, match=reason):
-                await foo.dial(node, service)
-
-    run(main())
-
-
-def test_dialling_a_secured_service_without_tls(run: EventLoop, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with running("foo", tls=profiles(tmp_path, "foo")) as foo:
-            foo.listen("echo", echo, tls_server="own")
-            with pytest.raises(TlsError, match="it wants TLS, so name a tls-client"):
-                await foo.dial("foo", "echo")
-            assert await ask(foo, "foo", "echo", b"to myself", tls_client="own") == b"to myself"
-
-    run(main())
-
-
-def test_giving_up_a_dial_leaves_no_stream(run: EventLoop) -> None:
-    async def main() -> None:
-        async with row("foo", "bar") as (foo, bar):
-            serving: set[ByteStream] = set()
-
-            async def serve(stream: ByteStream) -> None:
-                serving.add(stream)
-                try:
-                    await stream.read()
-                finally:
-                    serving.remove(stream)
-
-            bar.listen("service", serve)
-            # It is given up in every state between nothing and open.
-            for turns in range(60):
-                dial = asyncio.create_task(foo.dial("bar", "service"))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                dial.cancel()
-                await asyncio.wait([dial])
-                if not dial.cancelled():
-                    dial.result().close()
-            while serving:
-                await foo.ping("bar")
-            assert await ask_echo(foo, bar) == b"and no harm is done"
-
-    run(main())
-
-
-@pytest.mark.parametrize("nodes", [("foo", "bar"), ("foo", "hop", "bar")], ids=["neighbours", "over a third node"])
-def test_pings_and_other_streams_keep_their_latency_while_one_reader_does_not_read(
-    run: EventLoop, nodes: tuple[str, ...]
-) -> None:
-    async def main() -> None:
-        async with row(*nodes) as running, joined_streams(running[0], running[-1]) as (stuck, _):
-            foo, bar = running[0], running[-1]
-            bar.listen("echo", echo)
-            quick = await foo.dial("bar", "echo")
-
-            async def write_without_end() -> None:
-                while True:
-                    await stuck.write(bytes(100_000))
-
-            writing = asyncio.create_task(write_without_end())
-            slowest = 0.0
-            for number in range(100):
-                pong = await foo.ping("bar")
-                assert pong.problem is None
-                began = time.monotonic()
-                await quick.write(b"%3d" % number)
-                assert await quick.read() == b"%3d" % number
-                slowest = max(slowest, pong.seconds, time.monotonic() - began)
-            assert slowest < 0.5
-            assert not writing.done()
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
-            quick.close()
-
-    run(main())
-
-
-def test_a_user_that_leaves_a_stream_open_drops_it(run: EventLoop) -> None:
-    async def forgetful(stream: ByteStream) -> None:
-        await stream.write(b"hello")
-
-    async def main() -> None:
-        async with row("foo", "bar") as (foo, bar):
-            bar.listen("service", forgetful)
-            stream = await foo.dial("bar", "service")
-            with pytest.raises(ConnectionError):
-                await read_all(stream)
-
-    run(main())
 
 
 def test_a_stream_outlives_a_link_that_is_lost_and_made_again(run: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -561,7 +409,7 @@ def test_a_session_that_fails_to_send_costs_no_other_its_packets(
     assert "nobody has thought of this" in caplog.text
 
 
-# Backends, datagrams and services that come and go
+# Backends and datagrams that come and go
 
 
 def test_the_sessions_of_one_backend_can_be_ended(run: EventLoop) -> None:
@@ -601,19 +449,5 @@ def test_a_datagram_service_has_one_user(run: EventLoop) -> None:
                 foo.open_datagrams(lambda *_: None, "svc")
             with pytest.raises(UnreachableError):
                 foo.open_datagrams(lambda *_: None).send(Address("bar", "svc"), b"")
-
-    run(main())
-
-
-def test_a_service_that_has_ended_takes_no_more_streams(run: EventLoop) -> None:
-    async def main() -> None:
-        async with row("foo", "bar") as (foo, bar):
-            async with joined_streams(foo, bar) as (near, far):
-                bar.unlisten("joined")
-                with pytest.raises(UnreachableError, match="service unknown"):
-                    await foo.dial("bar", "joined")
-                await near.write(b"still here")
-                assert await far.read() == b"still here"
-            assert await ask_echo(foo, bar) == b"and no harm is done"
 
     run(main())

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import eventually, is_alive, pids_with
+from commands import is_alive, pids_with
 from event_loops import EventLoop
 
-from receptor.client.control_client import ControlClient, Submission
-from receptor.client.replies import NodeStatus
-from receptor.errors import CommandError, ConfigurationError
+from receptor.client import UnitState
+from receptor.errors import CommandError, ConfigurationError, OperatingError
 from receptor.testing import Links, Mesh, Node, NodeContents
 from receptor.testing.leftovers import runner_of
 
@@ -31,22 +30,7 @@ NAP = {"nap": ["bash", "-c", f"echo on; exec sleep {SECONDS}"]}
 
 def routes(node: Node) -> dict[str, str]:
     with node.client() as client:
-        return dict(NodeStatus.parse(client.status()).routes)
-
-
-def submit(client: ControlClient, work_type: str, node: str = "localhost", payload: bytes = b"") -> str:
-    upload = client.submit(Submission(work_type, node))
-    upload.send(payload)
-    upload.finish()
-    return upload.unit_id
-
-
-def output(client: ControlClient, unit_id: str) -> bytes:
-    return b"".join(client.results(unit_id))
-
-
-def state(client: ControlClient, unit_id: str) -> str:
-    return str(client.unit_status(unit_id)["StateName"])
+        return dict(client.status().routes)
 
 
 def children() -> set[int]:
@@ -74,19 +58,17 @@ def pair() -> Iterator[Mesh]:
 
 def test_work_runs_on_another_node(pair: Mesh) -> None:
     with pair["foo"].client() as client:
-        assert output(client, submit(client, "upper", "bar", b"hello")) == b"HELLO"
+        assert client.submit("upper", b"hello", node="bar").read_stdout() == b"HELLO"
 
 
 def test_a_sequence_is_the_words_of_a_command(pair: Mesh) -> None:
     with pair["bar"].client() as client:
-        assert output(client, submit(client, "words")) == b"<two words><it's><>"
+        assert client.submit("words").read_stdout() == b"<two words><it's><>"
 
 
 def test_every_node_knows_the_services_of_all(pair: Mesh) -> None:
     with pair["foo"].client() as client:
-        services = client.status()["Advertisements"]
-    assert isinstance(services, list)
-    assert {one["NodeID"] for one in services} == {"foo", "bar"}
+        assert {service.node_id for service in client.status().advertisements} == {"foo", "bar"}
 
 
 def test_it_is_a_mapping_of_nodes(pair: Mesh) -> None:
@@ -114,11 +96,9 @@ def test_shapes(links: Links, routes_of_c: dict[str, str]) -> None:
 def test_a_node_may_be_given_by_the_actions_of_its_configuration() -> None:
     echo = {"work-command": {"worktype": "echo", "command": "echo", "allowruntimeparams": True}}
     with Mesh({"foo": [echo, {"limits": {"units": 1}}]}) as mesh, mesh["foo"].client() as client:
-        upload = client.submit(Submission("echo", params={"params": "hello"}))
-        upload.finish()
-        assert output(client, upload.unit_id) == b"hello\n"
+        assert client.submit("echo", params={"params": "hello"}).read_stdout() == b"hello\n"
         with pytest.raises(CommandError, match="not now: this node has 1 units"):
-            client.submit(Submission("echo"))
+            client.submit("echo")
 
 
 # What may befall it
@@ -129,7 +109,7 @@ def test_a_cut_link_breaks_off_what_was_under_way_and_mending_takes_it_up() -> N
         go = mesh["c"].socket.parent / "go"
         os.mkfifo(go)
         with mesh["a"].client() as client, contextlib.chdir(go.parent):
-            unit_id = submit(client, "wait", "c", b"payload")
+            unit = client.submit("wait", b"payload", node="c")
             mesh.cut("c", "b")
             assert routes(mesh["a"]) == {"b": "b"}
             assert routes(mesh["c"]) == {}
@@ -137,7 +117,7 @@ def test_a_cut_link_breaks_off_what_was_under_way_and_mending_takes_it_up() -> N
             mesh.mend("b", "c")
             assert routes(mesh["a"]) == {"b": "b", "c": "b"}
             go.write_text("now\n")
-            assert output(client, unit_id) == b"on\npayload"
+            assert unit.read_stdout() == b"on\npayload"
 
 
 def test_routes_lead_round_a_cut_link_at_once() -> None:
@@ -152,18 +132,18 @@ def test_routes_lead_round_a_cut_link_at_once() -> None:
 def test_commands_go_on_while_their_node_is_stopped() -> None:
     with Mesh({"foo": {}, "bar": NAP, "baz": {}}, links="chain") as mesh:
         with mesh["foo"].client() as client:
-            unit_id = submit(client, "nap", "bar")
-            assert next(client.results(unit_id)) == b"on\n"
+            assert next(client.submit("nap", node="bar").stdout()) == b"on\n"
         mesh["bar"].stop()
         assert not mesh["bar"].socket.exists()
+        with pytest.raises(OperatingError, match="there is no socket"):
+            mesh["bar"].client()
         assert routes(mesh["foo"]) == {}
         mesh["bar"].stop()
         mesh["bar"].start()
         assert routes(mesh["baz"]) == {"bar": "bar", "foo": "bar"}
         with mesh["bar"].client() as client:
-            (unit,) = client.units().values()
-        assert isinstance(unit, dict)
-        assert unit["StateName"] == "Running"
+            (status,) = client.units().values()
+        assert status.state is UnitState.RUNNING
 
 
 def test_a_node_may_be_started_again_and_again_within_a_second(caplog: pytest.LogCaptureFixture) -> None:
@@ -203,12 +183,12 @@ def test_nothing_is_left() -> None:
     with Mesh({"foo": NAP, "bar": NAP | leave}) as mesh:
         folder = mesh["foo"].socket.parent
         with mesh["bar"].client() as client:
-            submit(client, "nap")
-            assert output(client, submit(client, "leave")) == b"left\n"
+            client.submit("nap")
+            assert client.submit("leave").read_stdout() == b"left\n"
         mesh["bar"].stop()
         mesh["bar"].start()
         client = mesh["foo"].client()
-        assert next(client.results(submit(client, "nap", "bar"))) == b"on\n"
+        assert next(client.submit("nap", node="bar").stdout()) == b"on\n"
         assert len(pids_with(SECONDS)) == 3
     assert not folder.exists()
     assert pids_with(str(folder)) == []
@@ -239,7 +219,7 @@ def test_the_process_that_it_is_in_stays_as_it_was() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)]
     handlers, level = logging.getLogger().handlers[:], logging.getLogger("receptor").level
     with Mesh({"foo": NAP}) as mesh, mesh["foo"].client() as client:
-        submit(client, "nap")
+        client.submit("nap")
         assert before == [
             signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
         ]
@@ -250,17 +230,16 @@ def test_the_process_that_it_is_in_stays_as_it_was() -> None:
 
 def test_a_killed_runner_costs_its_units_and_no_child_of_others() -> None:
     with Mesh({"foo": NAP}) as mesh, mesh["foo"].client() as client:
-        unit_id = submit(client, "nap")
+        unit = client.submit("nap")
         data_folder = mesh["foo"].socket.parent / "data" / "foo"
         runner = runner_of(data_folder)
         assert runner is not None
         other = subprocess.Popen(["bash", "-c", "exit 3"], start_new_session=True)
         os.kill(runner, signal.SIGKILL)
-        eventually(lambda: state(client, unit_id) == "Failed")
+        assert unit.wait().state is UnitState.FAILED
         assert not is_alive(runner)
         assert other.wait(10) == 3, "it was ours to wait for"
-        again = submit(client, "nap")
-        eventually(lambda: state(client, again) == "Running")
+        assert next(client.submit("nap").stdout()) == b"on\n"
 
 
 def test_two_meshes_do_not_know_each_other() -> None:
@@ -283,10 +262,9 @@ def test_a_mesh_may_be_used_again() -> None:
 def test_it_lets_the_loop_of_a_coroutine_go_on(run: EventLoop) -> None:
     async def main() -> None:
         async with Mesh({"foo": {}, "bar": {}}) as mesh:
-            reader, writer = await asyncio.open_unix_connection(mesh["bar"].socket)
-            assert await reader.readline() == b"Receptor Control, node bar\n"
-            writer.close()
-            await writer.wait_closed()
+            async with mesh["bar"].async_client() as client:
+                assert client.node_id == "bar"
+                assert set((await client.status()).routes) == {"foo"}
             await asyncio.to_thread(mesh.cut, "foo", "bar")
             assert await asyncio.to_thread(routes, mesh["foo"]) == {}
 

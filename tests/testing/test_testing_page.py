@@ -15,7 +15,7 @@ import unittest
 
 import pytest
 
-from receptor.errors import CommandError
+from receptor.client import CommandError, UnitState
 from receptor.testing import Mesh
 """
 

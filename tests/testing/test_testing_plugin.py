@@ -50,4 +50,4 @@ def test_the_fixture_takes_nodes_and_links(receptor_mesh: MeshFactory) -> None:
     mesh = receptor_mesh({"foo": {}, "bar": {}}, links=[])
     node: Node = mesh["foo"]
     with node.client() as client:
-        assert client.status()["Connections"] == []
+        assert client.status().connections == ()

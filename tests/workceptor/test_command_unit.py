@@ -18,14 +18,16 @@ from virtual_time import inline_disk, run_in_virtual_time
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor import command_unit
 from receptor.workceptor.command_unit import ANSWER_TIME, CommandUnit
-from receptor.workceptor.folder import Durability, UnitFolder
+from receptor.workceptor.files import Durability
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.processes import GRACE, ProcessTable
+from receptor.workceptor.receiving import CREATED, SHORT_PAYLOAD
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.results import follow
 from receptor.workceptor.runner_client import RunnerClient, Vanished
 from receptor.workceptor.status import CommandExtra, State, Status, decode_status, encode_status
-from receptor.workceptor.unit import CREATED, FIRST_BREATH, SHORT_PAYLOAD, Unit
+from receptor.workceptor.unit import FIRST_BREATH, Unit
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 

@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 from receptor.errors import OperatingError
-from receptor.workceptor import folder as folder_module
-from receptor.workceptor.folder import Durability, UnitFolder, operating_errors, remove_leftovers, unit_ids
+from receptor.workceptor import files
+from receptor.workceptor.files import Durability
+from receptor.workceptor.folder import UnitFolder, remove_leftovers, unit_ids
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.status import LARGEST_STATUS
 
@@ -274,7 +275,7 @@ class TestStatus:
     def test_a_reader_that_hangs_is_not_waited_for_for_ever(
         self, unit: UnitFolder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(folder_module, "LOCK_PATIENCE", 0.05)
+        monkeypatch.setattr(files, "LOCK_PATIENCE", 0.05)
         with held_lock(unit, fcntl.LOCK_EX):
             unit.write_status(b"new")
             assert unit.read_status() == b"new"
@@ -404,17 +405,6 @@ class TestUnitIds:
         (tmp_path / "file").touch()
         with pytest.raises(OperatingError, match="Not a directory"):
             unit_ids(tmp_path / "file")
-
-
-def test_errors_while_a_file_is_written_say_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "stdin"
-    path.symlink_to("/dev/full")
-    with (
-        pytest.raises(OperatingError, match=r"stdin: No space .*; free"),
-        operating_errors(path),
-        path.open("wb") as file,
-    ):
-        file.write(b"x")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -24,6 +24,7 @@ from receptor.node.byte_stream import ByteStream
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.node_session import WARM_TIME, NodeSessions
+from receptor.workceptor.receiving import CREATED
 from receptor.workceptor.records import ExitRecord, Submission
 from receptor.workceptor.remote import CHECKS, LOCALLY_CANCELLED, REMOTE_IS_GONE, expiration_text
 from receptor.workceptor.remote_talks import ANSWER_TIME, NEWS_TIME
@@ -31,7 +32,7 @@ from receptor.workceptor.remote_unit import ORDER_TIME, RemoteWorkUnit
 from receptor.workceptor.results import follow
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
 from receptor.workceptor.tokens import Deed, Signer
-from receptor.workceptor.unit import CREATED, FIRST_BREATH
+from receptor.workceptor.unit import FIRST_BREATH
 
 PAYLOAD = b"p4yl04d " * 75_000
 SHORT_PAYLOAD = b"p4yl04d " * 75

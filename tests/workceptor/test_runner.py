@@ -35,6 +35,10 @@ def unit(tmp_path: Path) -> UnitFolder:
     return new_unit(tmp_path, "unit0001")
 
 
+def greeting(pid: int, *units: str) -> Message:
+    return {"type": "greeting", "version": 1, "pid": pid, "units": [*units], "gives_environ": True}
+
+
 def run(line: Line, unit: UnitFolder, *argv: str) -> Message:
     """Start the command, wait for its end, return the record of it."""
     assert line.start(unit, *argv)["type"] == "started"
@@ -53,7 +57,7 @@ def output_of(line: Line, unit: UnitFolder, script: str) -> str:
 class TestCommands:
     def test_the_first_words(self, tmp_path: Path) -> None:
         with RunnerProcess(tmp_path) as process:
-            assert process.line.read() == {"type": "greeting", "version": 1, "pid": process.pid, "units": []}
+            assert process.line.read() == greeting(process.pid)
 
     def test_payload_in_output_and_errors_out(self, line: Line, tmp_path: Path) -> None:
         unit = new_unit(tmp_path, "unit0001", b"payload")
@@ -263,7 +267,7 @@ class TestDaemonsThatComeAndGo:
         running.line.start(unit, "bash", "-c", "read -r < $RECEPTOR_UNIT/go")
         running.line.close()
         second = running.connect()
-        assert second.read() == {"type": "greeting", "version": 1, "pid": running.pid, "units": ["unit0001"]}
+        assert second.read() == greeting(running.pid, "unit0001")
         (unit.path / "go").write_text("\n")
         assert second.read()["unit"] == "unit0001"
         second.close()

@@ -677,6 +677,25 @@ class TestRunnersThatFail:
 
         asyncio.run(check())
 
+    def test_of_before_an_upgrade_that_knows_of_no_variables_for_one_command(
+        self, data_folder: Path, fake: Callable[..., None]
+    ) -> None:
+        fake(BEGIN + SPAWN)
+
+        async def check() -> None:
+            async with connected(data_folder) as client:
+                unit = client.new_unit()
+                with pytest.raises(
+                    OperatingError, match=r"process \d+\) is of an older version, and would start .* restart"
+                ):
+                    await client.client.start(unit.unit_id, unit, ["true"], {"TOKEN": "hush"})
+                assert not unit.was_begun()
+                start = await client.bash(unit, "exec sleep 60")  # All else it does as ever.
+                os.kill(start.pid, signal.SIGKILL)
+                assert (await client.end_of(unit)).signal == signal.SIGKILL
+
+        asyncio.run(check())
+
     def test_one_that_can_not_work(self, data_folder: Path) -> None:
         (data_folder / runner.LOCK).mkdir()
 

@@ -9,12 +9,14 @@ import msgspec
 import pytest
 
 from receptor.errors import OperatingError
-from receptor.workceptor.folder import Durability, UnitFolder
+from receptor.workceptor.files import Durability
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.records import ExitRecord, Order, Submission
 from receptor.workceptor.status import State, Status, encode_status
 from receptor.workceptor.stored import StoredUnit, load_units
 
 SUBMISSION = Submission(submitter="node foo", idempotency_key="key-1", request_digest="d")
+PENDING = encode_status(Status(state=State.PENDING, detail="Starting Worker", stdout_size=0, work_type="cat"))
 RUNNING = Status(state=State.RUNNING, detail="Running: PID 7", stdout_size=0, work_type="cat")
 SUCCEEDED = Status(state=State.SUCCEEDED, detail="exit status 0", stdout_size=6, work_type="cat")
 EXIT = ExitRecord(
@@ -47,6 +49,12 @@ def load_one(data_folder: Path) -> StoredUnit:
     return unit
 
 
+def with_environment(data_folder: Path, status: bytes) -> Path:
+    data_folder.mkdir()
+    UnitFolder(data_folder / "unit0001").create(status, Submission(has_environment=True), None, "{}")
+    return data_folder
+
+
 class TestWhatIsThere:
     def test_all_that_is_known_of_a_unit(self, data_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
         folder = store(data_folder)
@@ -67,6 +75,25 @@ class TestWhatIsThere:
         """Until then the runner's client finds out."""
         store(data_folder, RUNNING)
         assert load_one(data_folder).end is None
+
+    def test_variables_of_a_command_that_is_to_be_started_still(self, data_folder: Path) -> None:
+        assert load_one(with_environment(data_folder, PENDING)).environment == "{}"
+
+    @pytest.mark.parametrize("status", [encode_status(RUNNING), encode_status(SUCCEEDED), b"damaged"])
+    def test_variables_that_nobody_needs_any_more_are_deleted(self, data_folder: Path, status: bytes) -> None:
+        unit = load_one(with_environment(data_folder, status))
+        assert unit.environment == ""
+        assert not unit.folder.environment_file.exists()
+
+    def test_a_disk_that_lets_no_variables_go_costs_no_unit(
+        self, data_folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        folder = UnitFolder(with_environment(data_folder, encode_status(SUCCEEDED)) / "unit0001")
+        folder.environment_file.unlink()
+        folder.environment_file.mkdir()
+        assert load_one(data_folder).status == SUCCEEDED
+        (line,) = caplog.messages
+        assert line.startswith("variables for its command are still there: ")
 
     def test_no_data_folder_yet(self, data_folder: Path) -> None:
         assert load(data_folder / "deep") == []

@@ -4,154 +4,24 @@ import asyncio
 import logging
 import stat
 import threading
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 import pytest
+from plain_unit import PENDING, Fixture, PlainUnit, Play, play_story, settle, with_threads
 from played_keeper import PlayedKeeper
-from virtual_time import run_in_virtual_time
 
-from receptor.errors import CommandError, OperatingError
-from receptor.workceptor.folder import Durability, UnitFolder
-from receptor.workceptor.records import LOCAL, ExitRecord, Submission
-from receptor.workceptor.status import LARGEST_STATUS, State, Status, decode_status
-from receptor.workceptor.unit import CREATED, LONGEST_SAVE_PAUSE, SHORT_PAYLOAD, WAITING_FOR_PAYLOAD, Unit
-
-T = TypeVar("T")
-P = ParamSpec("P")
-
-PENDING = Status(state=State.PENDING, detail=CREATED, stdout_size=0, work_type="echo")
-
-
-class SlowDisk(Executor):
-    """A disk that does its work at once, in turn, but from ``hold`` on only when it is told to."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[Callable[[], None]] = deque()
-        self._holds = False
-
-    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        done: Future[T] = Future()
-
-        def do() -> None:
-            if not done.set_running_or_notify_cancel():
-                return
-            try:
-                done.set_result(work(*args, **kwargs))
-            except (OperatingError, OSError) as error:
-                done.set_exception(error)
-
-        self.waiting.append(do)
-        if not self._holds:
-            self.go_on()
-        return done
-
-    def hold(self) -> None:
-        self._holds = True
-
-    def go_on(self) -> None:
-        """Do what waits, and then all at once again."""
-        self._holds = False
-        while self.waiting:
-            self.waiting.popleft()()
-
-    def one(self) -> None:
-        """Do only the next work."""
-        self.waiting.popleft()()
-
-
-class PlainUnit(Unit):
-    """A unit that is only a status and files."""
-
-    async def current_status(self) -> Status:
-        return self.shown
-
-    async def start(self) -> str:
-        raise NotImplementedError
-
-    @property
-    def start_result(self) -> str:
-        raise NotImplementedError
-
-    async def cancel(self) -> bool:
-        raise NotImplementedError
-
-    async def release(self, force: bool) -> bool:
-        raise NotImplementedError
-
-
-class FullingFolder(UnitFolder):
-    """A folder on a disk that is full at times."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.saves_at: list[float] = []
-        """When it was tried to save the status."""
-
-    def write_status(
-        self, raw: bytes, payload: bytes | None = None, end: ExitRecord | None = None, ended: float | None = None
-    ) -> None:
-        self.saves_at.append(asyncio.get_running_loop().time())
-        super().write_status(raw, payload, end, ended)
-
-    @contextmanager
-    def full(self) -> Iterator[None]:
-        """The disk takes no new status."""
-        draft = self.path / "status.new"
-        draft.unlink(missing_ok=True)
-        draft.symlink_to("/dev/full")
-        try:
-            yield
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-class Fixture:
-    def __init__(self, data_folder: Path) -> None:
-        self.disk = SlowDisk()
-        self.folder = FullingFolder(data_folder / "unit0001")
-        self.folder.create(b"")
-        self.keeper = PlayedKeeper()
-        self.unit = self.new_unit()
-
-    def new_unit(self, submitter: str = LOCAL, idempotency_key: str = "") -> PlainUnit:
-        submission = Submission(submitter=submitter, idempotency_key=idempotency_key)
-        self.unit = PlainUnit(self.folder, PENDING, self.disk, self.keeper, submission)
-        return self.unit
-
-    @property
-    def on_disk(self) -> Status:
-        return decode_status(self.folder.read_status())
-
-
-Story = Callable[[Fixture], Coroutine[Any, Any, None]]
-Play = Callable[[Story], None]
+from receptor.errors import OperatingError
+from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.status import LARGEST_STATUS, State, Status
+from receptor.workceptor.unit import LONGEST_SAVE_PAUSE
 
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
-    def play(story: Story) -> None:
-        async def main() -> None:
-            fixture = Fixture(tmp_path)
-            await story(fixture)
-            fixture.disk.go_on()
-            await fixture.unit.close()
-
-        run_in_virtual_time(main())
-
-    return play
-
-
-async def settle() -> None:
-    """Let all that can go on go on."""
-    for _ in range(20):
-        await asyncio.sleep(0)
+    return partial(play_story, tmp_path)
 
 
 def running(number: int) -> Status:
@@ -405,6 +275,36 @@ class TestAFullDisk:
         play(story)
 
 
+class TestEnvironment:
+    def test_goes_once_it_is_on_disk_that_the_command_runs(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            it.folder.environment_file.write_text("{}")
+            it.unit.environment = "{}"
+            with it.folder.full():
+                await it.unit.save(running(7))
+                assert it.folder.environment_file.exists(), "after a crash the command may still have to be started"
+            await asyncio.sleep(10)
+            assert it.on_disk == running(7)
+            assert not it.folder.environment_file.exists()
+            assert it.unit.environment == ""
+
+        play(story)
+
+    def test_that_can_not_be_deleted_is_tried_again_and_holds_up_nobody(self, play: Play) -> None:
+        async def story(it: Fixture) -> None:
+            it.folder.environment_file.mkdir()
+            it.unit.environment = "{}"
+            await it.unit.save(running(7))
+            assert it.unit.shown == running(7)
+            it.folder.environment_file.rmdir()
+            it.folder.environment_file.write_text("{}")
+            await asyncio.sleep(10)
+            assert not it.folder.environment_file.exists()
+            assert it.unit.environment == ""
+
+        play(story)
+
+
 class TestRemoving:
     def test_leaves_nothing(self, play: Play) -> None:
         async def story(it: Fixture) -> None:
@@ -502,297 +402,3 @@ class TestRemoving:
         keeper = PlayedKeeper()
         with_threads(story, SlowToClear(tmp_path / "unit0001"), keeper)
         assert list(tmp_path.iterdir()) == []
-
-
-def with_threads(
-    story: Callable[[PlainUnit], Coroutine[Any, Any, None]], folder: UnitFolder, keeper: PlayedKeeper
-) -> None:
-    """Play a story in real threads."""
-
-    async def main() -> None:
-        with ThreadPoolExecutor(1) as disk:
-            folder.create(b"")
-            await story(PlainUnit(folder, PENDING, disk, keeper, Submission()))
-
-    asyncio.run(main())
-
-
-async def payload(*parts: bytes | Exception) -> AsyncIterator[bytes]:
-    for part in parts:
-        if isinstance(part, Exception):
-            raise part
-        yield part
-
-
-class TestPayload:
-    def test_is_stored_whole(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            assert not it.unit.has_payload
-            await it.unit.receive_payload(payload(b"one ", bytes(range(256)), b" two"))
-            assert it.folder.stdin_file.read_bytes() == b"one " + bytes(range(256)) + b" two"
-            assert stat.S_IMODE(it.folder.stdin_file.stat().st_mode) == 0o600
-            assert it.unit.has_payload
-            assert (it.on_disk.state, it.on_disk.detail) == (State.PENDING, "Starting Worker")
-
-        play(story)
-
-    def test_is_seen_to_be_on_its_way(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            async def slow_payload() -> AsyncIterator[bytes]:
-                assert it.on_disk.detail == "Waiting for Input Data"
-                assert not it.unit.has_payload
-                yield b"x"
-
-            await it.unit.receive_payload(slow_payload())
-
-        play(story)
-
-    def test_that_breaks_off_fails_the_unit(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            with pytest.raises(ConnectionResetError):
-                await it.unit.receive_payload(payload(b"half", ConnectionResetError("the client has left")))
-            assert it.on_disk.state is State.FAILED
-            assert it.on_disk.detail == "Error reading input data: the client has left"
-
-        play(story)
-
-    def test_that_does_not_fit_on_the_disk_fails_the_unit(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            it.folder.stdin_file.unlink()
-            it.folder.stdin_file.symlink_to("/dev/full")
-            with pytest.raises(OperatingError, match="No space left on device"):
-                await it.unit.receive_payload(payload(b"x" * 100_000))
-            assert it.on_disk.state is State.FAILED
-            assert it.on_disk.detail.startswith("Error reading input data: ")
-
-        play(story)
-
-    def test_that_can_not_be_stored_is_taken_all_the_same(self, play: Play) -> None:
-        """The rest of it must not be taken for commands of the client."""
-
-        async def story(it: Fixture) -> None:
-            it.folder.stdin_file.unlink()
-            it.folder.stdin_file.symlink_to("/dev/full")
-            coming = payload(b"a playbook", b"\nwork release unit0002\n", b"x" * 100_000)
-            with pytest.raises(OperatingError, match="No space left on device"):
-                await it.unit.receive_payload(coming)
-            assert [part async for part in coming] == []
-
-        play(story)
-
-    def test_whose_receiver_is_cancelled_leaves_no_file_open(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            it.disk.hold()
-            receiving = asyncio.create_task(it.unit.receive_payload(payload(b"x")))
-            await settle()
-            it.disk.one()
-            await settle()
-            assert it.on_disk.detail == "Waiting for Input Data"
-            assert len(it.disk.waiting) == 1, "the file is being opened"
-            receiving.cancel()
-            await settle()
-            it.disk.go_on()
-            with pytest.raises(asyncio.CancelledError):
-                await receiving
-
-        play(story)
-
-    def test_that_was_cut_off_by_a_restart(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            await it.unit.payload_is_cut_off("the node ended before it was complete")
-            assert it.on_disk.state is State.FAILED
-            assert it.on_disk.detail == "Error reading input data: the node ended before it was complete"
-
-        play(story)
-
-    def test_that_is_refused_fails_the_unit(self, play: Play) -> None:
-        """Such as one that is too large, or another than the one that was signed."""
-
-        async def story(it: Fixture) -> None:
-            with pytest.raises(CommandError, match="another payload"):
-                await it.unit.receive_payload(payload(b"x", CommandError("the signature is for another payload")))
-            assert it.on_disk.state is State.FAILED
-            assert it.on_disk.detail == "Error reading input data: the signature is for another payload"
-            assert it.unit.lacks_payload
-
-        play(story)
-
-    def test_that_is_stored_but_nobody_could_know_after_a_restart(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            disk = ExitStack()
-
-            async def filling_payload() -> AsyncIterator[bytes]:
-                yield b"the last that fits"
-                disk.enter_context(it.folder.full())
-
-            with pytest.raises(OperatingError, match=r"status: No space left on device; free some space"):
-                await it.unit.receive_payload(filling_payload())
-            assert it.unit.shown.state is State.FAILED
-            assert it.on_disk.detail == WAITING_FOR_PAYLOAD
-            disk.close()
-            await asyncio.sleep(10)
-            assert it.on_disk == it.unit.shown
-            assert "No space left" in it.on_disk.detail
-            assert it.unit.lacks_payload
-
-        play(story)
-
-
-OF_A_NODE = {"submitter": "node foo", "idempotency_key": "key-1"}
-
-
-class TestPayloadOfAKeyedUnit:
-    """Who gave a key submits the same once more."""
-
-    def test_of_another_node_that_breaks_off_leaves_nothing(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            it.new_unit(**OF_A_NODE)
-            with pytest.raises(ConnectionResetError):
-                await it.unit.receive_payload(payload(b"half", ConnectionResetError("the link was cut")))
-            assert it.keeper.forgotten == ["unit0001"]
-            assert not it.folder.path.exists()
-
-        play(story)
-
-    @pytest.mark.parametrize(
-        "submission",
-        [
-            {"submitter": LOCAL, "idempotency_key": "key-1"},
-            {"submitter": "tcp 192.0.2.7", "idempotency_key": "key-1"},
-            {"submitter": "node foo"},
-        ],
-        ids=str,
-    )
-    def test_of_all_others_fails_the_unit(self, play: Play, submission: dict[str, str]) -> None:
-        async def story(it: Fixture) -> None:
-            it.new_unit(**submission)
-            with pytest.raises(ConnectionResetError):
-                await it.unit.receive_payload(payload(b"half", ConnectionResetError("the client has left")))
-            assert it.on_disk.state is State.FAILED
-            assert it.unit.lacks_payload
-            assert it.keeper.forgotten == []
-
-        play(story)
-
-    def test_that_can_not_even_be_removed(self, play: Play, caplog: pytest.LogCaptureFixture) -> None:
-        """That must not hide what happened, nor harm whoever looks after it."""
-
-        async def story(it: Fixture) -> None:
-            it.new_unit(**OF_A_NODE)
-            in_the_way = it.folder.path.with_name(".removed-unit0001")
-            in_the_way.write_text("x")
-            with pytest.raises(ConnectionResetError):
-                await it.unit.receive_payload(payload(b"half", ConnectionResetError("the link was cut")))
-            await it.unit.payload_is_cut_off("the node ended before it was complete")
-            assert it.keeper.forgotten == []
-            in_the_way.unlink()
-
-        play(story)
-        assert "unit0001" in caplog.text
-        assert max(record.levelno for record in caplog.records) == logging.ERROR
-
-
-class TestSettlingAPayload:
-    def test_holds_up_no_other_unit_and_comes_before_it_is_called_complete(self, tmp_path: Path) -> None:
-        started, go_on = threading.Event(), threading.Event()
-        whole = bytes(SHORT_PAYLOAD + 1)
-
-        class SlowToSettle(UnitFolder):
-            def settle_payload(self) -> None:
-                assert self.stdin_file.read_bytes() == whole
-                started.set()
-                assert go_on.wait(10)
-
-        async def story(it: PlainUnit) -> None:
-            receiving = asyncio.create_task(it.receive_payload(payload(whole)))
-            assert await asyncio.to_thread(started.wait, 10)
-            async with asyncio.timeout(10):
-                assert decode_status(await it.on_disk(it.folder.read_status)).detail == WAITING_FOR_PAYLOAD
-            assert not it.has_payload
-            go_on.set()
-            await receiving
-            assert it.has_payload
-
-        with_threads(story, SlowToSettle(tmp_path / "unit0001", Durability.POWER), PlayedKeeper())
-
-
-class TestReceivingAnew:
-    @staticmethod
-    async def begun(it: Fixture, *parts: bytes) -> asyncio.Task[None]:
-        """A reception that has got some parts, and gets no more."""
-
-        async def slow_payload() -> AsyncIterator[bytes]:
-            for part in parts:
-                yield part
-            await asyncio.Event().wait()
-
-        receiving = asyncio.create_task(it.unit.receive_payload(slow_payload()))
-        await settle()
-        assert it.folder.stdin_file.read_bytes() == b"".join(parts)
-        return receiving
-
-    def test_nothing_fails_and_nothing_is_left_of_what_came_before(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            receiving = await self.begun(it, b"a long " * 10_000, b"payload")
-            await it.unit.stop_receiving()
-            assert receiving.cancelled()
-            assert (it.on_disk.state, it.on_disk.detail) == (State.PENDING, WAITING_FOR_PAYLOAD)
-            assert not it.unit.has_payload
-            assert not it.unit.lacks_payload
-            await it.unit.receive_payload(payload(b"short"))
-            assert it.folder.stdin_file.read_bytes() == b"short"
-            assert (it.on_disk.state, it.on_disk.detail) == (State.PENDING, "Starting Worker")
-
-        play(story)
-
-    def test_what_the_disk_still_takes_of_the_first_comes_before_the_second(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            more = asyncio.Event()
-
-            async def slow_payload() -> AsyncGenerator[bytes, None]:
-                yield b"first" * SHORT_PAYLOAD
-                await more.wait()
-                yield b"and more of the first"
-
-            coming = slow_payload()
-            receiving = asyncio.create_task(it.unit.receive_payload(coming))
-            await settle()
-            it.disk.hold()
-            more.set()
-            await settle()
-            stopping = asyncio.create_task(it.unit.stop_receiving())
-            await settle()
-            assert not stopping.done(), "its file is still open"
-            it.disk.go_on()
-            await stopping
-            assert receiving.cancelled()
-            await it.unit.receive_payload(payload(b"second"))
-            assert it.folder.stdin_file.read_bytes() == b"second"
-            await coming.aclose()
-
-        play(story)
-
-    def test_what_is_not_being_received_is_not_stopped(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            await it.unit.stop_receiving()
-            await it.unit.receive_payload(payload(b"whole"))
-            await it.unit.stop_receiving()
-            assert it.unit.has_payload
-            assert it.folder.stdin_file.read_bytes() == b"whole"
-
-        play(story)
-
-    def test_the_receiver_may_go_on_with_its_own_business_once_the_payload_is_there(self, play: Play) -> None:
-        async def story(it: Fixture) -> None:
-            async def client() -> str:
-                await it.unit.receive_payload(payload(b"whole"))
-                await asyncio.sleep(1)
-                return "started"
-
-            serving = asyncio.create_task(client())
-            await settle()
-            assert it.unit.has_payload
-            await it.unit.stop_receiving()
-            assert await serving == "started"
-
-        play(story)

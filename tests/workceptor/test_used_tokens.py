@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from receptor.errors import CommandError, OperatingError
-from receptor.workceptor.folder import Durability
+from receptor.workceptor.files import Durability
 from receptor.workceptor.used_tokens import UsedTokens
 
 NOW = 1_700_000_000.5

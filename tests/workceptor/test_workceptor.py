@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import resource
 import signal
@@ -18,12 +19,16 @@ from commands import eventually, is_alive
 from other_node import OtherNode
 
 from receptor.config.actions import WorkCommand
+from receptor.config.kinds import Right
+from receptor.config.protection import AccessRule
+from receptor.control.access import AccessPolicy
 from receptor.errors import CommandError, OperatingError, UnknownUnit, UnknownWorkType
-from receptor.events import Events, Follower, UnitEvent
+from receptor.events import LONGEST_TEXT, Events, Follower, UnitEvent
+from receptor.node.byte_stream import Carrier, Origin
 from receptor.workceptor import runner
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
-from receptor.workceptor.records import Order, Submission
+from receptor.workceptor.records import ExitRecord, Order, Submission
 from receptor.workceptor.remote import expiration_text
 from receptor.workceptor.remote_unit import RemoteWorkUnit
 from receptor.workceptor.results import follow
@@ -45,6 +50,7 @@ from receptor.workceptor.workceptor import Workceptor
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
+BAR = Origin(Carrier.MESH, "bar", "bar:abcdefgh")
 BASH = WorkCommand(work_type="bash", command="bash", params="-c", allow_runtime_params=True)
 CAT = WorkCommand(work_type="cat", command="cat")
 OPEN = WorkCommand(
@@ -1392,6 +1398,23 @@ def test_of_a_unit_on_another_node_it_is_told_which(play: Play) -> None:
     play(story)
 
 
+def test_of_units_of_others_nobody_hears_who_may_not_list_them(play: Play) -> None:
+    async def story(node: Node) -> None:
+        async with node.up() as workceptor:
+            lists_own = AccessRule(allow=frozenset({Right.LIST}), nodes=frozenset({"*"}))
+            told_to_bar = AccessPolicy("foo", (lists_own,), workceptor.units).told_to(BAR)
+            with node.events.followed(told_to_bar) as follower:
+                others = [await workceptor.make_unit(command_work("cat", {}), who) for who in ("local", "node baz")]
+                own = await workceptor.make_unit(command_work("cat", {}), BAR.who)
+                for unit in (*others, own):
+                    assert await unit.release(force=False)
+                events = await heard(follower, "unit.released")
+            assert {event.unit_id for event in events} == {own.unit_id}
+            assert events[0].event == "unit.created"
+
+    play(story)
+
+
 class TestNamesAndTimes:
     """What is known of a unit besides its status, and stays so."""
 
@@ -1464,6 +1487,11 @@ def shown_times(unit: Unit) -> tuple[object, object]:
 
 
 ENVIRONMENT = {"TOKEN": "hush", "HOME": "/nowhere"}
+
+
+ENDED = ExitRecord(
+    exit_code=0, signal=None, started=1.0, ended=2.0, user_seconds=0.0, system_seconds=0.0, peak_memory=4096
+)
 
 
 def with_environment(work_type: str, script: str = "", **environment: str) -> CommandWork:
@@ -1544,6 +1572,55 @@ class TestEnvironment:
                 assert not leftover.environment_file.exists()
                 assert workceptor.get(lost.unit_id).status.state is State.FAILED
                 assert not lost.process_file.exists()
+
+        play(story)
+
+    def test_no_trace_is_left_after_a_crash_before_it_was_noted_that_the_command_runs(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            pending = Status(state=State.PENDING, detail="Starting Worker", stdout_size=0, work_type="open")
+            leftover = node.store("unit0001", pending, submission=Submission(has_environment=True))
+            leftover.environment_file.write_text(json.dumps(ENVIRONMENT))
+            leftover.write_exit(ENDED)
+            async with node.up() as workceptor:
+                unit = workceptor.get("unit0001")
+                await unit.final()
+                await unit.saved()
+                assert unit.status.state is State.SUCCEEDED
+                assert not leftover.environment_file.exists()
+
+        play(story)
+
+    def test_no_trace_is_left_of_one_that_could_not_be_started(
+        self, play: Play, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def story(node: Node) -> None:
+            missing = WorkCommand(work_type="missing", command="/no/such/program", allow_runtime_environment=True)
+            async with node.up(missing) as workceptor:
+                unit = await workceptor.make_unit(
+                    command_work("missing", {"secret_env": json.dumps(ENVIRONMENT)}), name="named"
+                )
+                await unit.receive_payload(parts(b""))
+                with caplog.at_level(logging.DEBUG), pytest.raises(CommandError) as refused:
+                    await unit.start()
+                await unit.saved()
+                assert not unit.folder.environment_file.exists()
+                shown = msgspec.json.encode(answer(unit.shown))
+                assert not [text for text in (str(refused.value), caplog.text, str(shown)) if "hush" in text]
+
+        play(story)
+
+    def test_what_others_write_takes_little_room_in_events(self, play: Play) -> None:
+        async def story(node: Node) -> None:
+            long = "x" * (LONGEST_TEXT + 1)
+            async with node.up() as workceptor:
+                with node.events.followed(lambda _: True) as follower:
+                    unit = await workceptor.make_unit(RemoteWork(node=long, work_type="cat", parameters={}))
+                    await unit.update(detail=long)
+                    events = [event for event in await follower.take() if isinstance(event, UnitEvent)]
+                assert unit.shown.detail == long
+                assert {event.remote_node for event in events} == {long[:LONGEST_TEXT]}
+                assert events[-1].detail == long[:LONGEST_TEXT]
+                await unit.release(force=True)
 
         play(story)
 

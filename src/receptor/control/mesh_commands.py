@@ -23,7 +23,7 @@ from receptor.netceptor.packets import MOST_HOPS
 from receptor.node.byte_stream import ByteStream, bridge, while_there
 from receptor.node.mesh_node import MeshNode
 from receptor.tls.profiles import TlsProfiles
-from receptor.workceptor.folder import operating_errors
+from receptor.workceptor.files import operating_errors
 
 
 class MeshCommands:

@@ -10,12 +10,11 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from receptor.backends.session import Session
-from receptor.errors import TlsError, UnreachableError
 from receptor.events import Events
 from receptor.logs import TRACE
 from receptor.netceptor.effects import (
@@ -48,7 +47,7 @@ from receptor.node.backend_sessions import BackendSessions
 from receptor.node.byte_stream import ByteStream
 from receptor.node.datagrams import DatagramService, DatagramUser
 from receptor.node.mesh_events import MeshEvents
-from receptor.node.mesh_stream import MeshStream
+from receptor.node.mesh_streams import MeshStreams, StreamUser
 from receptor.node.stream_loading import StreamLoading
 from receptor.node.stream_tls import NoTls, StreamTls
 
@@ -69,8 +68,6 @@ _LEVELS = {
     Severity.WARNING: logging.WARNING,
     Severity.ERROR: logging.ERROR,
 }
-
-StreamUser = Callable[[ByteStream], Awaitable[None]]
 
 
 class _OpenSession(msgspec.Struct):
@@ -111,13 +108,10 @@ class MeshNode:
         self._on_duplicate = on_duplicate
         self._sessions: dict[int, _OpenSession] = {}
         self._session_count = 0
-        self._streams: dict[int, MeshStream] = {}
-        self._dialling: dict[int, asyncio.Future[MeshStream]] = {}
+        self._streams = MeshStreams(self.core.streams, self._tls, self._stream_loading, self.pump, self._pump_soon)
         self._pinging: dict[int, asyncio.Future[PingEnded]] = {}
-        self._listeners: dict[str, StreamUser] = {}
         self._datagram_users: dict[str, DatagramUser] = {}
         self._route_watchers: list[Callable[[dict[str, str]], None]] = []
-        self._users: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
 
@@ -186,14 +180,11 @@ class MeshNode:
 
         Raises ValueError if the service is taken.
         """
-        profile = self._tls.server(tls_server) if tls_server else None
-        self.core.streams.listen(service, profile.stream_security if profile else None)
-        self._listeners[service] = user
+        self._streams.listen(service, user, tls_server)
 
     def unlisten(self, service: str) -> None:
         """Accept no more streams for a service; those that are open go on."""
-        self.core.streams.unlisten(service)
-        self._listeners.pop(service, None)
+        self._streams.unlisten(service)
 
     def open_datagrams(self, user: DatagramUser, service: str = "") -> DatagramService:
         """Let the user take the datagrams for a service of ours; without a name, for one that was not there before.
@@ -214,21 +205,7 @@ class MeshNode:
         Raises UnreachableError if the node or the service can't be reached, within 15 s (TlsError if the two ends don't
         accept each other), and CommandError if there is no such tls-client. Cancelling gives up.
         """
-        security = self._tls.client(tls_client).stream_security() if tls_client else None
-        await self._stream_loading.done()
-        number = self.core.streams.dial(node, service, time.monotonic(), security)
-        opened: asyncio.Future[MeshStream] = self._loop.create_future()
-        self._dialling[number] = opened
-        self.pump()
-        try:
-            return await opened
-        except asyncio.CancelledError:
-            self.core.streams.close(number)
-            self._drop_stream(number)  # It may have been opened in the same round of the loop.
-            self._pump_soon()
-            raise
-        finally:
-            del self._dialling[number]
+        return await self._streams.dial(node, service, tls_client)
 
     def tags_of(self, node: str, service: str) -> Mapping[str, str]:
         """The tags with which a service of another node is advertised; none if it isn't, or not yet."""
@@ -259,12 +236,7 @@ class MeshNode:
         now = time.monotonic()
         for advertisement in self.core.mesh.advertisements.own:
             self.core.mesh.withdraw(advertisement.service, now)
-        self._listeners.clear()
-        for task in self._users:
-            task.cancel()
-        await asyncio.gather(*self._users, return_exceptions=True)
-        for stream in list(self._streams.values()):
-            stream.close()
+        await self._streams.stop()
         self.pump()
         for entry in self._sessions.values():
             entry.session.close()
@@ -339,16 +311,8 @@ class MeshNode:
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
-            case StreamData(number, data) if number in self._streams:
-                self._streams[number].feed(data)
-            case StreamWritable(number) if number in self._streams:
-                self._streams[number].writable()
-            case StreamEnded(number) if number in self._streams:
-                self._streams[number].feed_end()
-            case StreamOpened():
-                self._stream_opened(effect)
-            case StreamClosed():
-                self._stream_closed(effect)
+            case StreamData() | StreamWritable() | StreamEnded() | StreamOpened() | StreamClosed():
+                self._streams.carry_out(effect)
             case Notice(severity, text, peer):
                 about = tracer if severity is Severity.TRACE else logger
                 about.log(_LEVELS[severity], text, extra={"peer": peer})
@@ -381,34 +345,6 @@ class MeshNode:
             entry.ended.set()
         return entry
 
-    def _drop_stream(self, number: int) -> None:
-        self._streams.pop(number, None)
-
-    def _stream_opened(self, effect: StreamOpened) -> None:
-        stream = MeshStream(self.core.streams, effect.stream, effect.remote, self._pump_soon, self._drop_stream)
-        dialling = self._dialling.get(effect.stream)
-        user = self._listeners.get(effect.local.service)
-        if dialling is not None and not dialling.done():
-            self._streams[effect.stream] = stream
-            dialling.set_result(stream)
-        elif user is not None:
-            self._streams[effect.stream] = stream
-            task = self._loop.create_task(_serve(user, stream), name=f"serve {effect.local} to {effect.remote}")
-            self._users.add(task)
-            task.add_done_callback(self._users.discard)
-        else:
-            self.core.streams.close(effect.stream)
-            self._pump_soon()
-
-    def _stream_closed(self, effect: StreamClosed) -> None:
-        stream = self._streams.pop(effect.stream, None)
-        if stream is not None:
-            stream.feed_close(effect.problem)
-        dialling = self._dialling.get(effect.stream)
-        if dialling is not None and not dialling.done():
-            kind = TlsError if effect.failed_tls else UnreachableError
-            dialling.set_exception(kind(effect.problem or "the far end closed the connection at once"))
-
     def _ping_ended(self, number: int, effect: PingEnded) -> None:
         waiting = self._pinging.get(number)
         if waiting is not None and not waiting.done():
@@ -422,12 +358,3 @@ class MeshNode:
             logger.info("routes: %s", table or "none")
         for watcher in self._route_watchers:
             watcher(routes)
-
-
-async def _serve(user: StreamUser, stream: ByteStream) -> None:
-    try:
-        await user(stream)
-    except ConnectionError as error:
-        logger.debug("stream from %s broke: %s", stream.origin, error)
-    finally:
-        stream.close()

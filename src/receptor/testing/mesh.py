@@ -11,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
-from receptor.client.address import UnixAddress
-from receptor.client.control_client import ControlClient
+from receptor.client import Client, SyncClient
 from receptor.errors import UnreachableError
 from receptor.testing.background import BackgroundLoop
 from receptor.testing.embedded_node import Action, EmbeddedNode, work_command
@@ -49,9 +48,16 @@ class Node:
     def __repr__(self) -> str:
         return f"<Node {self.node_id}>"
 
-    def client(self) -> ControlClient:
-        """A client of its control service, for this thread alone; it is closed with the mesh at the latest."""
-        return self._mesh._keep(ControlClient(UnixAddress(str(self.socket))))
+    def client(self) -> SyncClient:
+        """A client of its control service, connected; it is closed with the mesh at the latest.
+
+        Raises OperatingError while the node is stopped.
+        """
+        return self._mesh._keep(SyncClient(self.socket))
+
+    def async_client(self) -> Client:
+        """A client for coroutines, to be entered by ``async with``, in whatever loop that is."""
+        return Client(self.socket)
 
     def stop(self) -> None:
         """Stop it as SIGTERM does, and return when the others know: its commands go on, its units stay on disk."""
@@ -169,7 +175,7 @@ class Mesh(Mapping[str, Node]):
     def _start(self, node_id: str) -> None:
         self._run(lambda: self._start_one(node_id))
 
-    def _keep(self, client: ControlClient) -> ControlClient:
+    def _keep(self, client: SyncClient) -> SyncClient:
         return self._parts.enter_context(client)
 
     def _run(self, work: Callable[[], Coroutine[object, object, None]]) -> None:

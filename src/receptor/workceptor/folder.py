@@ -11,15 +11,11 @@ Everything here is synchronous: call it in a worker thread. Errors of the disk b
 
 from __future__ import annotations
 
-import enum
-import errno
 import fcntl
 import logging
 import os
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -27,50 +23,26 @@ import msgspec
 
 from receptor.errors import OperatingError
 from receptor.identifiers import is_unit_id
+from receptor.workceptor.files import (
+    Durability,
+    locked,
+    operating_errors,
+    private,
+    read_file,
+    settle_names,
+    time_of,
+    write_file,
+)
 from receptor.workceptor.pods.log import LogPosition
 from receptor.workceptor.records import ExitRecord, Order, StartRecord, Submission
 from receptor.workceptor.status import LARGEST_STATUS
 
-LOCK_PATIENCE = 2.0
-"""Seconds that a foreign holder of ``status.lock`` is waited for."""
-
-_LOCK_PAUSE = 0.02
 _LARGEST_RECORD = 64 * 1024
-_READ_AT_ONCE = 64 * 1024
 _REMOVED = ".removed-"
 _DRAFT = ".new-"
-_ADVICE = {
-    errno.ENOSPC: "free some space on that disk",
-    errno.EDQUOT: "free some space or raise the quota",
-    errno.EACCES: "give the user that the node runs as access to it",
-    errno.EPERM: "give the user that the node runs as access to it",
-    errno.EROFS: "make the file system writable",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENOENT: "it was removed from outside; leave the data folder to the node",
-}
-
 _Record = TypeVar("_Record", StartRecord, ExitRecord, Submission, LogPosition)
 
 logger = logging.getLogger("receptor.workceptor")
-
-
-class Durability(enum.StrEnum):
-    """What a unit on disk survives."""
-
-    PROCESS = "process"
-    """The death of every process."""
-    POWER = "power"
-    """The loss of power too: what was acknowledged has reached the disk itself."""
-
-
-@contextmanager
-def operating_errors(path: Path) -> Iterator[None]:
-    """Turns an OSError of the work on that path into an OperatingError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "look at the disk and its file system")
-        raise OperatingError(f"{path}: {error.strerror or error}; {advice}") from error
 
 
 class _File:
@@ -86,7 +58,8 @@ class _File:
 class UnitFolder:
     """The folder of one unit. Nothing is read or made before a method is called.
 
-    One writer at a time is the caller's duty; the lock is there for other tools.
+    One writer at a time is the caller's duty. The lock is a courtesy towards other tools, which write in place: our
+    replacement is whole with or without it, and a tool that hangs must not hold up a unit for ever.
     """
 
     status_file = _File("status")
@@ -159,24 +132,24 @@ class UnitFolder:
                 self.write_exit(end)
             except OperatingError as error:
                 logger.error("how the command ended can't be noted: %s", error, extra={"unit": self.unit_id})
-        with operating_errors(self.status_file), self._locked(fcntl.LOCK_EX):
+        with operating_errors(self.status_file), locked(self.lock_file, fcntl.LOCK_EX):
             self._exchange_status(raw, ended)
 
     def read_status(self) -> bytes:
         """The status, empty if there is none; at most one byte more than ``decode_status`` takes."""
-        with operating_errors(self.status_file), self._locked(fcntl.LOCK_SH):
-            return _read(self.status_file, LARGEST_STATUS)
+        with operating_errors(self.status_file), locked(self.lock_file, fcntl.LOCK_SH):
+            return read_file(self.status_file, LARGEST_STATUS)
 
     def created(self) -> float:
         """When the unit was made, in unix seconds: the time of the lock, which nobody writes to.
 
         Existing nodes set that with each status, but that of the payload only once. 0 if both are gone.
         """
-        return min(filter(None, map(_time_of, (self.lock_file, self.stdin_file))), default=0.0)
+        return min(filter(None, map(time_of, (self.lock_file, self.stdin_file))), default=0.0)
 
     def ended(self) -> float:
         """When a unit that has ended did so, in unix seconds: the time of its status. 0 if there is none."""
-        return _time_of(self.status_file)
+        return time_of(self.status_file)
 
     def stdout_size(self) -> int:
         """Bytes of output so far."""
@@ -199,7 +172,7 @@ class UnitFolder:
     def open_stdin_for_writing(self) -> BinaryIO:
         """The payload's file, empty; write to it with ``write_through``."""
         with operating_errors(self.stdin_file):
-            return open(self.stdin_file, "wb", opener=_private)
+            return open(self.stdin_file, "wb", opener=private)
 
     def open_stdin_for_reading(self) -> BinaryIO:
         """The payload's file, at its beginning."""
@@ -209,7 +182,7 @@ class UnitFolder:
     def open_stdout_append(self) -> BinaryIO:
         """The output's file, at its end; write to it with ``write_through``."""
         with operating_errors(self.stdout_file):
-            return open(self.stdout_file, "ab", opener=_private)
+            return open(self.stdout_file, "ab", opener=private)
 
     def settle_payload(self) -> None:
         """All of the payload so far survives a loss of power, where that was asked for.
@@ -237,14 +210,14 @@ class UnitFolder:
 
         Raises OperatingError if the record is damaged.
         """
-        return _decode_record(self.process_file, _read(self.process_file, _LARGEST_RECORD), StartRecord)
+        return _decode_record(self.process_file, read_file(self.process_file, _LARGEST_RECORD), StartRecord)
 
     def read_exit(self) -> ExitRecord | None:
         """How the command ended; None if it hasn't, or nobody saw its end.
 
         Raises OperatingError if the record is damaged.
         """
-        *lines, _ = _read(self.exit_file, _LARGEST_RECORD).split(b"\n")
+        *lines, _ = read_file(self.exit_file, _LARGEST_RECORD).split(b"\n")
         return _decode_record(self.exit_file, lines[-1] if lines else b"", ExitRecord)
 
     def write_start(self, record: StartRecord) -> None:
@@ -254,12 +227,12 @@ class UnitFolder:
 
     def write_exit(self, record: ExitRecord) -> None:
         """Note the end of a command in the place of a runner that died before it; the last note counts."""
-        with operating_errors(self.exit_file), open(self.exit_file, "ab", opener=_private) as file:
+        with operating_errors(self.exit_file), open(self.exit_file, "ab", opener=private) as file:
             file.write(msgspec.json.encode(record) + b"\n")
 
     def read_submission(self) -> Submission:
         """Whose work it is. Raises OperatingError if the record is damaged."""
-        raw = _read(self.submission_file, _LARGEST_RECORD)
+        raw = read_file(self.submission_file, _LARGEST_RECORD)
         return _decode_record(self.submission_file, raw, Submission) or Submission()
 
     def read_environment(self) -> str:
@@ -274,7 +247,7 @@ class UnitFolder:
 
     def read_order(self) -> Order | None:
         """What is to become of the unit, if a user has said so. Raises OperatingError if that can't be read."""
-        raw = _read(self.order_file, _LARGEST_RECORD)
+        raw = read_file(self.order_file, _LARGEST_RECORD)
         with suppress(ValueError):
             return Order(raw.decode(errors="replace"))
         return None
@@ -286,7 +259,7 @@ class UnitFolder:
 
     def read_log_position(self) -> LogPosition:
         """How far the log of the unit's pod has been read. Raises OperatingError if the record is damaged."""
-        return _decode_record(self.log_file, _read(self.log_file, _LARGEST_RECORD), LogPosition) or LogPosition()
+        return _decode_record(self.log_file, read_file(self.log_file, _LARGEST_RECORD), LogPosition) or LogPosition()
 
     def write_log_position(self, position: LogPosition) -> None:
         """Note how far the log has been read; all before it must have been written."""
@@ -338,48 +311,11 @@ class UnitFolder:
         self._settle_names(self.path)
 
     def _write(self, path: Path, raw: bytes, time_of_it: float | None = None) -> None:
-        # Cut to size at the end and not at the beginning, for which ext4 would wait for the disk.
-        with open(path, "wb", opener=_private_and_whole) as file:
-            file.write(raw)
-            file.truncate()
-            if time_of_it is not None:
-                os.utime(file.fileno(), ns=(round(time_of_it * 1e6) * 1000,) * 2)
-            if self.survives_power:
-                os.fsync(file.fileno())
+        write_file(path, raw, survives_power=self.survives_power, time_of_it=time_of_it)
 
     def _settle_names(self, folder: Path) -> None:
         if self.survives_power:
             settle_names(folder)
-
-    @contextmanager
-    def _locked(self, kind: int) -> Iterator[None]:
-        """Holds ``status.lock``, unless another holds it for longer than LOCK_PATIENCE.
-
-        Then it goes on without: the lock is a courtesy towards tools that write in place, our own replacement
-        is whole with or without it, and a tool that hangs must not hold up a unit for ever.
-        """
-        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _wait_for_lock(descriptor, kind)
-            yield
-        finally:
-            os.close(descriptor)
-
-
-def write_through(file: BinaryIO, data: bytes) -> None:
-    """Write to a file of a unit so that every reader sees it at once. Raises OperatingError, on a full disk say."""
-    with operating_errors(Path(file.name)):
-        file.write(data)
-        file.flush()
-
-
-def settle_names(folder: Path) -> None:
-    """New names in a folder survive a loss of power only when it is synchronised too. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def unit_ids(data_folder: Path) -> list[str]:
@@ -409,49 +345,6 @@ def remove_leftovers(data_folder: Path) -> None:
                     shutil.rmtree(doomed)
             except OperatingError as error:
                 logger.error("the rest of a unit can't be removed: %s", error)
-
-
-def _time_of(path: Path) -> float:
-    """When a file was written last, in unix seconds; 0 if there is none."""
-    with operating_errors(path):
-        try:
-            return path.stat().st_mtime_ns / 1e9
-        except FileNotFoundError:
-            return 0.0
-
-
-def _wait_for_lock(descriptor: int, kind: int) -> None:
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while True:
-        try:
-            return fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(_LOCK_PAUSE)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _private_and_whole(path: str, flags: int) -> int:
-    return os.open(path, flags & ~os.O_TRUNC, 0o600)
-
-
-def _read(path: Path, largest: int) -> bytes:
-    with operating_errors(path):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return b""
-        try:
-            raw = b""
-            while part := os.read(descriptor, min(largest + 1 - len(raw), _READ_AT_ONCE)):
-                raw += part
-            return raw
-        finally:
-            os.close(descriptor)
 
 
 def _decode_record(path: Path, raw: bytes, kind: type[_Record]) -> _Record | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from receptor.workceptor.command_unit import CommandUnit
-from receptor.workceptor.folder import operating_errors
+from receptor.workceptor.files import operating_errors
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.status import State, Status
 from receptor.workceptor.unit import Unit

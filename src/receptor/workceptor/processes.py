@@ -22,7 +22,7 @@ from pathlib import Path
 
 from receptor.errors import OperatingError
 from receptor.workceptor import runner
-from receptor.workceptor.folder import operating_errors
+from receptor.workceptor.files import operating_errors
 from receptor.workceptor.records import StartRecord
 
 GRACE = 10.0

@@ -15,7 +15,8 @@ import msgspec
 from receptor.errors import OperatingError, UnreachableError
 from receptor.workceptor import conversations
 from receptor.workceptor.environment import SECRET_ENV
-from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
+from receptor.workceptor.files import operating_errors, write_through
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.node_session import NodeSession, OpenSession
 from receptor.workceptor.numbered import MOST_ATTACHED
 from receptor.workceptor.remote import Talk

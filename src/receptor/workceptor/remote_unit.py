@@ -127,7 +127,7 @@ class RemoteWorkUnit(Unit):
             self.logic.status = status
         await super().save(status)
 
-    async def _store_short_payload(self, payload: bytes) -> None:
+    async def store_short_payload(self, payload: bytes) -> None:
         """It goes to the disk with the status that tells of it."""
         self._fresh_payload = payload
 

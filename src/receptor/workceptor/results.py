@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from io import FileIO
 
 from receptor.workceptor.command_unit import CommandUnit
-from receptor.workceptor.folder import operating_errors
+from receptor.workceptor.files import operating_errors
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.unit import Unit
 

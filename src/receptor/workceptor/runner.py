@@ -9,11 +9,15 @@ The daemon that starts it hands it the first connection as standard input; later
 Both sides send JSON objects, one a line:
 
     runner                                            daemon
-    {type: greeting, version, pid, units}             {type: hello, cwd, environ}
+    {type: greeting, version, pid, units, gives_environ}
+                                                      {type: hello, cwd, environ}
     {type: started, unit, process}                    {type: start, unit, folder, argv, environ}
     {type: refused, unit, errno, path, is_program}
     {type: ended, unit, exit}
     {type: busy} or {type: failed, reason}, then it closes
+
+Either may be older than the other, from before an upgrade, and passes over what it does not know. So what only newer
+runners do, they say in the greeting; ``version`` is another only if the two can't work together at all.
 
 It is the only writer of two files in a unit's folder. ``process`` is made, still empty, before the command is
 started, and only if it isn't there yet: whatever dies, no unit is started twice. Then it gets the start record.
@@ -179,7 +183,7 @@ class Runner:
         self.daemon = connection
         self.poll.register(connection, select.POLLIN)
         units = [command.unit for command in self.commands.values()] + list(self.unsaved)
-        self.send(type="greeting", version=VERSION, pid=os.getpid(), units=units)
+        self.send(type="greeting", version=VERSION, pid=os.getpid(), units=units, gives_environ=True)
         for command, fields in self.unsaved.values():
             self.send(type="ended", unit=command.unit, exit=fields)
 

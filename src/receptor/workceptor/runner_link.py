@@ -19,7 +19,8 @@ import msgspec
 
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor import runner
-from receptor.workceptor.folder import UnitFolder, operating_errors
+from receptor.workceptor.files import operating_errors
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.records import ExitRecord, StartRecord
 
 LOG = ".runner.log"
@@ -51,6 +52,8 @@ class Greeting(msgspec.Struct, frozen=True, tag="greeting"):
     version: int
     pid: int
     units: list[str] = []
+    gives_environ: bool = False
+    """Whether it gives a command variables of its own. One that was started by an older daemon passes over them."""
 
 
 class Busy(msgspec.Struct, frozen=True, tag="busy"):
@@ -114,6 +117,7 @@ class RunnerLink(asyncio.Protocol):
     def __init__(self, on_news: Callable[[RunnerLink, News], None], on_loss: Callable[[RunnerLink], None]) -> None:
         self.greeting: asyncio.Future[Greeting | Busy | Failed | None] = asyncio.get_running_loop().create_future()
         self.pid = 0
+        self.gives_environ = False
         self.units: set[str] = set()
         self.starting: dict[str, asyncio.Future[StartRecord]] = {}
         self.is_lost = False
@@ -154,6 +158,11 @@ class RunnerLink(asyncio.Protocol):
         """
         if self.is_lost:
             raise NotStarted
+        if environment and not self.gives_environ:
+            raise OperatingError(
+                f"the runner of commands (process {self.pid}) is of an older version, and would start the command"
+                " without its own variables; restart the node when no commands run, and submit the work again"
+            )
         answer: asyncio.Future[StartRecord] = asyncio.get_running_loop().create_future()
         self.starting[unit_id] = answer
         self._send(type="start", unit=unit_id, folder=str(folder.path), argv=list(argv), environ=dict(environment))
@@ -175,6 +184,7 @@ class RunnerLink(asyncio.Protocol):
             if message.version != runner.VERSION:
                 return
             self.pid = message.pid
+            self.gives_environ = message.gives_environ
             self.units.update(message.units)
             self._send(type="hello", cwd=_working_folder(), environ=dict(os.environ))
         self._on_news(self, message)

@@ -11,7 +11,8 @@ import msgspec
 
 from receptor.errors import OperatingError
 from receptor.netceptor.messages import parse_time
-from receptor.workceptor.folder import Durability, UnitFolder, remove_leftovers, settle_names, unit_ids
+from receptor.workceptor.files import Durability, settle_names
+from receptor.workceptor.folder import UnitFolder, remove_leftovers, unit_ids
 from receptor.workceptor.records import ExitRecord, Order, Submission
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
 
@@ -127,6 +128,7 @@ def _load(folder: UnitFolder) -> StoredUnit:
         reason = f"the status on disk can't be read: {error}"
         logger.error("%s", reason, extra={"unit": folder.unit_id})
         status = Status(state=State.FAILED, detail=reason, stdout_size=size, work_type="")
+        _drop_environment(folder)  # It is never started, but may have been given one.
     has_ended = status.state.is_final
     created, ended = _times(folder)
     return StoredUnit(
@@ -146,8 +148,16 @@ def _environment(folder: UnitFolder, status: Status) -> str:
     """What the command is to find in its environment if it is still to be started; else it is of no use any more."""
     if status.state is State.PENDING:
         return folder.read_environment()
-    folder.drop_environment()
+    _drop_environment(folder)
     return ""
+
+
+def _drop_environment(folder: UnitFolder) -> None:
+    """Nobody needs it any more. A disk that does not let it go is no reason to lose sight of the unit."""
+    try:
+        folder.drop_environment()
+    except OperatingError as error:
+        logger.error("variables for its command are still there: %s", error, extra={"unit": folder.unit_id})
 
 
 def _times(folder: UnitFolder) -> tuple[float, float]:

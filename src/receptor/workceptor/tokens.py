@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from receptor.errors import NotAllowed
-from receptor.workceptor.folder import operating_errors
+from receptor.workceptor.files import operating_errors
 from receptor.workceptor.used_tokens import TOKEN_ID, UsedTokens
 
 if TYPE_CHECKING:

@@ -14,17 +14,12 @@ from typing import BinaryIO, Protocol, TypeVar, TypeVarTuple
 
 import msgspec
 
-from receptor.errors import CommandError, OperatingError
-from receptor.workceptor.folder import UnitFolder, operating_errors, write_through
+from receptor.errors import OperatingError
+from receptor.workceptor.files import operating_errors
+from receptor.workceptor.folder import UnitFolder
+from receptor.workceptor.receiving import CREATED, PAYLOAD_ERROR, WAITING_FOR_PAYLOAD, Receiving
 from receptor.workceptor.records import ExitRecord, Submission
-from receptor.workceptor.status import STARTING, ProcessAnswer, State, Status, encode_status, may_follow
-
-CREATED = "Unit Created"
-WAITING_FOR_PAYLOAD = "Waiting for Input Data"
-PAYLOAD_ERROR = "Error reading input data"
-
-SHORT_PAYLOAD = 64 * 1024
-"""Bytes that are taken into memory, and to the disk in one turn of its thread."""
+from receptor.workceptor.status import ProcessAnswer, State, Status, encode_status, may_follow
 
 FIRST_BREATH = 0.02
 """Seconds after which it is saved, and told, how far a unit has come where a crash could not make us forget it."""
@@ -93,7 +88,7 @@ class Unit(ABC):
         self._save_pause = FIRST_SAVE_PAUSE
         self._save_again: asyncio.TimerHandle | None = None
         self._breath: asyncio.TimerHandle | None = None
-        self._receiver: asyncio.Task[object] | None = None
+        self._receiving = Receiving(self)
 
     # What is known of it
 
@@ -134,68 +129,16 @@ class Unit(ABC):
     # Its life
 
     async def receive_payload(self, payload: AsyncIterator[bytes]) -> None:
-        """Store the payload. If it breaks off, is refused or can't be stored, the unit fails, and that is raised on.
-
-        All of the payload is taken even if it can't be stored: on a connection, what follows it counts as a command.
-        ``stop_receiving`` cancels the task that this runs in.
-        """
-        try:
-            await self._store(payload)
-            await self.update(detail=STARTING)
-            if self.save_problem is not None:
-                raise self.save_problem
-        except ConnectionError as error:
-            await self.payload_is_cut_off(str(error))
-            raise
-        except (CommandError, OperatingError) as error:
-            await self.update(state=State.FAILED, detail=f"{PAYLOAD_ERROR}: {error}")
-            raise
-
-    async def _store(self, payload: AsyncIterator[bytes]) -> None:
-        self._receiver = asyncio.current_task()
-        try:
-            await self.update(detail=WAITING_FOR_PAYLOAD)
-            await self._write_payload(payload)
-        finally:
-            self._receiver = None
-
-    async def _write_payload(self, payload: AsyncIterator[bytes]) -> None:
-        first = b""
-        async for data in payload:
-            first += data
-            if len(first) > SHORT_PAYLOAD:
-                await self._write_long_payload(first, payload)
-                break
-        else:
-            if not self.is_removed:
-                await self._store_short_payload(first)
-
-    async def _store_short_payload(self, payload: bytes) -> None:
-        await self.on_disk(self.folder.write_payload, payload)
-
-    async def _write_long_payload(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
-        problem: OperatingError | None = None
-        async with self.opened(self.folder.open_stdin_for_writing) as stdin:
-            data: bytes | None = first
-            while data is not None:
-                try:
-                    if problem is None:
-                        await self.on_disk(write_through, stdin, data)
-                except OperatingError as error:
-                    problem = error
-                data = await anext(rest, None)
-        if problem is not None:
-            raise problem
-        if self.folder.survives_power and not self.is_removed:
-            # In another thread, as a large payload would hold up all units in the disk's one.
-            await asyncio.to_thread(self.folder.settle_payload)
+        """Store the payload; raises what makes the unit fail before it has it. See ``Receiving.receive``."""
+        await self._receiving.receive(payload)
 
     async def stop_receiving(self) -> None:
         """Drop the connection by which the payload is coming, if one is: it is to be sent once more."""
-        receiver = self._receiver
-        if receiver is not None:
-            receiver.cancel()
-            await asyncio.wait([receiver])
+        await self._receiving.stop()
+
+    async def store_short_payload(self, payload: bytes) -> None:
+        """Put a payload on disk that has come whole; or with the next status, which says that it is there."""
+        await self.on_disk(self.folder.write_payload, payload)
 
     @property
     def has_payload(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from receptor.errors import NotAllowed, OperatingError
-from receptor.workceptor.folder import Durability, operating_errors, settle_names
+from receptor.workceptor.files import Durability, operating_errors, settle_names
 
 MOST_USED = 200_000
 """Unexpired tokens that are remembered, in about 50 MB; 660 commands a second for 5 minutes."""

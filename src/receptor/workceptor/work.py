@@ -12,6 +12,7 @@ from receptor.config.actions import WorkCommand
 from receptor.durations import parse_duration
 from receptor.errors import CommandError
 from receptor.workceptor.environment import SECRET_ENV, parse_environment
+from receptor.workceptor.receiving import WAITING_FOR_PAYLOAD
 from receptor.workceptor.remote import expiration_text
 from receptor.workceptor.status import (
     NO_EXPIRATION,
@@ -22,7 +23,6 @@ from receptor.workceptor.status import (
     Status,
     is_secret,
 )
-from receptor.workceptor.unit import WAITING_FOR_PAYLOAD
 
 
 class CommandWork(msgspec.Struct, frozen=True, kw_only=True):

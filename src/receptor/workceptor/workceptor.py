@@ -16,10 +16,11 @@ import msgspec
 from receptor.config.actions import WorkCommand
 from receptor.config.kubernetes_action import WorkKubernetes
 from receptor.errors import CommandError, LimitReached, UnknownUnit, UnknownWorkType
-from receptor.events import Events, UnitEvent, now_text
+from receptor.events import LONGEST_TEXT, Events, UnitEvent, now_text
 from receptor.identifiers import random_name
 from receptor.workceptor.command_unit import CommandUnit
-from receptor.workceptor.folder import Durability, UnitFolder
+from receptor.workceptor.files import Durability
+from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
 from receptor.workceptor.limits import DEFAULT_LIMITS, WorkLimits
 from receptor.workceptor.monitors import was_begun_elsewhere
@@ -311,6 +312,7 @@ class Workceptor:
         if not self._events.are_followed:
             return
         shown = unit.shown
+        remote_node = shown.extra.remote_node[:LONGEST_TEXT] if isinstance(shown.extra, RemoteExtra) else msgspec.UNSET
         self._events.publish(
             UnitEvent(
                 time=now_text(),
@@ -319,9 +321,9 @@ class Workceptor:
                 state=shown.state,
                 state_name=shown.state.title,
                 work_type=shown.work_type,
-                detail=shown.detail,
+                detail=shown.detail[:LONGEST_TEXT],
                 name=unit.submission.name or msgspec.UNSET,
-                remote_node=shown.extra.remote_node if isinstance(shown.extra, RemoteExtra) else msgspec.UNSET,
+                remote_node=remote_node,
             )
         )
 

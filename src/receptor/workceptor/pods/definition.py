@@ -14,8 +14,8 @@ from receptor.durations import parse_duration
 from receptor.errors import CommandError, OperatingError
 from receptor.workceptor.environment import SECRET_ENV
 from receptor.workceptor.pods.pod import WORKER
+from receptor.workceptor.receiving import WAITING_FOR_PAYLOAD
 from receptor.workceptor.status import PodExtra, State, Status
-from receptor.workceptor.unit import WAITING_FOR_PAYLOAD
 
 Definition = dict[str, object]
 """A pod as its author wrote it. Most of it is for the cluster to understand."""

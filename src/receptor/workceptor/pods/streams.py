@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from receptor.errors import UnreachableError
 from receptor.node.byte_stream import CHUNK
-from receptor.workceptor.folder import operating_errors, write_through
+from receptor.workceptor.files import operating_errors, write_through
 from receptor.workceptor.pods.listener import PodListener
 from receptor.workceptor.pods.log import LogReader
 from receptor.workceptor.pods.logic import Deed, PodUnit
