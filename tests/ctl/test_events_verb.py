@@ -9,7 +9,7 @@ import pytest
 from fake_control import FakeNode, Peer, Session, answering
 from receptorctl_runs import Receptorctl
 
-from receptor.client.replies import JsonObject
+from receptor.client.fields import JsonObject
 
 TIME = "2026-01-31T12:00:00.123456Z"
 RUNNING: JsonObject = {

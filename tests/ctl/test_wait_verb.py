@@ -9,7 +9,7 @@ from fake_control import FakeNode, Peer, Session, answering
 from receptorctl_runs import Receptorctl
 from terminals import terminal_for
 
-from receptor.ctl import outage
+from receptor.client import outage
 
 GOOD = {"State": 2, "Detail": "exit status 0"}
 BAD = {"State": 3, "Detail": "exit status 7"}
@@ -156,6 +156,7 @@ def test_the_wait_goes_on_when_the_node_is_back(node: FakeNode, ctl: Receptorctl
 
 def test_a_node_that_stays_away(node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "PATIENCE", 0.0)
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 0.0)
     node.plays(running_until(asked_once), lambda peer: None)
     ran = ctl("work", "wait", "a1a1a1a1")
     assert ran.exit_code == 1

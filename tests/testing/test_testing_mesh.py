@@ -16,8 +16,9 @@ import pytest
 from commands import eventually, is_alive, pids_with
 from event_loops import EventLoop
 
-from receptor.client.control_client import ControlClient, Submission
+from receptor.client.control_client import ControlClient
 from receptor.client.replies import NodeStatus
+from receptor.client.submission import Submission
 from receptor.errors import CommandError, ConfigurationError
 from receptor.testing import Links, Mesh, Node, NodeContents
 from receptor.testing.leftovers import runner_of

@@ -11,12 +11,12 @@ from typing import BinaryIO
 from receptor.client import conversations
 from receptor.client.address import Address
 from receptor.client.connection import CHUNK_BYTES, Connection, connect
-from receptor.client.conversations import ANSWER_SECONDS as ANSWER_SECONDS
-from receptor.client.conversations import Conversation, T
-from receptor.client.operations import results_error as results_error
-from receptor.client.replies import Event, Hop, JsonObject, PingReply, ReloadReply, Submitted
-from receptor.client.submission import Submission as Submission
+from receptor.client.conversations import ANSWER_SECONDS, Conversation, T
+from receptor.client.fields import JsonObject
+from receptor.client.replies import Event, Hop, PingReply, ReloadReply
+from receptor.client.submission import Submission
 from receptor.client.tls_settings import TlsSettings
+from receptor.client.unit_replies import Submitted
 from receptor.errors import OperatingError, ReceptorError
 
 

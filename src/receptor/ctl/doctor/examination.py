@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from receptor import __version__
 from receptor.client.address import UnixAddress
 from receptor.client.replies import NodeStatus
+from receptor.client.unit_replies import parse_units
 from receptor.ctl import mesh_view
 from receptor.ctl.doctor.facts import NODE_FIELDS, PREFIX, Facts, NodeFacts, SocketFile, Variable
 from receptor.ctl.mesh_view import KnownService
-from receptor.ctl.unit_details import parse_units
 from receptor.errors import ReceptorError
 
 if TYPE_CHECKING:
