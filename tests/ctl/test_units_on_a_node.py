@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from receptor_process import ENVIRONMENT, NodeProcess
 from receptor_process import node as ready_node
+from receptorctl_runs import PROGRAM
 
-PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
 WAIT_FOR = "until test -e {gate}; do sleep 0.02; done"
 
 

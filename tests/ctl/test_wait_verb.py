@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
-from receptorctl_runs import Receptorctl
+from receptorctl_runs import Receptorctl, press_ctrl_c
 from terminals import terminal_for
 
 from receptor.client import outage
@@ -131,12 +130,9 @@ def test_time_that_is_up(node: FakeNode, ctl: Receptorctl) -> None:
 
 
 def test_ctrl_c(node: FakeNode, ctl: Receptorctl) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
-
     def interrupt(peer: Peer) -> None:
         peer.numbered_command()
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press_ctrl_c()
         peer.wait_for_hang_up()
 
     node.plays(running_until(interrupt))
