@@ -141,8 +141,13 @@ def test_ctrl_c(node: FakeNode, ctl: Receptorctl) -> None:
     assert ran.errors.startswith("No longer waiting. To wait again: ")
 
 
-def test_the_wait_goes_on_when_the_node_is_back(node: FakeNode, ctl: Receptorctl) -> None:
-    node.plays(running_until(asked_once), lambda peer: None, answering(GOOD))
+def turned_away(peer: Peer) -> None:
+    peer.say("ERROR: not now: there are 200 sessions already")
+
+
+@pytest.mark.parametrize("away", [lambda peer: None, turned_away], ids=["gone", "full"])
+def test_the_wait_goes_on_when_the_node_is_back(node: FakeNode, ctl: Receptorctl, away: Session) -> None:
+    node.plays(running_until(asked_once), away, answering(GOOD))
     ran = ctl("work", "wait", "a1a1a1a1")
     assert (ran.exit_code, ran.lines) == (0, ["a1a1a1a1  Succeeded  exit status 0"])
     lost, back = ran.errors.splitlines()
