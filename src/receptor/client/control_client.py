@@ -94,13 +94,6 @@ class ControlClient:
         """The status of a unit; see UnitStatus."""
         return self._hold(conversations.unit_status(unit_id))
 
-    def unit_news(self, unit_id: str, known_state: int) -> JsonObject:
-        """The status of a unit once its state is another than the known one, or after 300 seconds.
-
-        Existing nodes, and nodes of ours where a hundred wait for the unit, answer at once: pause before you ask again.
-        """
-        return self._hold(conversations.unit_news(unit_id, known_state))
-
     def end_unit(self, verb: str, unit_id: str) -> str:
         """``cancel``, ``release`` or ``force-release`` a unit; what came of it, such as ``release pending``."""
         return self._hold(conversations.end_unit(verb, unit_id))
