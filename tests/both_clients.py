@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 from receptor.client import ByteStream, Client, SyncClient, Unit
 from receptor.client.address import Address
 from receptor.client.payloads import Payload
-from receptor.client.replies import Event, Hop, NodeStatus, PingReply, ReloadReply, UnitResult, UnitStatus
+from receptor.client.replies import Event, Hop, NodeStatus, PingReply, ReloadReply
 from receptor.client.tls_settings import TlsSettings
+from receptor.client.unit_replies import UnitResult, UnitStatus
 
 T = TypeVar("T")
 

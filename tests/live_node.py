@@ -8,7 +8,7 @@ import threading
 from fake_control import Peer
 from mesh_answers import a_row_of_three
 
-from receptor.client.replies import JsonObject
+from receptor.client.fields import JsonObject
 
 
 def a_unit(state: int = 1, work_type: str = "cat", detail: str = "", **more: object) -> JsonObject:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from receptor.client.replies import JsonObject, NodeStatus
+from receptor.client.fields import JsonObject
+from receptor.client.replies import NodeStatus
 
 
 def advertisement(

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from dataclasses import dataclass
 
 import pytest
 
 from receptor.ctl.main import main
+
+PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
+"""The program of this tree, for a process of its own."""
+
+
+def press_ctrl_c() -> None:
+    """Interrupt the program, from another thread; it runs in the main one."""
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+    signal.pthread_kill(main_thread, signal.SIGINT)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Terminal:
                 self._raw += chunk
                 if self._awaited and self._awaited[0] in self.raw:
                     self._awaited[1]()
+                    self._awaited = None
         except OSError:  # the other side is closed
             pass
 

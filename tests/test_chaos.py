@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from commands import eventually, pids_with
 
-from receptor.client.replies import CANCELED, FAILED, RUNNING, SUCCEEDED, UnitState, UnitStatus
+from receptor.client.unit_replies import CANCELED, FAILED, RUNNING, SUCCEEDED, UnitState, UnitStatus
 
 if TYPE_CHECKING:
     from tools.chaos.links import Link, Relays

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,10 +22,10 @@ from commands import pids_with
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from receptor_process import ENVIRONMENT, PATIENCE, Action, NodeProcess, free_port, run_receptor
+from receptorctl_runs import PROGRAM
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
-RECEPTORCTL = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
 PAYLOAD = b"".join(b"%d lines of a payload\n" % number for number in range(4500))
 HALF = len(PAYLOAD) // 2
 
@@ -50,7 +49,7 @@ class SecuredNode(NodeProcess):
 
     def popen_ctl(self, *words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*RECEPTORCTL, "--socket", self.socket, *words],
+            [*PROGRAM, "--socket", self.socket, *words],
             env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 

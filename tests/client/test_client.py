@@ -24,8 +24,8 @@ from receptor_process import node as running_node
 
 from receptor.client import ByteStream, Client, SyncByteStream, SyncClient, SyncUnit, TlsSettings, Unit
 from receptor.client.payloads import Payload
-from receptor.client.replies import UnitState
 from receptor.client.sessions import MOST_IDLE
+from receptor.client.unit_replies import UnitState
 from receptor.errors import (
     CommandError,
     ConfigurationError,

@@ -7,8 +7,9 @@ from control_transcripts import Fails, Transcript, line
 
 from receptor.client import conversations
 from receptor.client.conversations import Send, refusal
-from receptor.client.replies import Event, UnitState
+from receptor.client.replies import Event
 from receptor.client.submission import Submission
+from receptor.client.unit_replies import UnitState
 from receptor.errors import (
     CommandError,
     ConfigurationError,

@@ -8,8 +8,11 @@ import pytest
 from fake_control import FakeNode, Peer, answering
 
 from receptor.client.address import UnixAddress
-from receptor.client.control_client import ControlClient, Submission, results_error
-from receptor.client.replies import Hop, UnitState, UnitStatus
+from receptor.client.control_client import ControlClient
+from receptor.client.operations import results_error
+from receptor.client.replies import Hop
+from receptor.client.submission import Submission
+from receptor.client.unit_replies import UnitState, UnitStatus
 from receptor.errors import (
     CommandError,
     ConfigurationError,

@@ -4,8 +4,8 @@ import pytest
 from control_transcripts import Fails, Transcript, line
 
 from receptor.client import conversations, operations
-from receptor.client.replies import UnitState, UnitStatus
 from receptor.client.submission import Submission
+from receptor.client.unit_replies import UnitState, UnitStatus
 from receptor.errors import (
     CommandError,
     OperatingError,
@@ -99,7 +99,7 @@ def test_a_connection_that_breaks_before_the_last_answer_ends_the_unit() -> None
 
 def test_wait_asks_for_what_is_not_known_yet() -> None:
     played = Transcript(operations.wait("a1", 60.0), [line(State=1), line(State=2, Detail="exit status 0")])
-    assert played.result == UnitStatus(UnitState.SUCCEEDED, "exit status 0", 0)
+    assert played.result == UnitStatus(UnitState.SUCCEEDED, "exit status 0", 0, unit_id="a1")
     assert [asked.partition("knownstate")[2] for asked in played.asked if asked.startswith("send")] == [
         '": 0}',
         '": 1}',

@@ -67,19 +67,7 @@ def test_the_script_for_the_upstream_class_with_another_import(mesh: NodeProcess
         env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    got = json.loads(done.stdout)
-    assert got.pop("status")["ExtraData"]["RemoteNode"] == "bar"
-    assert "unknown work unit nosuch12" in got.pop("error")
-    assert got == {
-        "node": "foo",
-        "pong": True,
-        "result": "Job Started",
-        "output": "HELLO",
-        "rest": "LLO",
-        "params": "one two\n",
-        "cancelled": True,
-        "released": True,
-    }
+    test_upstream_client.check_what_the_script_says(done.stdout)
 
 
 def test_a_job_as_awx_runs_it(control: ReceptorControl) -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
 
-from receptor.client import watching
+from receptor.client import outage
 from receptor.client.address import UnixAddress
 from receptor.client.control_client import ControlClient
+from receptor.client.unit_replies import UnitState, UnitStatus
 from receptor.client.watching import UnitNews, watch
 from receptor.errors import CommandError, PeerError, UnreachableError
 
@@ -72,7 +73,7 @@ def test_an_answer_without_news_is_followed_by_another_question(node: FakeNode) 
 
 
 def test_an_existing_node_is_asked_again(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 0.001)
     refusal = "ERROR: Unknown command"
     node.plays(answering({"State": 0}, {"State": 1}, refusal, {"State": 0}, {"State": 1}, {"State": 2}, {"State": 3}))
     assert watched(node, "a1", "b2") == [("a1", 0), ("b2", 1), ("a1", 2), ("b2", 3)]
@@ -81,7 +82,8 @@ def test_an_existing_node_is_asked_again(node: FakeNode, monkeypatch: pytest.Mon
 def test_what_is_told_is_what_the_node_said(node: FakeNode) -> None:
     node.plays(answering({"State": 2, "Detail": "exit status 0"}))
     with ControlClient(UnixAddress(node.path)) as client:
-        assert list(watch(client, ["a1"])) == [UnitNews("a1", {"State": 2, "Detail": "exit status 0"}, 2)]
+        status = UnitStatus(UnitState.SUCCEEDED, "exit status 0", 0, unit_id="a1")
+        assert list(watch(client, ["a1"])) == [UnitNews("a1", {"State": 2, "Detail": "exit status 0"}, status)]
 
 
 @pytest.mark.parametrize(

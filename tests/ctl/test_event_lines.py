@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from receptor.client.replies import Event, JsonObject
+from receptor.client.fields import JsonObject
+from receptor.client.replies import Event
 from receptor.ctl.event_lines import Filter, event_cells
 
 LINK: JsonObject = {"Time": "2026-01-31T12:00:00.123456Z", "Event": "link.up", "NodeID": "bar", "Cost": 1}

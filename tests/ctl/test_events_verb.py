@@ -3,13 +3,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
-from receptorctl_runs import Receptorctl
+from receptorctl_runs import PROGRAM, Receptorctl
 
-from receptor.client.replies import JsonObject
+from receptor.client.fields import JsonObject
 
 TIME = "2026-01-31T12:00:00.123456Z"
 RUNNING: JsonObject = {
@@ -92,8 +91,9 @@ def test_ctrl_c_is_exit_code_130(node: FakeNode) -> None:
         peer.wait_for_hang_up()
 
     node.plays(session)
-    program = [sys.executable, "-c", "from receptor.ctl.main import run; run()", "--socket", node.path, "events"]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as following:
+    with subprocess.Popen(
+        [*PROGRAM, "--socket", node.path, "events"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as following:
         assert following.stdout is not None
         first = following.stdout.readline().decode()
         following.send_signal(signal.SIGINT)

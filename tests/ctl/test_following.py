@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import signal
-import threading
-
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
-from receptorctl_runs import Receptorctl
+from receptorctl_runs import Receptorctl, press_ctrl_c
 
 
 def streaming(*chunks: bytes) -> Session:
@@ -53,12 +50,9 @@ def test_results_cut_off_in_the_middle(node: FakeNode, ctl: Receptorctl, state: 
 
 
 def test_ctrl_c_leaves_the_unit_running_and_says_how_to_come_back(node: FakeNode, ctl: Receptorctl) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
-
     def session(peer: Peer) -> None:
         streaming(b"on\n")(peer)
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press_ctrl_c()
         peer.wait_for_hang_up()
 
     node.plays(session)

@@ -7,8 +7,8 @@ import sys
 import pytest
 from fake_control import FakeNode, Peer, answering
 from mesh_answers import a_row_of_three
-from pseudo_terminals import terminal_output
 from receptorctl_runs import Receptorctl
+from terminals import terminal_for
 
 import receptor
 
@@ -154,9 +154,8 @@ def test_versions_as_json(node: FakeNode, ctl: Receptorctl) -> None:
 
 def test_status_on_a_terminal(node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch) -> None:
     node.plays(answering(a_row_of_three()))
-    with terminal_output(monkeypatch) as output:
+    with terminal_for(monkeypatch, "stdout") as terminal:
         assert ctl("status").exit_code == 0
-        shown = output()
-    assert "Node ID: \x1b[36mfoo\x1b[0m" in shown
-    assert " d ago" in shown
-    assert "multiplex, type=Control Service" in shown
+    assert "Node ID: \x1b[36mfoo\x1b[0m" in terminal.raw
+    assert " d ago" in terminal.raw
+    assert "multiplex, type=Control Service" in terminal.raw

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from receptor.ctl import outage
+from receptor.client import outage
 from receptor.ctl.outage import Outage
 from receptor.errors import UnreachableError
 
@@ -11,7 +11,7 @@ GONE = UnreachableError("it is gone")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 0.0)
 
 
 def test_patience_ends(capfd: pytest.CaptureFixture[str]) -> None:

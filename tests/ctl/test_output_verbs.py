@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
-from receptorctl_runs import Receptorctl
+from receptorctl_runs import Receptorctl, press_ctrl_c
 from terminals import terminal_for
 
 from receptor.ctl import output_verbs
@@ -111,14 +110,11 @@ def test_output_that_the_node_no_longer_has_is_not_asked_for_for_ever(node: Fake
 
 
 def test_ctrl_c_says_how_to_go_on(node: FakeNode, ctl: Receptorctl) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
-
     def session(peer: Peer) -> None:
         answering(status(1, 0))(peer)
         peer.command()
         peer.say("Streaming results for work unit a1a1a1a1")
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press_ctrl_c()
         peer.wait_for_hang_up()
 
     node.plays(session)

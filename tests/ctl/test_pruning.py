@@ -1,22 +1,22 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
-from receptor.client.replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED
+from receptor.client.unit_replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED, UnitState, UnitStatus
 from receptor.ctl.pruning import Choice, choose
-from receptor.ctl.unit_details import UnitDetails
 
 NOON = 1769860800.0
 
 
 def unit(
-    unit_id: str, state: int = SUCCEEDED, ended: str = "", created: str = "", work_type: str = "cat"
-) -> UnitDetails:
-    day = "2026-01-31T"
-    return UnitDetails(
-        unit_id, state, "", 1, work_type,
-        ended=f"{day}{ended}Z" if ended else "", created=f"{day}{created}Z" if created else "",
-    )  # fmt: skip
+    unit_id: str, state: UnitState = SUCCEEDED, ended: str = "", created: str = "", work_type: str = "cat"
+) -> UnitStatus:
+    def moment(time: str) -> datetime | None:
+        return datetime.fromisoformat(f"2026-01-31T{time}Z") if time else None
+
+    return UnitStatus(state, "", 1, work_type, created_at=moment(created), ended_at=moment(ended), unit_id=unit_id)
 
 
 UNITS = [

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from fake_control import FakeNode, Peer, answering
-from receptorctl_runs import Receptorctl
+from receptorctl_runs import PROGRAM, Receptorctl
 
 import receptor
 
-PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
 SOURCE = str(Path(receptor.__file__).parent.parent)
 VERBS = [
     *("status", "nodes", "services", "routes", "events", "doctor", "top", "ping", "traceroute", "reload", "connect"),

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
-from receptorctl_runs import Receptorctl
+from receptorctl_runs import Ran, Receptorctl, press_ctrl_c
 
 from receptor.ctl.submit_verb import parse_params
 from receptor.errors import ConfigurationError
@@ -194,11 +193,20 @@ def test_a_parameter_file_that_can_not_be_read(tmp_path: Path) -> None:
         parse_params((f"a=@{file}",), ())
 
 
+def submitted_with_half(ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch, *options: str) -> Ran:
+    """Submit work with a payload on standard input that begins with ``half`` and does not end."""
+    reader, writer = os.pipe()
+    os.write(writer, b"half")
+    with open(reader) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        ran = ctl("work", "submit", "cat", *options, "-p", "-")
+    os.close(writer)
+    return ran
+
+
 def test_ctrl_c_within_the_payload_releases_the_unit_before_half_of_it_runs(
     node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
     released = threading.Event()
 
     def upload(peer: Peer) -> None:
@@ -206,7 +214,7 @@ def test_ctrl_c_within_the_payload_releases_the_unit_before_half_of_it_runs(
         peer.command()
         peer.say(CREATED)
         assert peer.some(4) == b"half"
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press_ctrl_c()
         assert peer.rest() == b""
         assert released.is_set()
 
@@ -217,12 +225,7 @@ def test_ctrl_c_within_the_payload_releases_the_unit_before_half_of_it_runs(
         peer.say('{"released": "a1a1a1a1"}')
 
     node.plays(upload, release)
-    reader, writer = os.pipe()
-    os.write(writer, b"half")
-    with open(reader) as stdin:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        ran = ctl("work", "submit", "cat", "-p", "-")
-    os.close(writer)
+    ran = submitted_with_half(ctl, monkeypatch)
     assert (ran.exit_code, ran.output) == (130, b"")
     assert "Unit a1a1a1a1, which had only part of it, is released" in ran.errors
 
@@ -230,24 +233,17 @@ def test_ctrl_c_within_the_payload_releases_the_unit_before_half_of_it_runs(
 def test_ctrl_c_within_a_repeated_submission_leaves_the_unit_that_may_run_already(
     node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
 
     def upload(peer: Peer) -> None:
         peer.greet()
         peer.command()
         peer.say(CREATED)
         assert peer.some(4) == b"half"
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press_ctrl_c()
         assert peer.rest() == b""
 
     node.plays(upload)
-    reader, writer = os.pipe()
-    os.write(writer, b"half")
-    with open(reader) as stdin:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        ran = ctl("work", "submit", "cat", "--idempotency-key", "k1", "-p", "-")
-    os.close(writer)
+    ran = submitted_with_half(ctl, monkeypatch, "--idempotency-key", "k1")
     assert (ran.exit_code, ran.output) == (130, b"")
     assert (
         "unit a1a1a1a1 may run since an earlier submission with its key; submit again with the same key" in ran.errors
@@ -276,15 +272,12 @@ def test_an_unreadable_payload_of_a_repeated_submission_leaves_the_unit(
 
 
 def test_ctrl_c_while_the_node_starts_the_unit_leaves_it(node: FakeNode, ctl: Receptorctl) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
-
     def session(peer: Peer) -> None:
         peer.greet()
         peer.command()
         peer.say(CREATED)
         assert peer.rest() == b""
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press_ctrl_c()
         peer.send_on(b"\n")
 
     node.plays(session)

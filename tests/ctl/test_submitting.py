@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import threading
 from pathlib import Path
 
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
-from receptorctl_runs import Receptorctl
+from receptorctl_runs import Receptorctl, press_ctrl_c
 from terminals import terminal_for
 
 GOOD = {"State": 2, "Detail": "exit status 0", "StdoutSize": 0}
@@ -124,13 +123,10 @@ def test_time_that_is_up_leaves_the_unit(
 
 
 def test_ctrl_c_while_waiting_leaves_the_unit(node: FakeNode, ctl: Receptorctl) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
-
     def session(peer: Peer) -> None:
         answering({"State": 1}, {"Multiplexed": True})(peer)
         peer.numbered_command()
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press_ctrl_c()
         peer.wait_for_hang_up()
 
     node.plays(submitted(), session)

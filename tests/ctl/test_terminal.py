@@ -5,7 +5,7 @@ import sys
 import threading
 
 import pytest
-from pseudo_terminals import terminal_output
+from terminals import terminal_for
 
 from receptor.ctl import terminal
 from receptor.ctl.tables import Cell, Column
@@ -96,10 +96,9 @@ def test_a_table_off_a_terminal_is_plain(capfd: pytest.CaptureFixture[str]) -> N
 def test_colours_and_relative_times_on_a_terminal(
     variables: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with terminal_output(monkeypatch) as output:
+    with terminal_for(monkeypatch, "stdout") as seen:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         terminal.show_table([Column("NODE"), Column("SEEN")], [["bar", terminal.when("2024-05-06T07:08:09Z")]])
-        shown = output()
-    assert ("\x1b[1m" in shown) is coloured
-    assert " d ago" in shown
+    assert ("\x1b[1m" in seen.raw) is coloured
+    assert " d ago" in seen.raw

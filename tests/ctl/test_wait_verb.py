@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
-from receptorctl_runs import Receptorctl
+from receptorctl_runs import Receptorctl, press_ctrl_c
 from terminals import terminal_for
 
-from receptor.ctl import outage
+from receptor.client import outage
 
 GOOD = {"State": 2, "Detail": "exit status 0"}
 BAD = {"State": 3, "Detail": "exit status 7"}
@@ -131,12 +130,9 @@ def test_time_that_is_up(node: FakeNode, ctl: Receptorctl) -> None:
 
 
 def test_ctrl_c(node: FakeNode, ctl: Receptorctl) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
-
     def interrupt(peer: Peer) -> None:
         peer.numbered_command()
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press_ctrl_c()
         peer.wait_for_hang_up()
 
     node.plays(running_until(interrupt))
@@ -145,8 +141,13 @@ def test_ctrl_c(node: FakeNode, ctl: Receptorctl) -> None:
     assert ran.errors.startswith("No longer waiting. To wait again: ")
 
 
-def test_the_wait_goes_on_when_the_node_is_back(node: FakeNode, ctl: Receptorctl) -> None:
-    node.plays(running_until(asked_once), lambda peer: None, answering(GOOD))
+def turned_away(peer: Peer) -> None:
+    peer.say("ERROR: not now: there are 200 sessions already")
+
+
+@pytest.mark.parametrize("away", [lambda peer: None, turned_away], ids=["gone", "full"])
+def test_the_wait_goes_on_when_the_node_is_back(node: FakeNode, ctl: Receptorctl, away: Session) -> None:
+    node.plays(running_until(asked_once), away, answering(GOOD))
     ran = ctl("work", "wait", "a1a1a1a1")
     assert (ran.exit_code, ran.lines) == (0, ["a1a1a1a1  Succeeded  exit status 0"])
     lost, back = ran.errors.splitlines()
@@ -156,6 +157,7 @@ def test_the_wait_goes_on_when_the_node_is_back(node: FakeNode, ctl: Receptorctl
 
 def test_a_node_that_stays_away(node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "PATIENCE", 0.0)
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 0.0)
     node.plays(running_until(asked_once), lambda peer: None)
     ran = ctl("work", "wait", "a1a1a1a1")
     assert ran.exit_code == 1

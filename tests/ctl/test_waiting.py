@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from receptor.client.replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED
+from receptor.client.unit_replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED, UnitState
 from receptor.ctl.waiting import Goal
-
-ALL = range(5)
 
 
 @pytest.mark.parametrize(
@@ -19,5 +17,5 @@ ALL = range(5)
     ],
 )
 def test_when_a_wait_is_over_and_whether_it_was_good(goal: Goal, decided: set[int], met: set[int]) -> None:
-    assert {state for state in ALL if goal.is_decided(state)} == decided
-    assert {state for state in ALL if goal.is_met(state)} == met
+    assert {state for state in UnitState if goal.is_decided(state)} == decided
+    assert {state for state in UnitState if goal.is_met(state)} == met

@@ -16,8 +16,10 @@ from scripted_stream import ScriptedSession, ScriptedStream
 
 from receptor.client.address import UnixAddress
 from receptor.client.connection import Connection
-from receptor.client.control_client import ControlClient, Submission
-from receptor.client.replies import NodeStatus, UnitStatus
+from receptor.client.control_client import ControlClient
+from receptor.client.replies import NodeStatus
+from receptor.client.submission import Submission
+from receptor.client.unit_replies import UnitStatus
 from receptor.control.commands import (
     Command,
     Connect,

@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from receptor.client.control_client import Submission
+from receptor.client.submission import Submission
 from receptor.errors import CommandError, ReceptorError, UnknownUnit
 from tools.chaos.nodes import MOMENT, Chronicle, Node
 from tools.chaos.worker import Plan

@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
-from receptor.client.replies import JsonObject, UnitStatus
+from receptor.client.fields import JsonObject
+from receptor.client.unit_replies import UnitStatus
 from receptor.errors import ReceptorError
 from tools.chaos.clients import Submitted
 from tools.chaos.nodes import Node, all_pids, processes_naming, stat_fields

@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from receptor.client.replies import JsonObject, UnitStatus
+from receptor.client.fields import JsonObject
+from receptor.client.unit_replies import UnitStatus
 from receptor.errors import ReceptorError
 from tools.chaos import worker
 from tools.chaos.clients import LOCAL_TYPE, REMOTE_TYPE, Clients, Submitted

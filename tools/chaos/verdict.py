@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from enum import Enum
 
-from receptor.client.replies import CANCELED, FAILED, SUCCEEDED, UnitStatus
+from receptor.client.unit_replies import CANCELED, FAILED, SUCCEEDED, UnitStatus
 from tools.chaos.nodes import NodeHistory
 from tools.chaos.worker import Plan
 

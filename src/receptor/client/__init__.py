@@ -27,23 +27,11 @@ if TYPE_CHECKING:
     from receptor.client.client import ByteStream, Client, Unit
     from receptor.client.mesh_executor import MeshExecutor
     from receptor.client.receptor_control import ReceptorControl
-    from receptor.client.replies import (
-        Advertisement,
-        Event,
-        Hop,
-        NodeStatus,
-        PingReply,
-        Process,
-        ReloadReply,
-        Submitted,
-        UnitResult,
-        UnitState,
-        UnitStatus,
-        WorkType,
-    )
+    from receptor.client.replies import Advertisement, Event, Hop, NodeStatus, PingReply, ReloadReply, WorkType
     from receptor.client.submission import Submission
     from receptor.client.sync_client import SyncByteStream, SyncClient, SyncUnit
     from receptor.client.tls_settings import TlsSettings
+    from receptor.client.unit_replies import Process, Submitted, UnitResult, UnitState, UnitStatus
     from receptor.errors import (
         CommandError,
         ConfigurationError,
@@ -66,12 +54,12 @@ _PLACES = {
     "receptor.client.mesh_executor": ("MeshExecutor",),
     "receptor.client.receptor_control": ("ReceptorControl",),
     "receptor.client.replies": (
-        *("Advertisement", "Event", "Hop", "NodeStatus", "PingReply", "Process", "ReloadReply", "Submitted"),
-        *("UnitResult", "UnitState", "UnitStatus", "WorkType"),
+        *("Advertisement", "Event", "Hop", "NodeStatus", "PingReply", "ReloadReply", "WorkType"),
     ),
     "receptor.client.submission": ("Submission",),
     "receptor.client.sync_client": ("SyncByteStream", "SyncClient", "SyncUnit"),
     "receptor.client.tls_settings": ("TlsSettings",),
+    "receptor.client.unit_replies": ("Process", "Submitted", "UnitResult", "UnitState", "UnitStatus"),
     "receptor.errors": (
         *("CommandError", "ConfigurationError", "LimitReached", "NotAllowed", "OperatingError", "PeerError"),
         *("ReceptorError", "TimeExpired", "TlsError", "UnitFailed", "UnknownUnit", "UnknownWorkType"),

@@ -9,9 +9,6 @@ from receptor.client.address import Address, TcpAddress, UnixAddress, parse_addr
 from receptor.client.submission import Submission
 from receptor.errors import TimeExpired, UnreachableError
 
-PATIENCE = 60.0
-"""Seconds that a node may be out of reach, unless the caller says otherwise, until waits and output give up."""
-
 
 def as_address(address: str | os.PathLike[str] | Address) -> Address:
     """The address that is meant; raises ConfigurationError if a text is none."""

@@ -18,8 +18,9 @@ from receptor.client import connection as blocking
 from receptor.client.address import Address, TcpAddress, UnixAddress
 from receptor.client.connection import CHUNK_BYTES
 from receptor.client.conversations import Conversation, EndSending, ReadLine, ReadSome, Request, Send, T
+from receptor.client.received import Received
 from receptor.client.tls_settings import TlsSettings
-from receptor.errors import PeerError, UnreachableError
+from receptor.errors import UnreachableError
 
 if TYPE_CHECKING:
     from receptor.client.tls_engine import TlsEngine
@@ -44,7 +45,7 @@ class AsyncConnection:
         self._busy = 0
         """How many tasks wait for the socket, which must not be closed under them: they would wait for ever."""
         self._is_closed = False
-        self._received = bytearray()
+        self._received = Received(address)
         self.address = address
         self.node_id = ""
 
@@ -111,27 +112,15 @@ class AsyncConnection:
         blocking.check_pins(self.address, tls, engine.certificate())
 
     async def _line(self, awaited: str, seconds: float | None, longest: int) -> bytes:
-        searched = 0
-        while (end := self._received.find(b"\n", searched)) < 0:
-            searched = len(self._received)
-            if searched > longest:
-                raise PeerError(f"{self.address} sends a line of more than {longest} bytes as {awaited}")
+        while (line := self._received.line(awaited, longest)) is None:
             async with self._trouble(f"send {awaited}", seconds):
                 chunk = await self._read()
-            if not chunk:
-                raise UnreachableError(
-                    f"{self.address} closed the connection instead of sending {awaited}; see the node's log"
-                )
-            self._received += chunk
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
+            self._received.add(chunk, awaited)
         return line
 
     async def _some(self, seconds: float | None) -> bytes:
         if self._received:
-            early = bytes(self._received)
-            self._received.clear()
-            return early
+            return self._received.take()
         async with self._trouble("send more", seconds):
             return await self._read()
 

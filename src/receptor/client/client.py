@@ -10,22 +10,15 @@ from types import TracebackType
 
 from receptor.client import conversations, operations
 from receptor.client.address import Address
-from receptor.client.arguments import PATIENCE, as_address, in_callers_words, is_done, make_submission
+from receptor.client.arguments import as_address, in_callers_words, is_done, make_submission
 from receptor.client.async_connection import AsyncConnection
 from receptor.client.async_sessions import AsyncSessions
 from receptor.client.conversations import Conversation, EndSending, ReadSome, Send, T
+from receptor.client.outage import PATIENCE
 from receptor.client.payloads import AsyncPayload, async_chunks
-from receptor.client.replies import (
-    Event,
-    Hop,
-    NodeStatus,
-    PingReply,
-    ReloadReply,
-    Submitted,
-    UnitResult,
-    UnitStatus,
-)
+from receptor.client.replies import Event, Hop, NodeStatus, PingReply, ReloadReply
 from receptor.client.tls_settings import TlsSettings
+from receptor.client.unit_replies import Submitted, UnitResult, UnitStatus, parse_units
 from receptor.errors import UnreachableError
 
 
@@ -118,9 +111,9 @@ class Client:
         return Unit(self, unit_id)
 
     async def units(self, *, timeout: float | None = None) -> dict[str, UnitStatus]:
-        """The status of every unit of the node, by unit id."""
+        """The status of every unit of the node, by unit id; the oldest first, as far as the node tells."""
         answer = await self._ask(conversations.units(), timeout)
-        return {unit_id: UnitStatus.parse(status) for unit_id, status in answer.items() if isinstance(status, dict)}
+        return {unit.unit_id: unit for unit in parse_units(answer)}
 
     async def status(self, *, timeout: float | None = None) -> NodeStatus:
         """What the node knows of itself and of the mesh."""
@@ -187,11 +180,11 @@ class Unit:
         """
         client = self._client
         status = await client._sessions.run(operations.wait(self.unit_id, client._patience), timeout)
-        return UnitResult.of(self.unit_id, status)
+        return UnitResult.of(status)
 
     async def status(self, *, timeout: float | None = None) -> UnitStatus:
         """The unit's status now."""
-        return UnitStatus.parse(await self._client._ask(conversations.unit_status(self.unit_id), timeout))
+        return UnitStatus.parse(await self._client._ask(conversations.unit_status(self.unit_id), timeout), self.unit_id)
 
     async def stdout(self, start: int = 0, *, timeout: float | None = None) -> AsyncGenerator[bytes, None]:
         """The unit's output from that byte on, as it comes, until the unit has ended.

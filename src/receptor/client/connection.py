@@ -30,8 +30,9 @@ from receptor.client.conversations import (
     Send,
     T,
 )
+from receptor.client.received import Received
 from receptor.client.tls_settings import TlsSettings
-from receptor.errors import ConfigurationError, OperatingError, PeerError, ReceptorError, UnreachableError
+from receptor.errors import ConfigurationError, OperatingError, ReceptorError, UnreachableError
 
 if TYPE_CHECKING:
     from receptor.client.tls_stream import TlsStream
@@ -47,7 +48,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket | TlsStream, address: Address) -> None:
         self._socket = sock
-        self._received = bytearray()
+        self._received = Received(address)
         self.address = address
         self.node_id = ""
         self.deadline: float | None = None
@@ -95,19 +96,8 @@ class Connection:
         return self._line(awaited, seconds, longest).decode(errors="replace").rstrip("\r")
 
     def _line(self, awaited: str, seconds: float | None, longest: int) -> bytes:
-        searched = 0
-        while (end := self._received.find(b"\n", searched)) < 0:
-            searched = len(self._received)
-            if searched > longest:
-                raise PeerError(f"{self.address} sends a line of more than {longest} bytes as {awaited}")
-            chunk = self._receive(awaited, seconds)
-            if not chunk:
-                raise UnreachableError(
-                    f"{self.address} closed the connection instead of sending {awaited}; see the node's log"
-                )
-            self._received += chunk
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
+        while (line := self._received.line(awaited, longest)) is None:
+            self._received.add(self._receive(awaited, seconds), awaited)
         return line
 
     def read_some(self, seconds: float | None = None) -> bytes:
@@ -116,9 +106,7 @@ class Connection:
         Another thread may ``send`` meanwhile, if both wait for ever: a socket has one time limit for both.
         """
         if self._received:
-            early = bytes(self._received)
-            self._received.clear()
-            return early
+            return self._received.take()
         return self._receive("more", seconds)
 
     def send(self, data: bytes, seconds: float | None = SEND_SECONDS) -> None:

@@ -11,12 +11,12 @@ from typing import BinaryIO
 from receptor.client import conversations
 from receptor.client.address import Address
 from receptor.client.connection import CHUNK_BYTES, Connection, connect
-from receptor.client.conversations import ANSWER_SECONDS as ANSWER_SECONDS
-from receptor.client.conversations import Conversation, T
-from receptor.client.operations import results_error as results_error
-from receptor.client.replies import Event, Hop, JsonObject, PingReply, ReloadReply, Submitted
-from receptor.client.submission import Submission as Submission
+from receptor.client.conversations import ANSWER_SECONDS, Conversation, T
+from receptor.client.fields import JsonObject
+from receptor.client.replies import Event, Hop, PingReply, ReloadReply
+from receptor.client.submission import Submission
 from receptor.client.tls_settings import TlsSettings
+from receptor.client.unit_replies import Submitted
 from receptor.errors import OperatingError, ReceptorError
 
 
@@ -93,13 +93,6 @@ class ControlClient:
     def unit_status(self, unit_id: str) -> JsonObject:
         """The status of a unit; see UnitStatus."""
         return self._hold(conversations.unit_status(unit_id))
-
-    def unit_news(self, unit_id: str, known_state: int) -> JsonObject:
-        """The status of a unit once its state is another than the known one, or after 300 seconds.
-
-        Existing nodes, and nodes of ours where a hundred wait for the unit, answer at once: pause before you ask again.
-        """
-        return self._hold(conversations.unit_news(unit_id, known_state))
 
     def end_unit(self, verb: str, unit_id: str) -> str:
         """``cancel``, ``release`` or ``force-release`` a unit; what came of it, such as ``release pending``."""

@@ -18,8 +18,10 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from receptor.client.replies import Event, Hop, JsonObject, NodeStatus, PingReply, ReloadReply, Submitted
+from receptor.client.fields import JsonObject
+from receptor.client.replies import Event, Hop, NodeStatus, PingReply, ReloadReply
 from receptor.client.submission import Submission
+from receptor.client.unit_replies import Submitted
 from receptor.errors import (
     NOT_NOW,
     CommandError,
@@ -110,7 +112,7 @@ def ask(command: JsonObject, seconds: float = ANSWER_SECONDS) -> Conversation[Js
     """The node's answer to a command, as it came."""
     yield Send(_command_line(command))
     answer = yield from _line(f"the answer to {_name(command)}", seconds)
-    return _parsed(answer)
+    return parsed(answer)
 
 
 def status(*fields: str) -> Conversation[JsonObject]:
@@ -157,15 +159,20 @@ def units(unit_id: str = "") -> Conversation[JsonObject]:
     return ask(command | {"unitid": unit_id} if unit_id else command)
 
 
+def status_command(unit_id: str, known_state: int | None = None) -> JsonObject:
+    """The command that asks for the status of a unit, or for its next one after a state that is known."""
+    command: JsonObject = {"command": "work", "subcommand": "status", "unitid": unit_id}
+    return command if known_state is None else command | {"knownstate": known_state}
+
+
 def unit_status(unit_id: str) -> Conversation[JsonObject]:
     """The status of a unit; see UnitStatus."""
-    return ask({"command": "work", "subcommand": "status", "unitid": unit_id})
+    return ask(status_command(unit_id))
 
 
 def unit_news(unit_id: str, known_state: int) -> Conversation[JsonObject]:
     """The status of a unit once its state is another one; existing nodes, and busy ones of ours, answer at once."""
-    command: JsonObject = {"command": "work", "subcommand": "status", "unitid": unit_id, "knownstate": known_state}
-    return ask(command, NEWS_SECONDS)
+    return ask(status_command(unit_id, known_state), NEWS_SECONDS)
 
 
 def end_unit(verb: str, unit_id: str, seconds: float = REMOTE_SECONDS) -> Conversation[str]:
@@ -213,7 +220,7 @@ def finish_submit(unit_id: str) -> Conversation[Submitted]:
         raise
     answer = yield from _line(f"what became of unit {unit_id}", None)
     try:
-        return Submitted.parse(_parsed(answer))
+        return Submitted.parse(parsed(answer))
     except CommandError as error:
         raise CommandError(
             f"unit {unit_id} was created, but the node could not start it: {error}; release it when you have "
@@ -242,7 +249,7 @@ def begin_events() -> Conversation[None]:
 def next_event() -> Conversation[Event]:
     """The next event, without limit of time."""
     line = yield from _line("the next event", None, _LONGEST_EVENT)
-    return Event.parse(_parsed(line))
+    return Event.parse(parsed(line))
 
 
 def refusal(answer: str) -> ReceptorError:
@@ -281,7 +288,8 @@ def _name(command: JsonObject) -> str:
     return " ".join(str(command[key]) for key in ("command", "subcommand") if key in command)
 
 
-def _parsed(answer: str) -> JsonObject:
+def parsed(answer: str) -> JsonObject:
+    """The JSON of an answer; raises the error that it is if the node refuses, PeerError if it is something else."""
     if answer.startswith("ERROR"):
         raise refusal(answer)
     try:

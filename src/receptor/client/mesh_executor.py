@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, cast
 
 from receptor.client.address import Address
-from receptor.client.arguments import PATIENCE
 from receptor.client.call import Call, FarTraceback, Reply
 from receptor.client.client import Client, Unit
+from receptor.client.outage import PATIENCE
 from receptor.client.replies import NodeStatus
 from receptor.client.tls_settings import TlsSettings
 from receptor.errors import PeerError, ReceptorError, UnitFailed, UnreachableError

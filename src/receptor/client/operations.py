@@ -10,24 +10,22 @@ closed, however it ends.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from receptor.client import conversations
 from receptor.client.conversations import Conversation, ReadSome, Request
-from receptor.client.replies import PENDING, Event, Submitted, UnitStatus
+from receptor.client.outage import AWAY, Outage, Pauses
+from receptor.client.replies import Event
 from receptor.client.submission import Submission
+from receptor.client.unit_replies import PENDING, Submitted, UnitStatus
 from receptor.errors import (
     CommandError,
     ConfigurationError,
-    LimitReached,
-    OperatingError,
     PeerError,
     ReceptorError,
     TimeExpired,
-    TlsError,
     UnreachableError,
 )
 
@@ -36,9 +34,6 @@ RELEASE_SECONDS = 10.0
 
 LATE_SECONDS = 1.0
 """How long it waits for the unit's id before that."""
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-"""Seconds between two questions to a node that does not wait for news, and between two attempts to reach one."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -163,22 +158,22 @@ def wait(unit_id: str, patience: float) -> Operation[UnitStatus]:
 
     A broken connection is made again. A node that stays out of reach for ``patience`` seconds is given up.
     """
-    pauses = _Pauses()
+    pauses = Pauses()
     known = PENDING
-    outage = _Outage(patience)
+    outage = Outage(patience)
     while True:
         try:
             yield Open()
             while True:
                 answer = yield from conversations.unit_news(unit_id, known)
                 outage.is_over()
-                status = UnitStatus.parse(answer)
+                status = UnitStatus.parse(answer, unit_id)
                 if status.ended:
                     yield Keep()
                     return status
                 if status.state != known:
                     known = status.state
-                    pauses = _Pauses()
+                    pauses = Pauses()
                     continue  # ask at once: nodes of ours answer only when there is more to tell
                 yield Pause(pauses.next())
         except TimeExpired as error:
@@ -186,8 +181,8 @@ def wait(unit_id: str, patience: float) -> Operation[UnitStatus]:
                 f"unit {unit_id} is still {known.title} after the time that was given; it goes on, so wait again or "
                 "cancel it"
             ) from error
-        except (UnreachableError, OperatingError, LimitReached) as error:
-            yield from outage.again(error)
+        except AWAY as error:
+            yield from _tried_again(outage, error)
 
 
 def stdout(unit_id: str, start: int, patience: float) -> Stream[bytes]:
@@ -197,7 +192,7 @@ def stdout(unit_id: str, start: int, patience: float) -> Stream[bytes]:
     seconds is given up.
     """
     received = start
-    outage = _Outage(patience)
+    outage = Outage(patience)
     while True:
         try:
             yield Open()
@@ -207,7 +202,7 @@ def stdout(unit_id: str, start: int, patience: float) -> Stream[bytes]:
                 received += len(chunk)
                 yield Give(chunk)
             yield Close()
-            status = UnitStatus.parse((yield from asked(conversations.unit_status(unit_id))))
+            status = UnitStatus.parse((yield from asked(conversations.unit_status(unit_id))), unit_id)
             if status.ended and received >= status.stdout_size:
                 return
             raise UnreachableError(results_error(status, received))
@@ -215,8 +210,8 @@ def stdout(unit_id: str, start: int, patience: float) -> Stream[bytes]:
             raise TimeExpired(
                 f"the output of unit {unit_id} goes on after the time that was given; go on from byte {received}"
             ) from error
-        except (UnreachableError, OperatingError, LimitReached) as error:
-            yield from outage.again(error)
+        except AWAY as error:
+            yield from _tried_again(outage, error)
 
 
 def events() -> Stream[Event]:
@@ -236,44 +231,8 @@ def results_error(status: UnitStatus, received: int) -> str:
     return ""
 
 
-class _Outage:
-    """How long a node has been out of reach, and when to try again."""
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self.is_over()
-
-    def is_over(self) -> None:
-        """The node has answered."""
-        self._end: float | None = None
-        self._pauses = _Pauses()
-
-    def again(self, error: ReceptorError) -> Operation[None]:
-        """Pause before the next attempt; raises the error if there have been enough, or more would not help."""
-        if isinstance(error, TlsError):
-            raise error
-        yield Close()
-        now = time.monotonic()
-        if self._end is None:
-            self._end = now + self._patience
-        pause = self._pauses.next()
-        if now + pause > self._end:
-            raise error
-        yield Pause(pause)
-
-
-class _Pauses:
-    """Seconds to wait, longer each time."""
-
-    def __init__(self) -> None:
-        self._all = self._growing()
-
-    def next(self) -> float:
-        return next(self._all)
-
-    @staticmethod
-    def _growing() -> Iterator[float]:
-        pause = _FIRST_PAUSE
-        while True:
-            yield pause
-            pause = min(2 * pause, _LONGEST_PAUSE)
+def _tried_again(outage: Outage, error: ReceptorError) -> Operation[None]:
+    """Let some time pass before the next attempt; raises the error if there have been enough."""
+    pause = outage.pause(error)
+    yield Close()
+    yield Pause(pause)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, cast, overload
 
 from receptor.client.address import UnixAddress, parse_address
 from receptor.client.connection import CONNECT_SECONDS, open_socket
+from receptor.client.fields import JsonObject
 from receptor.client.payloads import Payload, chunks
-from receptor.client.replies import JsonObject
 from receptor.client.submission import Submission
 from receptor.client.tls_settings import TlsSettings, read_tls_client
 from receptor.client.tls_stream import TlsStream

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from receptor.client.replies import JsonObject
+from receptor.client.fields import JsonObject
 from receptor.errors import ConfigurationError
 
 

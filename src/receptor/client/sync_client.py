@@ -8,22 +8,15 @@ from types import TracebackType
 
 from receptor.client import conversations, operations
 from receptor.client.address import Address
-from receptor.client.arguments import PATIENCE, as_address, in_callers_words, is_done, make_submission
+from receptor.client.arguments import as_address, in_callers_words, is_done, make_submission
 from receptor.client.connection import Connection
 from receptor.client.conversations import Conversation, EndSending, ReadSome, Send, T
+from receptor.client.outage import PATIENCE
 from receptor.client.payloads import Payload, chunks
-from receptor.client.replies import (
-    Event,
-    Hop,
-    NodeStatus,
-    PingReply,
-    ReloadReply,
-    Submitted,
-    UnitResult,
-    UnitStatus,
-)
+from receptor.client.replies import Event, Hop, NodeStatus, PingReply, ReloadReply
 from receptor.client.sessions import Sessions
 from receptor.client.tls_settings import TlsSettings
+from receptor.client.unit_replies import Submitted, UnitResult, UnitStatus, parse_units
 from receptor.errors import UnreachableError
 
 
@@ -100,9 +93,9 @@ class SyncClient:
         return SyncUnit(self, unit_id)
 
     def units(self, *, timeout: float | None = None) -> dict[str, UnitStatus]:
-        """The status of every unit of the node, by unit id."""
+        """The status of every unit of the node, by unit id; the oldest first, as far as the node tells."""
         answer = self._ask(conversations.units(), timeout)
-        return {unit_id: UnitStatus.parse(status) for unit_id, status in answer.items() if isinstance(status, dict)}
+        return {unit.unit_id: unit for unit in parse_units(answer)}
 
     def status(self, *, timeout: float | None = None) -> NodeStatus:
         """What the node knows of itself and of the mesh."""
@@ -159,11 +152,11 @@ class SyncUnit:
         """
         client = self._client
         status = client._sessions.run(operations.wait(self.unit_id, client._patience), timeout)
-        return UnitResult.of(self.unit_id, status)
+        return UnitResult.of(status)
 
     def status(self, *, timeout: float | None = None) -> UnitStatus:
         """The unit's status now."""
-        return UnitStatus.parse(self._client._ask(conversations.unit_status(self.unit_id), timeout))
+        return UnitStatus.parse(self._client._ask(conversations.unit_status(self.unit_id), timeout), self.unit_id)
 
     def stdout(self, start: int = 0, *, timeout: float | None = None) -> Generator[bytes, None, None]:
         """The unit's output from that byte on, as it comes, until the unit has ended.

@@ -8,25 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receptor.client.replies import CANCELED, FAILED, SUCCEEDED, UnitStatus
+from receptor.client.conversations import NEWS_SECONDS, parsed, status_command
+from receptor.client.outage import Pauses
+from receptor.client.unit_replies import UnitState, UnitStatus
 from receptor.errors import CommandError, PeerError, UnknownUnit
 
 if TYPE_CHECKING:
     from receptor.client.connection import Connection
     from receptor.client.control_client import ControlClient
-    from receptor.client.replies import JsonObject
-
-SILENCE_SECONDS = 330.0
-"""The longest wait for any answer: a node of ours answers after 300 seconds even if there are no news."""
-
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 1.0
-"""Seconds until a node that can't tell of changes by itself is asked again, at first and at most."""
+    from receptor.client.fields import JsonObject
 
 _SOON = 1.0
 """Seconds: a node that answers sooner, without news, does not wait for them."""
-
-_GONE = "ERROR: unknown work unit"
 
 _MOST_NUMBERED = 10_000
 """Units that are watched in one multiplexed session; a node takes 20,000 commands without an answer."""
@@ -34,15 +27,19 @@ _MOST_NUMBERED = 10_000
 
 @dataclass(frozen=True)
 class UnitNews:
-    """The status of a unit, and the state in it, which was not known before; both None if there is no such unit."""
+    """A unit whose state was not known before: the node's answer, and that parsed; None if there is no such unit."""
 
     unit_id: str
-    status: JsonObject | None
-    state: int | None
+    answer: JsonObject | None = None
+    status: UnitStatus | None = None
 
     @classmethod
-    def of(cls, unit_id: str, status: JsonObject) -> UnitNews:
-        return cls(unit_id, status, UnitStatus.parse(status).state)
+    def of(cls, unit_id: str, answer: JsonObject) -> UnitNews:
+        return cls(unit_id, answer, UnitStatus.parse(answer, unit_id))
+
+    @property
+    def state(self) -> UnitState | None:
+        return None if self.status is None else self.status.state
 
 
 def watch(client: ControlClient, unit_ids: Sequence[str]) -> Iterator[UnitNews]:
@@ -52,7 +49,7 @@ def watch(client: ControlClient, unit_ids: Sequence[str]) -> Iterator[UnitNews]:
     again, once a second at last. Raises as the methods of ControlClient do, UnreachableError if the connection ends.
     Whoever stops before the end must close the client's connection.
     """
-    known: dict[str, int] = {}
+    known: dict[str, UnitState] = {}
     for unit_id in unit_ids:
         news = _look(client, unit_id)
         yield news
@@ -66,15 +63,15 @@ def watch(client: ControlClient, unit_ids: Sequence[str]) -> Iterator[UnitNews]:
         yield from _asked(client, known)
 
 
-def _told(connection: Connection, known: dict[str, int]) -> Iterator[UnitNews]:
+def _told(connection: Connection, known: dict[str, UnitState]) -> Iterator[UnitNews]:
     """News in a multiplexed session: each unit's question waits until there is an answer."""
     numbers = dict(enumerate(known))
     asked_at: dict[int, float] = {}
-    pause = FIRST_PAUSE
+    pauses = Pauses()
 
     def ask(number: int) -> None:
         unit_id = numbers[number]
-        command = _status_command(unit_id) | {"knownstate": known[unit_id]}
+        command = status_command(unit_id, known[unit_id])
         connection.send(f"{number} 0 {json.dumps(command)}\n".encode())
         asked_at[number] = time.monotonic()
 
@@ -86,32 +83,30 @@ def _told(connection: Connection, known: dict[str, int]) -> Iterator[UnitNews]:
         if is_news:
             _note(known, news)
             yield news
-            pause = FIRST_PAUSE
+            pauses = Pauses()
         elif time.monotonic() < asked_at[number] + _SOON:  # too many wait for news of this unit
-            time.sleep(pause)
-            pause = min(LONGEST_PAUSE, 2 * pause)
+            time.sleep(pauses.next())
         if news.unit_id in known:
             ask(number)
 
 
-def _asked(client: ControlClient, known: dict[str, int]) -> Iterator[UnitNews]:
+def _asked(client: ControlClient, known: dict[str, UnitState]) -> Iterator[UnitNews]:
     """News by asking for each status time and again."""
-    pause = FIRST_PAUSE
+    pauses = Pauses()
     while known:
-        time.sleep(pause)
-        pause = min(LONGEST_PAUSE, 2 * pause)
+        time.sleep(pauses.next())
         for unit_id, state in list(known.items()):
             news = _look(client, unit_id)
             if news.state != state:
                 _note(known, news)
                 yield news
-                pause = FIRST_PAUSE
+                pauses = Pauses()
 
 
-def _note(known: dict[str, int], news: UnitNews) -> None:
+def _note(known: dict[str, UnitState], news: UnitNews) -> None:
     """Keep what is known of a unit as long as there can be more news of it."""
     known.pop(news.unit_id, None)
-    if news.state is not None and news.state not in (SUCCEEDED, FAILED, CANCELED):
+    if news.state is not None and not news.state.is_final:
         known[news.unit_id] = news.state
 
 
@@ -119,7 +114,7 @@ def _look(client: ControlClient, unit_id: str) -> UnitNews:
     try:
         return UnitNews.of(unit_id, client.unit_status(unit_id))
     except UnknownUnit:
-        return UnitNews(unit_id, None, None)
+        return UnitNews(unit_id)
 
 
 def _takes_numbers(client: ControlClient) -> bool:
@@ -131,24 +126,13 @@ def _takes_numbers(client: ControlClient) -> bool:
 
 
 def _read_news(connection: Connection, numbers: Mapping[int, str]) -> tuple[int, UnitNews]:
-    line = connection.read_line("news of units", SILENCE_SECONDS)
+    line = connection.read_line("news of units", NEWS_SECONDS)
     number, _, rest = line.partition(" ")
     size, _, text = rest.partition(" ")
     unit_id = numbers.get(int(number)) if number.isdecimal() else None
     if unit_id is None or size != "0":
         raise PeerError(f"the node sends {line[:60]!r} within numbered answers; is its version compatible?")
-    if text.startswith(_GONE):
-        return int(number), UnitNews(unit_id, None, None)
-    if text.startswith("ERROR"):
-        raise CommandError(text.removeprefix("ERROR").lstrip(": "))
     try:
-        status = json.loads(text)
-    except (ValueError, RecursionError):
-        status = None
-    if not isinstance(status, dict):
-        raise PeerError(f"the node's answer {text[:60]!r} is not a JSON object; is its version compatible?")
-    return int(number), UnitNews.of(unit_id, status)
-
-
-def _status_command(unit_id: str) -> JsonObject:
-    return {"command": "work", "subcommand": "status", "unitid": unit_id}
+        return int(number), UnitNews.of(unit_id, parsed(text))
+    except UnknownUnit:
+        return int(number), UnitNews(unit_id)

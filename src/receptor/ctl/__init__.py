@@ -1,10 +1,10 @@
 """``receptorctl``, the command-line tool.
 
 ``main``            the program: its own options, the verbs under their headings, errors on one line
-``program``         what it adds to click; ``pages`` lays out help; ``meant mistakes refusals``: what one meant
+``program``         what it adds to click; ``pages`` lays out help; ``meant mistakes hints``: what one meant
 ``settings``        what those options (``connection_options``) say about the node to talk to
 ``finding``         the node on this machine, where nobody says which; ``contexts``: names for nodes
-``node_verbs``      status, ping, traceroute, reload, version, connect; ``missing_nodes``: when nobody answers
+``node_verbs``      status, ping, traceroute, reload, version, connect
 ``mesh_verbs``      nodes, services, routes
 ``mesh_view``       the mesh as a node sees it, pure; ``mesh_tables`` shows it
 ``status_tables``   the tables of status off a terminal
@@ -15,7 +15,7 @@
                     ``look_verbs`` list, status; ``output_verbs`` results, logs; ``wait_verb``; ``prune_verb``;
                     ``ending_verbs`` cancel, release, force-release; ``submit_verb``
 ``unit_ids``        which unit is meant by the beginning of its id
-``unit_details``    what a node tells of a unit; ``unit_tables`` shows it; ``state_colours``
+``unit_tables``     units as people read them; ``state_cells``
 ``submitting``      a submission from its payload (``payloads``, ``env_file``) to its end
 ``following``       output on its way to standard output; ``tail`` where its last lines begin
 ``waiting``         waiting for units; ``outage`` bears with a node that is away, ``time_limit`` ends a wait

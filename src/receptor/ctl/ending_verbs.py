@@ -92,7 +92,7 @@ def _confirmed_ids(client: ControlClient, texts: Sequence[str]) -> list[str] | N
     meant = resolve(client, texts)
     guessed = [one.completed for one in meant if one.completed is not None]
     if guessed:
-        named = ", ".join(f"{unit.unit_id} ({unit.work}, {unit.state_name})" for unit in guessed)
+        named = ", ".join(f"{unit.unit_id} ({unit.work}, {unit.state.title})" for unit in guessed)
         if not terminal.can_ask():
             raise OperatingError(
                 f"nothing is released: of {named} just the beginning is given, and nobody can be asked; give "

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from receptor.client.replies import Event
-from receptor.ctl.state_colours import STATE_COLOURS
+from receptor.ctl.state_cells import state_cell
 from receptor.ctl.tables import Cell
 
 _LOST = "events.lost"
@@ -75,7 +75,7 @@ def _details(event: Event) -> Iterator[Cell]:
 def _unit_details(event: Event) -> Iterator[Cell]:
     yield Cell(event.unit_id)
     if event.state is not None:
-        yield Cell(event.state.title, STATE_COLOURS[event.state])
+        yield state_cell(event.state)
     name = f" {event.unit_name!r}" if event.unit_name else ""
     place = f" on {event.remote_node}" if event.remote_node else ""
     yield Cell(f"{event.work_type}{name}{place}")

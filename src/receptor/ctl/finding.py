@@ -63,6 +63,14 @@ def find_socket() -> Found:
     )
 
 
+def usual_sockets() -> list[str]:
+    """The files that look like sockets where nodes usually have them, each under one name."""
+    by_file: dict[str, str] = {}
+    for name in _matches(PLACES.sockets):
+        by_file.setdefault(os.path.realpath(name), name)
+    return list(by_file.values())
+
+
 def socket_of(file: str) -> str:
     """The socket that a node's configuration names; raises ConfigurationError if it names none, or several."""
     try:

@@ -12,9 +12,9 @@ from receptor.errors import OperatingError, PeerError, UnreachableError
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient
+    from receptor.client.unit_replies import UnitStatus
     from receptor.ctl.outage import Outage
     from receptor.ctl.settings import Settings
-    from receptor.ctl.unit_details import UnitDetails
 
 
 class Follower:
@@ -29,7 +29,7 @@ class Follower:
         self._outage = outage
         self.unit_id = unit_id
         self.position = start
-        self.end: UnitDetails | None = None
+        self.end: UnitStatus | None = None
 
     def come_back(self, settings: Settings) -> str:
         """How to see the rest later."""
@@ -42,7 +42,7 @@ class Follower:
         """The bytes that will come, if they are known by now and somebody would see how far they are; else None."""
         if not progress_is_seen():
             return None
-        from receptor.client.replies import UnitStatus
+        from receptor.client.unit_replies import UnitStatus
 
         status = UnitStatus.parse(self._client.unit_status(self.unit_id))
         return max(0, status.stdout_size - self.position) if status.ended else None
@@ -52,35 +52,35 @@ class Follower:
 
         Raises UnreachableError if it is cut off, OperatingError if there is no node; with an outage, if they last.
         """
+        from receptor.client.outage import AWAY
+
         while self.end is None:
             try:
                 self._client.connect()
                 if self._outage is not None:
                     self._outage.is_over()
                 yield from self._until_it_breaks()
-            except (UnreachableError, OperatingError) as error:
+            except AWAY as error:
                 self._client.close()
                 if self._outage is None:
                     raise
                 self._outage.wait(error)
 
     def _until_it_breaks(self) -> Iterator[bytes]:
-        from receptor.client.control_client import results_error
-        from receptor.client.replies import UnitStatus
-        from receptor.ctl.unit_details import UnitDetails
+        from receptor.client.operations import results_error
+        from receptor.client.unit_replies import UnitStatus
 
         before = self.position
         for chunk in self._client.results(self.unit_id, self.position):
             yield chunk
             self.position += len(chunk)
-        answer = self._client.unit_status(self.unit_id)
-        status = UnitStatus.parse(answer)
+        status = UnitStatus.parse(self._client.unit_status(self.unit_id), self.unit_id)
         cut_off = results_error(status, self.position)
         if cut_off and status.ended and self.position == before and self._outage is not None:
             raise PeerError(f"{cut_off}, and has no more of it")
         if cut_off:
             raise UnreachableError(cut_off)
-        self.end = UnitDetails.parse(self.unit_id, answer)
+        self.end = status
 
 
 def follow(settings: Settings, follower: Follower, *, timeout: float | None = None, own_code: bool = False) -> int:
@@ -126,9 +126,9 @@ def progress_is_seen() -> bool:
     return terminal.is_terminal(sys.stderr) and not terminal.is_terminal(sys.stdout)
 
 
-def told_end(unit: UnitDetails, *, own_code: bool) -> int:
+def told_end(unit: UnitStatus, *, own_code: bool) -> int:
     """Say on standard error if the unit did not succeed; the exit code."""
-    from receptor.client.replies import CANCELED, FAILED
+    from receptor.client.unit_replies import CANCELED, FAILED
 
     code = 0
     if unit.state == FAILED:
@@ -136,9 +136,9 @@ def told_end(unit: UnitDetails, *, own_code: bool) -> int:
         code = terminal.EXIT_FAILED
     elif unit.state == CANCELED:
         terminal.warn(f"unit {unit.unit_id} was canceled; its results may not be complete")
-    if not own_code or unit.has_succeeded:
+    if not own_code or unit.succeeded:
         return code
-    return unit.own_exit_code or terminal.EXIT_FAILED
+    return unit.shell_exit_code or terminal.EXIT_FAILED
 
 
 def come_back(settings: Settings, unit_id: str) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
 
-from receptor.client.replies import CANCELED, FAILED, SUCCEEDED, JsonObject, NodeStatus
+from receptor.client.replies import NodeStatus
+from receptor.client.unit_replies import UnitStatus, parse_units
 from receptor.ctl.program import settings_of
+from receptor.ctl.time_limit import TimeIsUp, time_limit
 from receptor.errors import ReceptorError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def units(context: click.Context, incomplete: str, *, running: bool) -> list[Com
             client.go_to(node, params.get("tlsclient") or "")
         named = params.get("unit_ids") or ()
         return {
-            unit_id: _unit(status)
-            for unit_id, status in client.units().items()
-            if isinstance(status, dict) and unit_id not in named and not (running and _has_ended(status))
+            unit.unit_id: _unit(unit)
+            for unit in parse_units(client.units())
+            if unit.unit_id not in named and not (running and unit.ended)
         }
 
     return _answers(context, incomplete, ask)
@@ -93,53 +93,22 @@ def beginning_with(incomplete: str, names: Names) -> list[CompletionItem[str]]:
     ]
 
 
-class _TooLate(BaseException):
-    """The time is over; no Exception, so that nothing between takes it for trouble of its own."""
-
-
 def _answers(
     context: click.Context, incomplete: str, ask: Callable[[ControlClient], Names]
 ) -> list[CompletionItem[str]]:
     """Candidates by what the node says; none if it does not say it in time, since nobody has asked for an error."""
     try:
-        with _time_limit(PATIENCE), settings_of(context.find_root()).client() as client:
+        with time_limit(PATIENCE), settings_of(context.find_root()).client() as client:
             return beginning_with(incomplete, ask(client))
-    except (ReceptorError, click.UsageError, _TooLate):
+    except (ReceptorError, click.UsageError, TimeIsUp):
         return []
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise _TooLate after that time, wherever the block is then; a process that completes does nothing else."""
-
-    def end(*_: object) -> None:
-        raise _TooLate
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _status(client: ControlClient, *fields: str) -> NodeStatus:
     return NodeStatus.parse(client.ask({"command": "status", "requested_fields": list(fields)}))
 
 
-def _unit(status: JsonObject) -> str:
+def _unit(unit: UnitStatus) -> str:
     """What a person may know a unit by: its name, state and work type, and where it runs."""
-    extra = status.get("ExtraData")
-    remote = extra if isinstance(extra, dict) else {}
-    work_type = remote.get("RemoteWorkType") or status.get("WorkType")
-    node = f"on {remote['RemoteNode']}" if remote.get("RemoteNode") else ""
-    return ", ".join(_texts((status.get("Name"), status.get("StateName"), work_type, node)))
-
-
-def _texts(values: Iterable[object]) -> Iterator[str]:
-    return (value for value in values if isinstance(value, str) and value)
-
-
-def _has_ended(status: JsonObject) -> bool:
-    return status.get("State") in (SUCCEEDED, FAILED, CANCELED)
+    node = f"on {unit.remote_node}" if unit.remote_node else ""
+    return ", ".join(filter(None, (unit.name, unit.state.title, unit.work_type, node)))

@@ -12,7 +12,7 @@ from receptor.ctl.parameters import UNIT_ID, json_option, node_option, tls_clien
 from receptor.ctl.unit_ids import whole_id
 
 if TYPE_CHECKING:
-    from receptor.client.replies import JsonObject
+    from receptor.client.fields import JsonObject
     from receptor.ctl.settings import Settings
 
 _TABLE_HELP = "Print for people also where there is no terminal."
@@ -81,15 +81,15 @@ def status(settings: Settings, unit_id: str, as_json: bool, as_table: bool) -> i
     if as_json or not (as_table or terminal.is_terminal(sys.stdout)):
         terminal.show_json(answer)
         return 0
-    from receptor.ctl.unit_details import UnitDetails
+    from receptor.client.unit_replies import UnitStatus
     from receptor.ctl.unit_tables import sheet, show_sheet
 
-    show_sheet(sheet(UnitDetails.parse(unit_id, answer)))
+    show_sheet(sheet(UnitStatus.parse(answer, unit_id)))
     return 0
 
 
 def _show_table(settings: Settings, answers: JsonObject) -> None:
-    from receptor.ctl.unit_details import parse_units
+    from receptor.client.unit_replies import parse_units
     from receptor.ctl.unit_tables import show_units
 
     if answers or not terminal.is_terminal(sys.stdout):

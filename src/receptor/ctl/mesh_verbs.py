@@ -11,7 +11,8 @@ from receptor.ctl import terminal
 from receptor.ctl.parameters import json_option
 
 if TYPE_CHECKING:
-    from receptor.client.replies import JsonObject, NodeStatus
+    from receptor.client.fields import JsonObject
+    from receptor.client.replies import NodeStatus
     from receptor.ctl.settings import Settings
 
 

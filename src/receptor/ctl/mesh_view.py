@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from receptor.client.replies import Advertisement, JsonObject, NodeStatus, WorkType
+from receptor.client.fields import JsonObject
+from receptor.client.replies import Advertisement, NodeStatus, WorkType
 
 Standing: TypeAlias = Literal["self", "linked", "reachable", "unreachable"]
 """How the node that is asked stands to another: a link of its own, a way over others, or no way."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -14,6 +14,16 @@ def parse_moment(text: str) -> float | None:
     except ValueError:
         return None
     return moment.timestamp() if moment.tzinfo is not None and moment.year > 1 else None
+
+
+def rfc3339(moment: datetime) -> str:
+    """The moment as nodes write it, in UTC."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def seconds_of(moment: datetime | None) -> float | None:
+    """A moment in seconds since 1970, if there is one."""
+    return None if moment is None else moment.timestamp()
 
 
 def ago(moment: float, now: float) -> str:

@@ -11,8 +11,8 @@ import click
 
 from receptor import __version__
 from receptor.ctl import terminal
+from receptor.ctl.hints import meant_on
 from receptor.ctl.parameters import NODE_ID, SERVICE, json_option, tls_client_option
-from receptor.ctl.refusals import meant_on
 from receptor.errors import CommandError, OperatingError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def ping(settings: Settings, node: str, count: int, delay: float, as_json: bool)
     """
     from receptor.client.conversations import PING_SECONDS
     from receptor.client.replies import PingReply
-    from receptor.ctl.missing_nodes import tell_next_step
+    from receptor.ctl.hints import tell_next_step
 
     failed = 0
     with settings.client() as client:
@@ -115,7 +115,7 @@ def traceroute(settings: Settings, node: str, as_json: bool) -> int:
     """
     from receptor.client.conversations import TRACEROUTE_SECONDS
     from receptor.client.replies import Hop
-    from receptor.ctl.missing_nodes import tell_next_step
+    from receptor.ctl.hints import tell_next_step
 
     with settings.client() as client:
         answer = client.ask({"command": "traceroute", "target": node}, TRACEROUTE_SECONDS)

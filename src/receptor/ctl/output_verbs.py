@@ -63,7 +63,7 @@ def logs(settings: Settings, unit_id: str, following: bool, lines: int | None, o
     if lines is not None and offset is not None:
         terminal.fail("--tail and --since-offset both say where to begin; use one of them")
         return terminal.EXIT_FAILED
-    from receptor.client.replies import UnitStatus
+    from receptor.client.unit_replies import UnitStatus
     from receptor.ctl.outage import Outage
     from receptor.ctl.tail import tail_start
 

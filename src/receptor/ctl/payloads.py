@@ -14,7 +14,7 @@ from receptor.errors import OperatingError, ReceptorError
 
 if TYPE_CHECKING:
     from receptor.client.control_client import Upload
-    from receptor.client.replies import Submitted
+    from receptor.client.unit_replies import Submitted
     from receptor.ctl.settings import Settings
 
 

@@ -13,16 +13,17 @@ import click
 from receptor.ctl import terminal
 from receptor.ctl.node_time import node_time
 from receptor.ctl.parameters import WORK_TYPE, json_option
+from receptor.ctl.plain_text import counted
 from receptor.ctl.sizes import size_text
-from receptor.ctl.work_options import DURATION, STATES, yes_option
+from receptor.ctl.work_options import DURATION, STATES, unit_states, yes_option
 from receptor.errors import CommandError, UnknownUnit
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient
-    from receptor.client.replies import JsonObject
+    from receptor.client.fields import JsonObject
+    from receptor.client.unit_replies import UnitStatus
     from receptor.ctl.pruning import Choice
     from receptor.ctl.settings import Settings
-    from receptor.ctl.unit_details import UnitDetails
 
 _RELEASED = "released"
 
@@ -33,7 +34,7 @@ _RELEASED = "released"
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([*STATES], case_sensitive=False),
+    type=click.Choice(STATES, case_sensitive=False),
     help="Only those in this state; may be repeated. Without it, all that have ended.",
 )
 @click.option("--work-type", type=WORK_TYPE, metavar="WORKTYPE", help="Only those of this work type.")
@@ -64,16 +65,16 @@ def prune(
       receptorctl work prune --older-than 7d --dry-run
       receptorctl work prune --state succeeded --keep 100 --yes
     """
+    from receptor.client.unit_replies import ENDED, parse_units
     from receptor.ctl.pruning import Choice, choose
-    from receptor.ctl.unit_details import ENDED, parse_units
 
-    choice = Choice(frozenset(STATES[state] for state in states) or ENDED, work_type, older_than, keep)
+    choice = Choice(unit_states(states) or ENDED, work_type, older_than, keep)
     with settings.client() as client:
         now = node_time(client) if older_than is not None else None
         chosen = choose(parse_units(client.units()), choice, time.time() if now is None else now)
         if chosen.of_unknown_age:
             terminal.warn(
-                f"{_count(chosen.of_unknown_age)} left alone, as the node does not tell when they began or ended; "
+                f"{_counted(chosen.of_unknown_age)} left alone, as the node does not tell when they began or ended; "
                 "release them by their unit ids"
             )
         if dry_run:
@@ -93,7 +94,7 @@ def prune(
 class _Pruned:
     """What became of a unit: the node's word for it, or its error."""
 
-    unit: UnitDetails
+    unit: UnitStatus
     outcome: str = ""
     error: str = ""
 
@@ -102,7 +103,7 @@ class _Pruned:
         return {"UnitID": self.unit.unit_id, "StdoutSize": self.unit.stdout_size} | said
 
 
-def _is_wanted(units: Sequence[UnitDetails], *, as_json: bool) -> bool:
+def _is_wanted(units: Sequence[UnitStatus], *, as_json: bool) -> bool:
     """Whether a person who sits there agrees; where there is none, nobody disagrees."""
     if not units or not terminal.can_ask():
         return True
@@ -110,10 +111,10 @@ def _is_wanted(units: Sequence[UnitDetails], *, as_json: bool) -> bool:
 
     if terminal.is_terminal(sys.stdout) and not as_json:
         show_units(units)
-    return terminal.confirm(f"Release {_count(units)} with {size_text(_size(units))} of output?")
+    return terminal.confirm(f"Release {_counted(units)} with {size_text(_size(units))} of output?")
 
 
-def _show_dry_run(units: Sequence[UnitDetails], *, as_json: bool) -> int:
+def _show_dry_run(units: Sequence[UnitStatus], *, as_json: bool) -> int:
     if as_json:
         records = [{"UnitID": unit.unit_id, "StdoutSize": unit.stdout_size} for unit in units]
         terminal.show_json({"DryRun": True, "FreedBytes": _size(units), "Units": records})
@@ -122,12 +123,12 @@ def _show_dry_run(units: Sequence[UnitDetails], *, as_json: bool) -> int:
 
     if units:
         show_units(units)
-    terminal.say(f"Would release {_count(units)} with {size_text(_size(units))} of output.")
+    terminal.say(f"Would release {_counted(units)} with {size_text(_size(units))} of output.")
     return 0
 
 
 def _release_all(
-    client: ControlClient, units: Sequence[UnitDetails], choice: Choice, pruned: list[_Pruned], *, force: bool
+    client: ControlClient, units: Sequence[UnitStatus], choice: Choice, pruned: list[_Pruned], *, force: bool
 ) -> None:
     """Release what can be released; what became of each is appended, as far as it gets."""
     from receptor.ctl.live_line import spinner
@@ -144,12 +145,12 @@ def _release_all(
             done += 1
 
 
-def _release(client: ControlClient, unit: UnitDetails, choice: Choice, *, force: bool) -> str:
+def _release(client: ControlClient, unit: UnitStatus, choice: Choice, *, force: bool) -> str:
     """What came of it; empty if the unit is none of those any more that are wanted."""
-    from receptor.client.replies import UnitStatus
+    from receptor.client.unit_replies import UnitStatus
 
     try:
-        if not unit.has_ended and UnitStatus.parse(client.unit_status(unit.unit_id)).state not in choice.states:
+        if not unit.ended and UnitStatus.parse(client.unit_status(unit.unit_id)).state not in choice.states:
             return ""
         return client.end_unit("force-release" if force else "release", unit.unit_id)
     except UnknownUnit:  # somebody else has released it meanwhile
@@ -165,20 +166,20 @@ def _report(pruned: Sequence[_Pruned], *, as_json: bool) -> None:
         for one in pruned:
             if one.outcome:
                 terminal.say(f"({one.unit.unit_id}, {one.outcome})")
-        terminal.say(f"Released {_count(released)} with {size_text(_size(released))} of output.")
+        terminal.say(f"Released {_counted(released)} with {size_text(_size(released))} of output.")
     for one in pruned:
         if one.error:
             terminal.fail(f"{one.unit.unit_id}: {one.error}")
     pending = [one.unit for one in pruned if one.outcome not in ("", _RELEASED)]
     if pending:
         terminal.warn(
-            f"{_count(pending)} will be released when their nodes can be reached; --force deletes them here at once"
+            f"{_counted(pending)} will be released when their nodes can be reached; --force deletes them here at once"
         )
 
 
-def _count(units: Sequence[UnitDetails]) -> str:
-    return "1 unit" if len(units) == 1 else f"{len(units)} units"
+def _counted(units: Sequence[UnitStatus]) -> str:
+    return counted(len(units), "unit")
 
 
-def _size(units: Sequence[UnitDetails]) -> int:
+def _size(units: Sequence[UnitStatus]) -> int:
     return sum(unit.stdout_size for unit in units)

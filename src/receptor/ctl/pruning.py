@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from receptor.ctl.unit_details import ENDED, UnitDetails
+from receptor.client.unit_replies import ENDED, UnitState, UnitStatus
+from receptor.ctl.moments import seconds_of
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Choice:
     of the newest.
     """
 
-    states: frozenset[int] = ENDED
+    states: frozenset[UnitState] = ENDED
     work_type: str | None = None
     older_than: float | None = None
     keep: int = 0
@@ -26,11 +27,11 @@ class Choice:
 class Chosen:
     """The units to release, oldest first, and those that are left alone as their node does not tell their age."""
 
-    units: tuple[UnitDetails, ...]
-    of_unknown_age: tuple[UnitDetails, ...]
+    units: tuple[UnitStatus, ...]
+    of_unknown_age: tuple[UnitStatus, ...]
 
 
-def choose(units: Iterable[UnitDetails], choice: Choice, now: float) -> Chosen:
+def choose(units: Iterable[UnitStatus], choice: Choice, now: float) -> Chosen:
     """The units that are wanted; ``now`` in seconds since 1970."""
     candidates = [
         unit
@@ -50,6 +51,6 @@ def choose(units: Iterable[UnitDetails], choice: Choice, now: float) -> Chosen:
     )
 
 
-def _moment(unit: UnitDetails) -> float | None:
-    """When the unit ended, or began if it has not ended."""
-    return unit.ended_at if unit.has_ended else unit.began_at
+def _moment(unit: UnitStatus) -> float | None:
+    """When the unit ended, or began if it has not ended, in seconds since 1970."""
+    return seconds_of(unit.ended_at if unit.ended else unit.began_at)

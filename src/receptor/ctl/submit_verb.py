@@ -98,7 +98,7 @@ def submit(
         return terminal.EXIT_FAILED
     if rm and not (follow or wait):
         terminal.warn("--rm without --follow or --wait releases the unit at once, and its results are never seen")
-    from receptor.client.control_client import Submission
+    from receptor.client.submission import Submission
 
     env: dict[str, str] = {}
     if env_file:

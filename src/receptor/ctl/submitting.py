@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from receptor.ctl import terminal
 from receptor.ctl.following import Follower, come_back, follow
+from receptor.ctl.hints import meant_on
 from receptor.ctl.node_time import node_time
 from receptor.ctl.payloads import send_payload
-from receptor.ctl.refusals import meant_on
 from receptor.ctl.time_limit import TimeIsUp, time_limit
 from receptor.errors import CommandError, OperatingError, ReceptorError, UnknownWorkType, UnreachableError
 
 if TYPE_CHECKING:
-    from receptor.client.control_client import ControlClient, Submission, Upload
-    from receptor.client.replies import JsonObject, Submitted
+    from receptor.client.control_client import ControlClient, Upload
+    from receptor.client.fields import JsonObject
+    from receptor.client.submission import Submission
+    from receptor.client.unit_replies import Submitted
+    from receptor.client.watching import UnitNews
     from receptor.ctl.settings import Settings
-    from receptor.ctl.waiting import Arrival
 
 _WHO_OFFERS = "; 'receptorctl status' shows who offers which"
 
@@ -138,17 +140,18 @@ def _wait(client: ControlClient, settings: Settings, submitted: Submitted, after
     else:
         more = dict(arrival.answer or {})
         exit_code = _judge(settings, arrival, afterwards)
-        if afterwards.release and arrival.details is not None:
+        if afterwards.release and arrival.status is not None:
             more["Outcome"] = client.end_unit("release", unit_id)
     if afterwards.as_json:
         _show(submitted, afterwards, more)
     return exit_code
 
 
-def _arrival(client: ControlClient, unit_id: str, timeout: float | None) -> Arrival:
+def _arrival(client: ControlClient, unit_id: str, timeout: float | None) -> UnitNews:
     """The end of the unit, if it comes in time."""
+    from receptor.client.outage import PATIENCE
     from receptor.ctl.live_line import spinner
-    from receptor.ctl.outage import PATIENCE, Outage
+    from receptor.ctl.outage import Outage
     from receptor.ctl.waiting import Goal, Wait
 
     waiting = Wait(client, [unit_id], Goal(), Outage(None if timeout else PATIENCE))
@@ -157,14 +160,14 @@ def _arrival(client: ControlClient, unit_id: str, timeout: float | None) -> Arri
     return arrival
 
 
-def _judge(settings: Settings, arrival: Arrival, afterwards: Afterwards) -> int:
+def _judge(settings: Settings, arrival: UnitNews, afterwards: Afterwards) -> int:
     """Say why the unit did not succeed, if so; the exit code."""
-    unit = arrival.details
+    unit = arrival.status
     if unit is None:
         terminal.fail(f"unit {arrival.unit_id} was released by somebody else, so nobody knows how it ended")
         return terminal.EXIT_FAILED
-    if unit.has_succeeded:
+    if unit.succeeded:
         return 0
     hint = "" if afterwards.release else f". {come_back(settings, unit.unit_id)}"
-    terminal.fail(f"unit {unit.unit_id} {unit.state_name.lower()}: {unit.detail}{hint}")
-    return (unit.own_exit_code if afterwards.own_code else None) or terminal.EXIT_FAILED
+    terminal.fail(f"unit {unit.unit_id} {unit.state.title.lower()}: {unit.detail}{hint}")
+    return (unit.shell_exit_code if afterwards.own_code else None) or terminal.EXIT_FAILED

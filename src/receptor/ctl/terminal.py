@@ -7,13 +7,16 @@ import select
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from receptor.ctl.plain_text import printable
 from receptor.ctl.tables import Cell, Column, Row, table_lines
 from receptor.errors import OperatingError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 EXIT_FAILED = 1
 EXIT_PING_FAILED = 2
@@ -85,16 +88,18 @@ def say_cells(cells: Iterable[Cell]) -> None:
         click.echo(" ".join(texts))
 
 
-def when(moment: str) -> str:
-    """A moment for a table: how long ago on a terminal, as it is (RFC 3339) elsewhere; ``-`` if there is none."""
+def when(moment: str | datetime | None) -> str:
+    """A moment for a table: how long ago on a terminal, RFC 3339 elsewhere; ``-`` if there is none."""
     import time
 
-    from receptor.ctl.moments import ago, parse_moment
+    from receptor.ctl.moments import ago, parse_moment, rfc3339, seconds_of
 
-    seconds = parse_moment(moment)
-    if seconds is None:
+    seconds = parse_moment(moment) if isinstance(moment, str) else seconds_of(moment)
+    if moment is None or seconds is None:
         return "-"
-    return ago(seconds, time.time()) if is_terminal(sys.stdout) else moment
+    if is_terminal(sys.stdout):
+        return ago(seconds, time.time())
+    return moment if isinstance(moment, str) else rfc3339(moment)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -145,10 +150,6 @@ def warn(text: str) -> None:
 def fail(text: str) -> None:
     """Report on one line what went wrong."""
     _complain(f"ERROR: {printable(text)}", "red")
-
-
-def _styled(cell: Cell) -> str:
-    return click.style(printable(cell.text), fg=cell.colour or None)
 
 
 def _complain(text: str, colour: str) -> None:

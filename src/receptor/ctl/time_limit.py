@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class TimeIsUp(Exception):
-    """The time limit has passed; raised wherever the program is just waiting, as KeyboardInterrupt is by Ctrl-C."""
+class TimeIsUp(BaseException):
+    """The time limit has passed; raised wherever the program is then, as KeyboardInterrupt is by Ctrl-C.
+
+    No Exception, so that nothing between takes it for trouble of its own.
+    """
 
 
 @contextmanager

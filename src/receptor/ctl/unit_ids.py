@@ -10,7 +10,7 @@ from receptor.errors import CommandError, ConfigurationError
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient
-    from receptor.ctl.unit_details import UnitDetails
+    from receptor.client.unit_replies import UnitStatus
 
 LENGTH = 8
 """Characters of the unit ids that nodes make."""
@@ -23,7 +23,7 @@ class Meant:
     """The unit id that a text means, and the unit's details if the text is just the beginning of it."""
 
     unit_id: str
-    completed: UnitDetails | None = None
+    completed: UnitStatus | None = None
 
 
 def whole_id(client: ControlClient, text: str) -> str:
@@ -46,18 +46,18 @@ def resolve(client: ControlClient, texts: Sequence[str]) -> list[Meant]:
         raise ConfigurationError("a unit id is empty; is a variable of your script not set?")
     if all(len(text) >= LENGTH for text in texts):
         return [Meant(text) for text in texts]
-    from receptor.ctl.unit_details import parse_units
+    from receptor.client.unit_replies import parse_units
 
     units = parse_units(client.units())
     return [Meant(text) if len(text) >= LENGTH else _meant(text, units) for text in texts]
 
 
-def _meant(text: str, units: Sequence[UnitDetails]) -> Meant:
+def _meant(text: str, units: Sequence[UnitStatus]) -> Meant:
     candidates = [unit for unit in units if unit.unit_id.startswith(text)]
     if not candidates or any(unit.unit_id == text for unit in candidates):
         return Meant(text)
     if len(candidates) > 1:
-        named = ", ".join(f"{unit.unit_id} ({unit.work}, {unit.state_name})" for unit in candidates[:_MOST_NAMED])
+        named = ", ".join(f"{unit.unit_id} ({unit.work}, {unit.state.title})" for unit in candidates[:_MOST_NAMED])
         more = f" and {len(candidates) - _MOST_NAMED} more" if len(candidates) > _MOST_NAMED else ""
         raise CommandError(f"{len(candidates)} unit ids begin with {text}: {named}{more}; type more of it")
     return Meant(candidates[0].unit_id, candidates[0])

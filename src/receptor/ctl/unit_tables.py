@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
-from receptor.client.replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED
+from receptor.client.unit_replies import UnitStatus
 from receptor.ctl import terminal
-from receptor.ctl.moments import parse_moment, span
+from receptor.ctl.moments import rfc3339, span
 from receptor.ctl.sizes import size_text
+from receptor.ctl.state_cells import state_cell
 from receptor.ctl.tables import Cell, Column, Row
-from receptor.ctl.unit_details import UnitDetails
-
-COLOURS: dict[int, str] = {PENDING: "yellow", RUNNING: "cyan", SUCCEEDED: "green", FAILED: "red", CANCELED: "magenta"}
 
 _TITLE_WIDTH = 11
 
 
-def show_units(units: Sequence[UnitDetails]) -> None:
+def show_units(units: Sequence[UnitStatus]) -> None:
     """Print a table with a line for each unit; names have a column if there are any."""
     has_names = any(unit.name for unit in units)
     columns = [
@@ -33,42 +31,37 @@ def show_units(units: Sequence[UnitDetails]) -> None:
     terminal.show_table(columns, (_row(unit, has_names=has_names) for unit in units))
 
 
-def _row(unit: UnitDetails, *, has_names: bool) -> Row:
+def _row(unit: UnitStatus, *, has_names: bool) -> Row:
     return [
         unit.unit_id,
         *([unit.name] if has_names else []),
-        state_cell(unit),
+        state_cell(unit.state),
         unit.work,
-        terminal.when(_made(unit)),
+        terminal.when(unit.began_at),
         size_text(unit.stdout_size),
         unit.detail,
     ]
 
 
-def state_cell(unit: UnitDetails) -> Cell:
-    """The name of the unit's state in its colour."""
-    return Cell(unit.state_name, COLOURS.get(unit.state, ""))
-
-
-def sheet(unit: UnitDetails) -> Iterator[tuple[str, str | Cell]]:
+def sheet(unit: UnitStatus) -> Iterator[tuple[str, str | Cell]]:
     """Everything that is known of a unit: what it is called, and how it is."""
     yield "Unit", unit.unit_id
     yield "Name", unit.name
-    yield "State", state_cell(unit)
+    yield "State", state_cell(unit.state)
     yield "Detail", unit.detail
     yield "Work type", unit.work_type
     yield "Runs on", unit.remote_node
     yield "Unit there", unit.remote_unit_id
-    yield "Created", _moment(unit.created)
-    usage = unit.usage
-    yield "Started", _moment(usage.started if usage else "")
-    yield "Ended", _moment(unit.ended or (usage.ended if usage else ""))
-    if usage:
-        yield "Took", _seconds_between(usage.started, usage.ended)
-        yield "Exit code", "" if usage.exit_code is None else str(usage.exit_code)
-        yield "Signal", "" if usage.signal is None else str(usage.signal)
-        yield "Processor", f"{usage.user_seconds:.2f} s user, {usage.system_seconds:.2f} s system"
-        yield "Memory", size_text(usage.peak_memory) if usage.peak_memory else ""
+    yield "Created", _moment(unit.created_at)
+    process = unit.process
+    yield "Started", _moment(process.started_at if process else None)
+    yield "Ended", _moment(unit.ended_at)
+    if process:
+        yield "Took", _time_between(process.started_at, process.ended_at)
+        yield "Exit code", "" if process.exit_code is None else str(process.exit_code)
+        yield "Signal", "" if process.signal is None else str(process.signal)
+        yield "Processor", f"{process.user_seconds:.2f} s user, {process.system_seconds:.2f} s system"
+        yield "Memory", size_text(process.peak_memory) if process.peak_memory else ""
     size = size_text(unit.stdout_size)
     yield "Output", size if unit.stdout_size < 1024 else f"{size} ({unit.stdout_size} bytes)"
     yield "Key", unit.idempotency_key
@@ -82,22 +75,16 @@ def show_sheet(rows: Iterable[tuple[str, str | Cell]]) -> None:
             terminal.say_cells([Cell(f"{title}:".ljust(_TITLE_WIDTH)), cell])
 
 
-def _made(unit: UnitDetails) -> str:
-    return unit.created or (unit.usage.started if unit.usage else "")
-
-
-def _moment(text: str) -> str:
-    seconds = parse_moment(text) if text else None
-    if seconds is None:
+def _moment(moment: datetime | None) -> str:
+    if moment is None:
         return ""
     if not terminal.is_terminal(sys.stdout):
-        return text
-    local = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-    return f"{local} ({terminal.when(text)})"
+        return rfc3339(moment)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S} ({terminal.when(moment)})"
 
 
-def _seconds_between(start: str, end: str) -> str:
-    first, last = parse_moment(start), parse_moment(end)
-    if first is None or last is None:
+def _time_between(start: datetime | None, end: datetime | None) -> str:
+    if start is None or end is None:
         return ""
-    return f"{last - first:.2f} s" if last - first < 60 else span(last - first)
+    seconds = (end - start).total_seconds()
+    return f"{seconds:.2f} s" if seconds < 60 else span(seconds)

@@ -10,11 +10,12 @@ from receptor.ctl import terminal
 from receptor.ctl.parameters import UNIT_ID, json_option
 from receptor.ctl.time_limit import TimeIsUp, time_limit
 from receptor.ctl.unit_ids import whole_ids
-from receptor.ctl.work_options import STATES, exit_code_option, timeout_option
+from receptor.ctl.work_options import STATES, exit_code_option, timeout_option, unit_states
 
 if TYPE_CHECKING:
+    from receptor.client.watching import UnitNews
     from receptor.ctl.settings import Settings
-    from receptor.ctl.waiting import Arrival, Goal, Wait
+    from receptor.ctl.waiting import Goal, Wait
 
 _ENDED = "ended"
 
@@ -57,11 +58,12 @@ def wait(
     if exit_code and len(unit_ids) > 1:
         terminal.fail("--exit-code is that of one unit, and there are more; wait for each by itself")
         return terminal.EXIT_FAILED
+    from receptor.client.outage import PATIENCE
     from receptor.ctl.live_line import spinner
-    from receptor.ctl.outage import PATIENCE, Outage
+    from receptor.ctl.outage import Outage
     from receptor.ctl.waiting import Goal, Wait, named
 
-    goal = Goal(frozenset(STATES[state] for state in states if state in STATES), _ENDED in states or not states)
+    goal = Goal(unit_states(state for state in states if state != _ENDED), _ENDED in states or not states)
     with settings.client() as client:
         client.connect()
         waiting = Wait(client, whole_ids(client, unit_ids), goal, Outage(None if timeout else PATIENCE))
@@ -81,29 +83,29 @@ def _report(waiting: Wait, goal: Goal, *, first: bool, own_code: bool, as_json: 
     code = 0
     for arrival in waiting.arrivals():
         _show(arrival, as_json=as_json)
-        is_met = arrival.details is not None and goal.is_met(arrival.details.state)
+        is_met = arrival.status is not None and goal.is_met(arrival.status.state)
         if not is_met:
             code = terminal.EXIT_FAILED
-        if own_code and arrival.details is not None and arrival.details.has_ended:
-            code = arrival.details.own_exit_code or code
+        if own_code and arrival.status is not None and arrival.status.ended:
+            code = arrival.status.shell_exit_code or code
         if first:
             break
     return code
 
 
-def _show(arrival: Arrival, *, as_json: bool) -> None:
-    if arrival.details is None or arrival.answer is None:
+def _show(arrival: UnitNews, *, as_json: bool) -> None:
+    if arrival.status is None or arrival.answer is None:
         terminal.fail(f"unknown work unit {arrival.unit_id}; 'receptorctl work list' shows the units of this node")
         if as_json:
             terminal.show_json_line({"UnitID": arrival.unit_id, "Error": "unknown work unit"})
     elif as_json:
         terminal.show_json_line({"UnitID": arrival.unit_id, **arrival.answer})
     else:
+        from receptor.ctl.state_cells import state_cell
         from receptor.ctl.tables import Cell
-        from receptor.ctl.unit_tables import state_cell
 
-        unit = arrival.details
-        terminal.say_cells([Cell(unit.unit_id), Cell(""), state_cell(unit), Cell(""), Cell(unit.detail)])
+        unit = arrival.status
+        terminal.say_cells([Cell(unit.unit_id), Cell(""), state_cell(unit.state), Cell(""), Cell(unit.detail)])
 
 
 def _again(settings: Settings, waiting: Wait) -> str:

@@ -7,38 +7,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receptor.client.replies import RUNNING, SUCCEEDED, JsonObject
+from receptor.client.outage import AWAY
+from receptor.client.unit_replies import RUNNING, SUCCEEDED, UnitState
 from receptor.ctl.outage import Outage
-from receptor.ctl.unit_details import STATE_NAMES, UnitDetails
-from receptor.errors import OperatingError, UnreachableError
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient
+    from receptor.client.watching import UnitNews
 
 
 @dataclass(frozen=True)
 class Goal:
     """What is waited for: certain states, or the ``end``, which is good if the unit has succeeded."""
 
-    states: frozenset[int] = frozenset()
+    states: frozenset[UnitState] = frozenset()
     end: bool = True
 
-    def is_decided(self, state: int) -> bool:
+    def is_decided(self, state: UnitState) -> bool:
         """Whether there is nothing left to wait for: the unit is there, or has ended elsewhere."""
-        return state in self.states or state >= SUCCEEDED
+        return state in self.states or state.is_final
 
-    def is_met(self, state: int) -> bool:
+    def is_met(self, state: UnitState) -> bool:
         """Whether a unit in that state is where it was wanted. One that has succeeded has been running before."""
         return state in self.states or (state == SUCCEEDED and (self.end or RUNNING in self.states))
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A unit for which the wait is over; without details if there is no such unit (any more)."""
-
-    unit_id: str
-    details: UnitDetails | None
-    answer: JsonObject | None
 
 
 class Wait:
@@ -48,10 +39,10 @@ class Wait:
         self._client = client
         self._goal = goal
         self._outage = outage
-        self.states: dict[str, int | None] = dict.fromkeys(unit_ids)
+        self.states: dict[str, UnitState | None] = dict.fromkeys(unit_ids)
 
-    def arrivals(self) -> Iterator[Arrival]:
-        """Each unit once, as soon as it is where it should be, or can't get there any more.
+    def arrivals(self) -> Iterator[UnitNews]:
+        """Each unit once, as soon as it is where it should be, or can't get there any more, or unknown.
 
         If the node is away, the wait goes on when it is back. Raises UnreachableError or OperatingError if it stays
         away for too long, CommandError if it refuses to tell. Whoever stops before the end must close the client.
@@ -65,15 +56,12 @@ class Wait:
                     if news.unit_id not in self.states:
                         continue  # it is where it should be, and goes on
                     self.states[news.unit_id] = news.state
-                    if news.status is None or news.state is None:
+                    if news.state is None or self._goal.is_decided(news.state):
                         del self.states[news.unit_id]
-                        yield Arrival(news.unit_id, None, None)
-                    elif self._goal.is_decided(news.state):
-                        del self.states[news.unit_id]
-                        yield Arrival(news.unit_id, UnitDetails.parse(news.unit_id, news.status), news.status)
+                        yield news
                     if not self.states:
                         break
-            except (UnreachableError, OperatingError) as error:
+            except AWAY as error:
                 self._client.close()
                 self._outage.wait(error)
         self._client.close()
@@ -89,10 +77,10 @@ class Wait:
         return f"Waiting for {len(states)} units: {counts}"
 
 
-def named(states: dict[str, int | None]) -> str:
+def named(states: dict[str, UnitState | None]) -> str:
     """Units and their states in a row."""
     return ", ".join(f"{unit_id} ({_state_name(state)})" for unit_id, state in states.items())
 
 
-def _state_name(state: int | None) -> str:
-    return "Unknown" if state is None else STATE_NAMES.get(state, str(state))
+def _state_name(state: UnitState | None) -> str:
+    return "Unknown" if state is None else state.title

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from receptor.durations import parse_duration
 
+if TYPE_CHECKING:
+    from receptor.client.unit_replies import UnitState
+
 _Function = TypeVar("_Function", bound=Callable[..., int])
 
-STATES = {name: number for number, name in enumerate(("pending", "running", "succeeded", "failed", "canceled"))}
-"""The numbers of the states, by the names that options take."""
+STATES = ("pending", "running", "succeeded", "failed", "canceled")
+"""The states of units, by the names that options take."""
 
 _DAYS = re.compile(r"([0-9]+(?:\.[0-9]+)?)d(.*)")
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -53,6 +56,13 @@ def timeout_option(help: str) -> Callable[[_Function], _Function]:
 def yes_option() -> Callable[[_Function], _Function]:
     """The option ``--yes``, which the function gets as ``yes``."""
     return click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+
+
+def unit_states(names: Iterable[str]) -> frozenset[UnitState]:
+    """The states of those names."""
+    from receptor.client.unit_replies import UnitState
+
+    return frozenset(UnitState[name.upper()] for name in names)
 
 
 def _duration(text: str) -> float:

@@ -5,8 +5,8 @@ import json
 import pytest
 from fake_control import FakeNode, answering
 from mesh_answers import a_row_of_three
-from pseudo_terminals import terminal_output
 from receptorctl_runs import Receptorctl
+from terminals import terminal_for
 
 from receptor.ctl.doctor.findings import Area, Finding, Verdict, worst
 from receptor.ctl.doctor.verb import summary
@@ -47,10 +47,9 @@ def test_a_problem_is_exit_code_1(ctl: Receptorctl, monkeypatch: pytest.MonkeyPa
 
 
 def test_in_colour_on_a_terminal(ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminal_output(monkeypatch) as output:
+    with terminal_for(monkeypatch, "stdout") as terminal:
         ctl.bare("--socket", "/nosuch.sock", "doctor")
-        shown = output()
-    assert "\x1b[31m  ✗\x1b[0m there is no socket" in shown
+    assert "\x1b[31m  ✗\x1b[0m there is no socket" in terminal.raw
 
 
 def test_what_was_skipped_is_no_finding() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from receptor.client.replies import JsonObject
+from receptor.client.fields import JsonObject
 from receptor.ctl.doctor.facts import Certificate, NodeFacts
 from receptor.errors import PeerError
 
@@ -61,5 +61,5 @@ def test_a_clock_differs_by_what_the_time_of_the_answer_does_not_explain(
     ],
 )
 def test_what_can_t_be_read_is_an_error(answer: JsonObject) -> None:
-    with pytest.raises(PeerError, match="can't read"):
+    with pytest.raises(PeerError, match="the node's answer has a"):
         NodeFacts.parse(answer, NOON, NOON)

@@ -6,23 +6,24 @@ from datetime import UTC, datetime
 import pytest
 from diagnoses import HEALTHY, NOW, command, lines
 
-from receptor.client.replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED
+from receptor.client.unit_replies import CANCELED, FAILED, PENDING, RUNNING, SUCCEEDED, UnitState, UnitStatus
 from receptor.ctl.doctor.work_checks import check_work
-from receptor.ctl.unit_details import UnitDetails
 
 
-def moment(seconds_ago: float) -> str:
-    return datetime.fromtimestamp(NOW - seconds_ago, UTC).isoformat()
+def moment(seconds_ago: float) -> datetime:
+    return datetime.fromtimestamp(NOW - seconds_ago, UTC)
 
 
 def unit(
-    state: int, node: str = "", work_type: str = "cat", age: float = 3600.0, detail: str = "", unit_id: str = "a1"
-) -> UnitDetails:
-    ended = moment(age) if state >= SUCCEEDED else ""
-    return UnitDetails(unit_id, state, detail, 1 << 20, work_type, remote_node=node, created=moment(age), ended=ended)
+    state: UnitState, node: str = "", work_type: str = "cat", age: float = 3600.0, detail: str = "", unit_id: str = "a1"
+) -> UnitStatus:
+    ended = moment(age) if state.is_final else None
+    return UnitStatus(
+        state, detail, 1 << 20, work_type, remote_node=node, created_at=moment(age), ended_at=ended, unit_id=unit_id
+    )
 
 
-def of(*units: UnitDetails) -> list[str]:
+def of(*units: UnitStatus) -> list[str]:
     return lines(check_work(replace(HEALTHY, units=units), command))
 
 
@@ -45,7 +46,7 @@ def test_units_in_order() -> None:
         ),
     ],
 )
-def test_units_that_are_stuck(stuck: UnitDetails, why: str, hope: str) -> None:
+def test_units_that_are_stuck(stuck: UnitStatus, why: str, hope: str) -> None:
     assert of(stuck) == [f"warning: 1 unit {why} (made 1 h ago): a1 -> {hope}, or give up: receptorctl work cancel a1"]
 
 

@@ -6,19 +6,19 @@ import pytest
 from diagnoses import NOW
 from mesh_answers import three
 
+from receptor.client.unit_replies import UnitState, UnitStatus
 from receptor.ctl.top.views import Arrangement, Snapshot, View, headline, links_view, nodes_view, units_view
-from receptor.ctl.unit_details import UnitDetails
 
 
-def unit(unit_id: str, state: int, age: float, size: int = 0, name: str = "") -> UnitDetails:
-    created = datetime.fromtimestamp(NOW - age, UTC).isoformat()
-    return UnitDetails(unit_id, state, f"detail of {unit_id}", size, "cat", name, created=created)
+def unit(unit_id: str, state: int, age: float, size: int = 0, name: str = "") -> UnitStatus:
+    created = datetime.fromtimestamp(NOW - age, UTC)
+    return UnitStatus(UnitState(state), f"detail of {unit_id}", size, "cat", name, created_at=created, unit_id=unit_id)
 
 
 UNITS = (unit("old", 2, 500, 9), unit("new", 3, 60, 2048), unit("runs", 1, 7200, 0))
 
 
-def snapshot(*units: UnitDetails, **status: object) -> Snapshot:
+def snapshot(*units: UnitStatus, **status: object) -> Snapshot:
     return Snapshot(NOW, three(**status), units)
 
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from receptor import __version__
 from receptor.client.address import UnixAddress
 from receptor.client.replies import NodeStatus
+from receptor.client.unit_replies import parse_units
 from receptor.ctl import mesh_view
 from receptor.ctl.doctor.facts import NODE_FIELDS, PREFIX, Facts, NodeFacts, SocketFile, Variable
+from receptor.ctl.finding import usual_sockets
 from receptor.ctl.mesh_view import KnownService
-from receptor.ctl.unit_details import parse_units
 from receptor.errors import ReceptorError
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ _AT_ONCE = 8
 
 CONTROL = "control"
 """The name of control services on the mesh."""
-
-_USUAL_SOCKETS = ("/run/receptor/*.sock", "/var/run/receptor/*.sock", "/tmp/*.sock")
 
 
 def examine(
@@ -72,7 +71,7 @@ def examine(
 def look_at(path: str) -> SocketFile:
     """What there is in the place of a socket, and whether we may use it."""
     folder = os.path.dirname(path) or "."
-    others = {name for pattern in (os.path.join(folder, "*.sock"), *_USUAL_SOCKETS) for name in glob(pattern)}
+    others = {*glob(os.path.join(folder, "*.sock")), *usual_sockets()}
     found = SocketFile(path, folder_is_open=True, who=_user(os.geteuid()), others=tuple(sorted(others - {path})[:5]))
     try:
         status = os.stat(path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from receptor.client.replies import JsonObject, NodeStatus
+from receptor.client.fields import JsonObject, as_list, as_object, field_of, number_if_any
+from receptor.client.replies import NodeStatus
+from receptor.client.unit_replies import UnitStatus
 from receptor.ctl.moments import parse_moment
-from receptor.ctl.unit_details import UnitDetails
-from receptor.errors import PeerError
 
 PREFIX = "RECEPTORCTL_"
 """How variables of the environment begin that are meant for receptorctl."""
@@ -79,17 +79,16 @@ class NodeFacts:
     @classmethod
     def parse(cls, answer: JsonObject, asked_at: float, answered_at: float) -> NodeFacts:
         """From an answer with NODE_FIELDS; raises PeerError if they are not as they must be."""
-        told_at = parse_moment(_text(answer, "Time"))
-        folder = _object(answer.get("DataFolder"), "DataFolder")
-        free = folder.get("FreeMiB")
+        told_at = parse_moment(field_of(answer, "Time", str))
+        folder = field_of(answer, "DataFolder", dict)
         return cls(
-            node_id=_text(answer, "NodeID"),
-            version=_text(answer, "Version"),
+            node_id=field_of(answer, "NodeID", str),
+            version=field_of(answer, "Version", str),
             clock_offset=None if told_at is None else _offset(told_at, asked_at, answered_at),
-            started=parse_moment(_text(answer, "StartTime")),
+            started=parse_moment(field_of(answer, "StartTime", str)),
             certificates=_certificates(answer.get("Certificates")),
-            data_folder=_text(folder, "Path"),
-            free_mib=free if isinstance(free, int) else None,
+            data_folder=field_of(folder, "Path", str),
+            free_mib=number_if_any(folder, "FreeMiB"),
         )
 
 
@@ -111,7 +110,7 @@ class Facts:
     own: NodeFacts | None = None
     others: Mapping[str, NodeFacts] = field(default_factory=dict)
     """The nodes in reach that were asked, by their ids."""
-    units: tuple[UnitDetails, ...] = ()
+    units: tuple[UnitStatus, ...] = ()
     units_trouble: str = ""
 
 
@@ -122,39 +121,15 @@ def _offset(told_at: float, asked_at: float, answered_at: float) -> float:
 def _certificates(value: object) -> tuple[Certificate, ...] | None:
     if value is None:
         return None
-    if not isinstance(value, list):
-        raise _unexpected("Certificates")
-    return tuple(_certificate(_object(one, "Certificates")) for one in value)
+    return tuple(_certificate(as_object(one, "Certificates")) for one in as_list(value, "Certificates"))
 
 
 def _certificate(fields: JsonObject) -> Certificate:
-    node_ids = fields.get("NodeIDs") or []
-    if not isinstance(node_ids, list):
-        raise _unexpected("NodeIDs")
     return Certificate(
-        name=_text(fields, "Name"),
-        subject=_text(fields, "Subject"),
-        node_ids=tuple(map(str, node_ids)),
-        not_before=parse_moment(_text(fields, "NotBefore")),
-        not_after=parse_moment(_text(fields, "NotAfter")),
-        file=_text(fields, "File"),
+        name=field_of(fields, "Name", str),
+        subject=field_of(fields, "Subject", str),
+        node_ids=tuple(map(str, field_of(fields, "NodeIDs", list))),
+        not_before=parse_moment(field_of(fields, "NotBefore", str)),
+        not_after=parse_moment(field_of(fields, "NotAfter", str)),
+        file=field_of(fields, "File", str),
     )
-
-
-def _text(fields: JsonObject, name: str) -> str:
-    value = fields.get(name)
-    if value is None or isinstance(value, str):
-        return value or ""
-    raise _unexpected(name)
-
-
-def _object(value: object, name: str) -> JsonObject:
-    if value is None:
-        return {}
-    if isinstance(value, dict):
-        return value
-    raise _unexpected(name)
-
-
-def _unexpected(name: str) -> PeerError:
-    return PeerError(f"the node's status has a {name} that this receptorctl can't read; are the versions compatible?")

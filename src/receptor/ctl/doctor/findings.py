@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from receptor.client.replies import JsonObject
+from receptor.client.fields import JsonObject
 
 
 class Area(enum.Enum):

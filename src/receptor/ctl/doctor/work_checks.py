@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 
-from receptor.client.replies import FAILED, PENDING
+from receptor.client.unit_replies import FAILED, PENDING, UnitStatus
 from receptor.ctl.doctor.facts import Facts
 from receptor.ctl.doctor.findings import Area, Finding, listed, ok, problem, skipped, warning
 from receptor.ctl.meant import nearest
 from receptor.ctl.mesh_view import KnownNode, nodes
-from receptor.ctl.moments import span
+from receptor.ctl.moments import seconds_of, span
 from receptor.ctl.plain_text import counted
-from receptor.ctl.unit_details import UnitDetails
 
 LONG_PENDING = 60.0
 """Seconds after which a unit that has not begun deserves a look, if there is a reason for it."""
@@ -37,7 +37,7 @@ def check_work(facts: Facts, command: Callable[..., str]) -> Iterator[Finding]:
     yield from troubled
     yield from _check_failed(facts, command)
     yield from _check_ended(facts, command)
-    going = sum(not unit.has_ended for unit in facts.units)
+    going = sum(not unit.ended for unit in facts.units)
     if not troubled:
         yield ok(_AREA, f"{counted(len(facts.units), 'unit')}, {going} of them pending or running")
 
@@ -45,9 +45,9 @@ def check_work(facts: Facts, command: Callable[..., str]) -> Iterator[Finding]:
 def _check_waiting(facts: Facts, command: Callable[..., str]) -> Iterator[Finding]:
     assert facts.status is not None
     by_id = {node.node_id: node for node in nodes(facts.status)}
-    reasons: dict[tuple[str, str], list[UnitDetails]] = {}
+    reasons: dict[tuple[str, str], list[UnitStatus]] = {}
     for unit in facts.units:
-        reason = None if unit.has_ended else _why_stuck(unit, by_id, facts.now)
+        reason = None if unit.ended else _why_stuck(unit, by_id, facts.now)
         if reason is not None:
             reasons.setdefault(reason, []).append(unit)
     for (why, hope), units in reasons.items():
@@ -60,9 +60,10 @@ def _check_waiting(facts: Facts, command: Callable[..., str]) -> Iterator[Findin
         )
 
 
-def _why_stuck(unit: UnitDetails, by_id: Mapping[str, KnownNode], now: float) -> tuple[str, str] | None:
+def _why_stuck(unit: UnitStatus, by_id: Mapping[str, KnownNode], now: float) -> tuple[str, str] | None:
     """Why it can't go on, and what would help; None if nothing keeps it."""
-    if not unit.remote_node or (unit.began_at is not None and now - unit.began_at < LONG_PENDING):
+    began = seconds_of(unit.began_at)
+    if not unit.remote_node or (began is not None and now - began < LONG_PENDING):
         return None
     waits = "waiting for" if unit.state == PENDING else "running on"
     node = by_id.get(unit.remote_node)
@@ -81,17 +82,13 @@ def _why_stuck(unit: UnitDetails, by_id: Mapping[str, KnownNode], now: float) ->
     return None
 
 
-def _age(units: list[UnitDetails], now: float) -> str:
-    oldest = min((unit.began_at for unit in units if unit.began_at is not None), default=None)
+def _age(units: list[UnitStatus], now: float) -> str:
+    oldest = min((began for unit in units if (began := seconds_of(unit.began_at)) is not None), default=None)
     return "" if oldest is None else f" (made {span(now - oldest)} ago{', the oldest' if len(units) > 1 else ''})"
 
 
 def _check_failed(facts: Facts, command: Callable[..., str]) -> Iterator[Finding]:
-    failed = [
-        unit
-        for unit in facts.units
-        if unit.state == FAILED and unit.ended_at is not None and facts.now - unit.ended_at < LATELY
-    ]
+    failed = [unit for unit in facts.units if unit.state == FAILED and _ended_ago(unit, facts.now) < LATELY]
     unsigned = [unit for unit in failed if "needs a signature" in unit.detail]
     if unsigned:
         one = unsigned[-1]
@@ -104,8 +101,8 @@ def _check_failed(facts: Facts, command: Callable[..., str]) -> Iterator[Finding
         )
     others = [unit for unit in failed if unit not in unsigned]
     if others:
-        last = max(others, key=lambda unit: unit.ended_at or 0.0)
-        when = span(facts.now - (last.ended_at or 0.0))
+        last = min(others, key=lambda unit: _ended_ago(unit, facts.now))
+        when = span(_ended_ago(last, facts.now))
         yield warning(
             _AREA,
             f"{counted(len(others), 'unit')} failed in the last hour, the last {when} ago: "
@@ -114,8 +111,14 @@ def _check_failed(facts: Facts, command: Callable[..., str]) -> Iterator[Finding
         )
 
 
+def _ended_ago(unit: UnitStatus, now: float) -> float:
+    """How many seconds ago the unit ended; endless if nobody has noted it."""
+    ended = seconds_of(unit.ended_at)
+    return inf if ended is None else now - ended
+
+
 def _check_ended(facts: Facts, command: Callable[..., str]) -> Iterator[Finding]:
-    ended = [unit for unit in facts.units if unit.has_ended]
+    ended = [unit for unit in facts.units if unit.ended]
     if len(ended) > MANY_ENDED:
         size = sum(unit.stdout_size for unit in ended) >> 20
         yield warning(

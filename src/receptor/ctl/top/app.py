@@ -13,13 +13,13 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Footer, Input, Static, TabbedContent, TabPane
 
+from receptor.client.unit_replies import UnitStatus
 from receptor.ctl.moments import span
 from receptor.ctl.plain_text import printable
 from receptor.ctl.top.dialogs import Help, Output, Question
 from receptor.ctl.top.feed import Feed
 from receptor.ctl.top.rows_view import RowsView
 from receptor.ctl.top.views import Snapshot, View, headline, links_view, nodes_view, units_view
-from receptor.ctl.unit_details import UnitDetails
 from receptor.errors import ReceptorError
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Top(App[None]):
     # What is done
 
     @property
-    def _chosen_unit(self) -> UnitDetails | None:
+    def _chosen_unit(self) -> UnitStatus | None:
         if self._snapshot is None or self._rows is not self._tables["units"]:
             return None
         key = self._rows.chosen

@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import RichLog, Static
 
+from receptor.client.unit_replies import UnitStatus
 from receptor.ctl.plain_text import printable
-from receptor.ctl.unit_details import UnitDetails
 from receptor.errors import ReceptorError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Output(ModalScreen[None]):
             super().__init__()
             self.reason = reason
 
-    def __init__(self, settings: Settings, unit: UnitDetails) -> None:
+    def __init__(self, settings: Settings, unit: UnitStatus) -> None:
         super().__init__()
         self._settings = settings
         self._unit = unit

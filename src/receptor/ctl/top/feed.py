@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from receptor.client.replies import NodeStatus
+from receptor.client.unit_replies import parse_units
 from receptor.ctl.top.views import Snapshot
-from receptor.ctl.unit_details import parse_units
 from receptor.errors import CommandError, ReceptorError
 
 if TYPE_CHECKING:

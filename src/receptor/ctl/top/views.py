@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from receptor.client.replies import NodeStatus
+from receptor.client.unit_replies import UnitStatus
 from receptor.ctl import mesh_view
 from receptor.ctl.mesh_tables import STANDING_COLOURS, cost_text, count_text, work_types_text
 from receptor.ctl.mesh_view import KnownNode
-from receptor.ctl.moments import ago, parse_moment, span
+from receptor.ctl.moments import ago, parse_moment, seconds_of, span
 from receptor.ctl.plain_text import counted
 from receptor.ctl.sizes import size_text
-from receptor.ctl.state_colours import STATE_COLOURS
+from receptor.ctl.state_cells import state_cell
 from receptor.ctl.tables import Cell, Column
-from receptor.ctl.unit_details import UnitDetails
 
 _LAST = float("inf")
 
@@ -30,7 +30,7 @@ class Snapshot:
 
     taken_at: float
     status: NodeStatus
-    units: tuple[UnitDetails, ...]
+    units: tuple[UnitStatus, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Arrangement:
 def headline(snapshot: Snapshot) -> str:
     """The whole in one line."""
     status = snapshot.status
-    states = Counter(unit.state_name.lower() for unit in snapshot.units)
+    states = Counter(unit.state.title.lower() for unit in snapshot.units)
     going = ", ".join(f"{states[state]} {state}" for state in ("running", "pending", "failed") if states[state])
     units = counted(len(snapshot.units), "unit") + (f" ({going})" if going else "")
     known = mesh_view.nodes(status)
@@ -106,7 +106,7 @@ def units_view(snapshot: Snapshot, now: float) -> View:
         *(Column("OUTPUT", right=True), *([Column("NAME", shrinks=True)] if has_names else [])),
         Column("DETAIL", shrinks=True),
     )
-    units = sorted(snapshot.units, key=lambda unit: (unit.has_ended, -(unit.began_at or 0.0)))
+    units = sorted(snapshot.units, key=lambda unit: (unit.ended, -(seconds_of(unit.began_at) or 0.0)))
     return View(columns, tuple(_unit_row(unit, now, has_names=has_names) for unit in units))
 
 
@@ -127,13 +127,13 @@ def links_view(snapshot: Snapshot, now: float) -> View:
     )
 
 
-def _unit_row(unit: UnitDetails, now: float, *, has_names: bool) -> ViewRow:
-    began = unit.began_at
+def _unit_row(unit: UnitStatus, now: float, *, has_names: bool) -> ViewRow:
+    began = seconds_of(unit.began_at)
     age = _LAST if began is None else max(0.0, now - began)
     name = (unit.name,) if has_names else ()
     cells = (
         Cell(unit.unit_id),
-        Cell(unit.state_name, STATE_COLOURS.get(unit.state, "")),
+        state_cell(unit.state),
         Cell(unit.work),
         Cell("" if began is None else span(age)),
         Cell(size_text(unit.stdout_size)),

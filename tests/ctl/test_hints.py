@@ -5,10 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 from fake_control import FakeNode, Session, answering
+from mesh_answers import three
 
 from receptor.client.address import UnixAddress
 from receptor.client.control_client import ControlClient
-from receptor.ctl.refusals import meant_on
+from receptor.ctl.hints import meant_on, next_step
+from receptor.ctl.settings import Settings
 
 STATUS = {
     "NodeID": "foo",
@@ -50,3 +52,16 @@ def test_the_first_name_that_the_mesh_does_not_have(
 def test_a_node_that_does_not_tell_its_status(node: FakeNode) -> None:
     with client(node, answering("ERROR: not for you")) as connected:
         assert meant_on(connected, "baz") == ""
+
+
+@pytest.mark.parametrize(
+    ("node_id", "said"),
+    [
+        ("goner", "did you mean 'gone'? All nodes that it knows: receptorctl --socket /s nodes"),
+        ("xyz", "foo knows no node 'xyz'. All nodes"),
+        ("gone", "has no way to it now. What may be wrong: receptorctl --socket /s doctor"),
+        ("baz", "How far it leads: receptorctl --socket /s traceroute baz"),
+    ],
+)
+def test_the_next_step(node_id: str, said: str) -> None:
+    assert said in next_step(three(), node_id, Settings(socket="/s"))

@@ -1,0 +1,74 @@
+"""What to add where a node refuses, or another does not answer: the name that was probably meant, the next step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receptor.ctl import terminal
+from receptor.ctl.meant import nearest
+from receptor.errors import ReceptorError
+
+if TYPE_CHECKING:
+    from receptor.client.control_client import ControlClient
+    from receptor.client.replies import NodeStatus
+    from receptor.ctl.settings import Settings
+
+
+def meant_on(client: ControlClient, node: str, *, service: str = "", work_type: str = "") -> str:
+    """What to add to the refusal of a service or work type of a node: ``; did you mean 'bar'?``, or nothing.
+
+    It asks the node for its status, and adds nothing if it does not get that: the refusal is what matters.
+    """
+    status = _status(client)
+    meant = _meant(status, node, service, work_type) if status else ""
+    return f"; did you mean {meant!r}?" if meant else ""
+
+
+def tell_next_step(client: ControlClient, settings: Settings, node_id: str) -> None:
+    """Say on standard error why ``node_id`` may not answer and what to do; nothing if its status can't be had."""
+    status = _status(client)
+    if status is not None:
+        terminal.tell(next_step(status, node_id, settings))
+
+
+def next_step(status: NodeStatus, node_id: str, settings: Settings) -> str:
+    """The sentence for a person. Pure."""
+    from receptor.ctl.mesh_view import nodes
+
+    by_id = {node.node_id: node for node in nodes(status)}
+    known = by_id.get(node_id)
+    if known is None:
+        meant = nearest(node_id, by_id)
+        guess = f"; did you mean {meant!r}?" if meant else "."
+        listing = settings.command_line("nodes")
+        return f"{status.node_id} knows no node {node_id!r}{guess} All nodes that it knows: {listing}"
+    if known.standing == "unreachable":
+        doctor = settings.command_line("doctor")
+        return f"{status.node_id} knows {node_id}, but has no way to it now. What may be wrong: {doctor}"
+    trace = settings.command_line("traceroute", node_id)
+    return f"There is a way to {node_id}, but no answer. How far it leads: {trace}"
+
+
+def _status(client: ControlClient) -> NodeStatus | None:
+    """The node's status; None if it can't be had: what has failed before is what matters."""
+    from receptor.client.replies import NodeStatus
+
+    try:
+        return NodeStatus.parse(client.status())
+    except ReceptorError:
+        return None
+
+
+def _meant(status: NodeStatus, node: str, service: str, work_type: str) -> str:
+    """The name instead of the first one that does not exist; empty if all do, or nothing is near."""
+    nodes = {status.node_id, *status.known_costs, *status.routes}
+    wanted = status.node_id if node == "localhost" else node
+    if wanted not in nodes:
+        return nearest(wanted, nodes)
+    offers = [one for one in status.advertisements if one.node_id == wanted]
+    services = {one.service for one in offers}
+    work_types = {one.name for offer in offers for one in offer.work_types}
+    for given, names in ((service, services), (work_type, work_types)):
+        if given and given not in names:
+            return nearest(given, names)
+    return ""
