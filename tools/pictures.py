@@ -206,6 +206,7 @@ def mesh() -> Iterator[tuple[Path, dict[str, str]]]:
         folder = nodes["foo"].socket.parent
         environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "CI")}
         environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "RECEPTORCTL_SOCKET": "foo.sock"}
+        environment |= {"COLUMNS": str(COLUMNS), "LINES": str(LINES)}  # textual believes these before the terminal
         environment["PATH"] = f"{with_receptorctl(Path(programs))}{os.pathsep}{environment['PATH']}"
         environment["PYTHONPATH"] = str(PROJECT / "src")
         yield folder, environment
