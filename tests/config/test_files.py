@@ -209,7 +209,7 @@ def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
         load_file(Path("/nosuch/c.yml"))
     with pytest.raises(ConfigurationError, match=r"Is a directory; name another file$"):
         load_file(tmp_path)
-    with pytest.raises(ConfigurationError, match=r"null byte$"):
+    with pytest.raises(ConfigurationError, match=r"null byte; name another file$"):
         load_file(Path("a\0b"))
 
 
