@@ -27,7 +27,6 @@ from receptor.ctl.main import receptorctl
 from receptor.ctl.pages import Page, contexts_of, page_of, short_help
 from tools import roff
 
-_DAEMON_PAGES = ("receptor.conf(5)", "receptor-init(1)", "receptor-certs(1)", "receptor-systemd(1)")
 _CTL, _NODE = f"receptorctl {__version__}", f"receptor {__version__}"
 _CONTEXTS = "~/.config/receptorctl/contexts.toml"
 
@@ -35,8 +34,8 @@ _CONTEXTS = "~/.config/receptorctl/contexts.toml"
 def pages() -> Mapping[str, str]:
     """The text of every page by the name of its file, ``man1/receptorctl.1``."""
     found = {f"man1/{name}.1": text for name, text in _tool_pages("receptorctl", receptorctl, _CTL)}
-    for name, command in (("certs", certs), ("init", init), ("systemd", systemd)):
-        found |= {f"man1/{page}.1": text for page, text in _tool_pages(f"receptor {name}", command, _NODE)}
+    for tool in (init, certs, systemd):
+        found |= {f"man1/{name}.1": text for name, text in _tool_pages(f"receptor {tool.name}", tool, _NODE)}
     found["man1/receptor.1"] = _daemon_page(help_text(None))
     found["man5/receptor.conf.5"] = _configuration_page()
     return dict(sorted(found.items()))
@@ -128,7 +127,9 @@ def _daemon_page(help_page: str) -> str:
         roff.item("1", "Not done; standard error says why."),
         roff.item("130", "Ctrl-C before the node had begun to start."),
     ]
-    return roff.page(*parts, *described, *sections, _see_also(*_DAEMON_PAGES, "receptorctl(1)"))
+    return roff.page(
+        *parts, *described, *sections, _see_also("receptor.conf(5)", "receptor-certs(1)", "receptorctl(1)")
+    )
 
 
 def _items(text: str) -> Iterator[tuple[str, str]]:
