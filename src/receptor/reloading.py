@@ -69,7 +69,7 @@ class Reloading:
         if answer.success:
             logger.info("the configuration was reloaded")
         else:
-            logger.warning("the configuration was not reloaded: %s", answer.error)
+            logger.warning("the configuration was not reloaded: %s", answer.error.partition(" ERRORCODE ")[0])
         return answer
 
     async def _reload(self) -> ReloadAnswer:

@@ -115,6 +115,20 @@ def test_certificates_that_end(file: Path, tmp_path: Path) -> None:
     assert soon.startswith("soon.crt: the certificate expires on ")
 
 
+def test_a_listener_whose_certificate_names_no_machine(file: Path, tmp_path: Path) -> None:
+    ca = Authority()
+    ca.issue(node_ids=["foo"], not_after=NOW + 99 * DAY).write(tmp_path, "bare")
+    ca.issue(node_ids=["foo"], dns=["foo.example.com"], not_after=NOW + 99 * DAY).write(tmp_path, "named")
+    profiles = "".join(
+        f"- tls-server: {{name: {name}, cert: {name}.crt, key: {name}.key}}\n" for name in ("bare", "named")
+    )
+    assert warnings(file, f"{NODE}{profiles}- tcp-listener: {{port: 0, tls: named}}\n- udp-listener: 0\n") == []
+    (warning,) = warnings(file, f"{NODE}{profiles}- tcp-listener: {{port: 0, tls: bare}}\n")
+    assert warning.startswith(
+        "tcp-listener: bare.crt has neither DNS name nor IP address, so nodes that check certificat"
+    )
+
+
 def test_authorities_that_have_ended(file: Path, tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(Authority(not_before=NOW - 9 * DAY, not_after=NOW - DAY).pem)
     (warning,) = warnings(file, NODE + "- tls-client: {name: a, rootcas: ca.crt}\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ def test_the_data_folder_must_be_a_folder(file: Path) -> None:
     Path("data").write_text("")
     assert problems_of(file, NODE) == [
         f"c.yml: the data folder data/foo can't be made: {Path.cwd()}/data is no folder; set another datadir"
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere but to a file system that is read-only")
+def test_the_data_folder_must_be_writable(file: Path) -> None:
+    Path("data").mkdir(0o500)
+    assert problems_of(file, NODE) == [
+        f"c.yml: the data folder {Path.cwd()}/data can't be written, by its mode or as its file system is read-only; "
+        "make it writable or set another datadir"
     ]
 
 

@@ -101,7 +101,10 @@ def test_help_of_an_action() -> None:
         ([b"\xff\xfe"], "is not UTF-8 text"),
         (["--node", "foo"], "nothing to do: no backends are configured"),
         (["--config"], "needs one file after it"),
-        (["--config", "/nosuch/receptor.yml"], "/nosuch/receptor.yml: the configuration file can't be read: No such"),
+        (
+            ["--config", "/nosuch/receptor.yml"],
+            "/nosuch/receptor.yml: the configuration file can't be read: No such file or directory; correct",
+        ),
         (["--config", "/"], "/: the configuration file can't be read: Is a directory"),
         (["--node", "foo", "--local-only", "--log-level", "loud"], "'loud'"),
         (["--node", "foo", "--local-only", "--work-signing", "/nosuch/key.pem"], "/nosuch/key.pem: there is no such"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,33 @@ def test_work_outlives_the_service() -> None:
     assert not {"PrivateTmp=yes", "RemoveIPC=yes", "DynamicUser=yes"} & set(lines)
 
 
+def test_another_user_has_all_that_the_node_writes_to() -> None:
+    files = system_files("/usr/bin/receptor", "awx")
+    assert {"User=awx", "Group=awx"} <= set(files[SERVICE].splitlines()) & set(files[TEMPLATE].splitlines())
+    assert "\nu awx - " in files["etc/sysusers.d/receptor.conf"]
+    folders = [line.split() for line in files["etc/tmpfiles.d/receptor.conf"].splitlines() if line[0] == "d"]
+    assert {tuple(owner) for _, _, _, *owner, _ in folders[1:]} == {("awx", "awx")}
+    assert folders[0] == ["d", "/etc/receptor", "0750", "root", "awx", "-"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not (shutil.which("systemd-sysusers") and shutil.which("systemd-tmpfiles")),
+    reason="needs root and systemd's tools",
+)
+def test_systemd_makes_the_user_and_its_folders(tmp_path: Path) -> None:
+    run_systemd(["--install", "--root", str(tmp_path), "--program", "/usr/bin/receptor"])
+    (tmp_path / "etc").mkdir()
+    for tool in (["systemd-sysusers"], ["systemd-tmpfiles", "--create"]):
+        done = subprocess.run([*tool, f"--root={tmp_path}"], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "etc/passwd").read_text().startswith("receptor:")
+    modes = {name: (tmp_path / name).stat() for name in ("etc/receptor", "var/lib/receptor")}
+    assert {name: (oct(one.st_mode & 0o7777), one.st_uid == 0) for name, one in modes.items()} == {
+        "etc/receptor": ("0o750", True),
+        "var/lib/receptor": ("0o750", False),
+    }
+
+
 def test_any_path_of_the_program_is_one_word() -> None:
     assert 'ExecStart="/opt/my %%h $$1/receptor" --config' in system_files("/opt/my %h $1/receptor")[SERVICE]
 
@@ -89,20 +117,29 @@ def test_they_are_written_for_a_package(tmp_path: Path, capsys: pytest.CaptureFi
     words = ["--install", "--root", str(tmp_path), "--program", "/usr/bin/receptor"]
     run_systemd(words)
     written = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == system_files("/usr/bin/receptor")
-    assert capsys.readouterr().out.splitlines() == [f"{tmp_path / path}: written" for path in system_files("")]
+    assert written == system_files("/usr/bin/receptor", folder="usr/lib")
+    assert set(written) == {
+        "usr/lib/systemd/system/receptor.service",
+        "usr/lib/systemd/system/receptor@.service",
+        "usr/lib/sysusers.d/receptor.conf",
+        "usr/lib/tmpfiles.d/receptor.conf",
+    }
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path / path}: written" for path in system_files("", folder="usr/lib")
+    ]
     run_systemd(words)  # once more changes nothing
 
 
 def test_changes_of_others_are_not_written_over(tmp_path: Path) -> None:
     words = ["--install", "--root", str(tmp_path), "--program", "/usr/bin/receptor"]
     run_systemd(words)
-    (tmp_path / SERVICE).write_text("mine")
+    service = tmp_path / "usr/lib/systemd/system/receptor.service"
+    service.write_text("mine")
     with pytest.raises(OperatingError, match="systemctl edit receptor"):
         run_systemd(words)
-    assert (tmp_path / SERVICE).read_text() == "mine"
+    assert service.read_text() == "mine"
     run_systemd([*words, "--force"])
-    assert "ExecStart" in (tmp_path / SERVICE).read_text()
+    assert "ExecStart" in service.read_text()
 
 
 def test_a_program_in_a_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +152,8 @@ def test_a_program_in_a_home_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 def test_mistakes_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such option"):
         run_systemd(["--nonsense"])
-    (tmp_path / "etc").touch()
+    with pytest.raises(ConfigurationError, match="'a b' is not the name of a user, such as receptor or awx"):
+        run_systemd(["--user", "a b"])
+    (tmp_path / "usr").touch()
     with pytest.raises(OperatingError, match=r"can't be written: .*; do it as root, or name a --root"):
         run_systemd(["--install", "--root", str(tmp_path), "--program", "/usr/bin/receptor"])

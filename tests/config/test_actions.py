@@ -37,7 +37,7 @@ def test_every_action_is_described_and_has_one_main_key_at_most(action: type[Act
         ("node", "datadir", "/tmp/receptor"),
         ("node", "maxidleconnectiontimeout", "21s"),
         ("node", "durability", "process"),
-        ("log-level", "level", "error"),
+        ("log-level", "level", "info"),
         ("tcp-listener", "cost", "1.0"),
         ("tcp-peer", "redial", "true"),
         ("control-service", "permissions", "0600"),

@@ -100,7 +100,11 @@ def test_questions(words: list[str], asked: object) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["c.yml"], "command line: 'c.yml' belongs to no action; to read a file write --config c.yml"),
+        (
+            ["c.yml"],
+            "command line: 'c.yml' is no command, and actions begin with '--'; to read a file write --config c.yml "
+            "('receptor --help' shows all)",
+        ),
         (["--config"], "--config: needs one file after it, not 0"),
         (["-c", "a", "b"], "-c: needs one file after it, not 2"),
         (["--check", "a", "b"], "--check: needs one file after it, not 2"),

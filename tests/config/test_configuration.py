@@ -74,7 +74,7 @@ def test_actions_become_one_configuration() -> None:
 def test_what_is_left_out_has_its_default() -> None:
     made = configuration(LOCAL_ONLY)
     assert made.node == Node("box", Path("/tmp/receptor"), None)
-    assert made.log_level == "error"
+    assert made.log_level == "info"
     assert made.local_only
 
 

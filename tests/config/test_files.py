@@ -187,6 +187,11 @@ FORM = "a configuration is a list of actions, such as '- node: foo'"
         (b"- node: x\n- \xff\n", "c.yml:2: the file must be UTF-8 text, and this line is not"),
         ("- node: \u00e9\n- \x01\n", "c.yml:2: not valid YAML: control characters are not allowed"),
         ("- node: *x\n", "c.yml:1: not valid YAML: found undefined alias"),
+        (
+            "- node:\n\tid: foo\n",
+            "c.yml:2: not valid YAML: found character that cannot start any token (while scanning for the next token "
+            "since line 2); the line begins with a tab: indent it with spaces",
+        ),
     ],
 )
 def test_what_is_no_configuration_is_told(file: Path, content: str | bytes, problem: str) -> None:
@@ -200,11 +205,11 @@ def test_broken_yaml_is_told_with_its_line(file: Path, content: str) -> None:
 
 
 def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"^/nosuch/c\.yml: .*: No such file or directory$"):
+    with pytest.raises(ConfigurationError, match=r"^/nosuch/c\.yml: .*: No such file or directory; correct"):
         load_file(Path("/nosuch/c.yml"))
-    with pytest.raises(ConfigurationError, match=r"Is a directory$"):
+    with pytest.raises(ConfigurationError, match=r"Is a directory; name another file$"):
         load_file(tmp_path)
-    with pytest.raises(ConfigurationError, match=r"null byte$"):
+    with pytest.raises(ConfigurationError, match=r"null byte; name another file$"):
         load_file(Path("a\0b"))
 
 

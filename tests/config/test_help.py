@@ -37,7 +37,7 @@ def test_the_help_of_an_action_reads_well() -> None:
         "\n"
         "Keys:\n"
         "  level              The least severe messages to log.\n"
-        "                     Value: error, warning, info or debug (default: error)\n"
+        "                     Value: error, warning, info or debug (default: info)\n"
         "\n"
         "A value without a key is that of 'level'.\n"
         "\n"

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from receptor.config.actions import ControlService, Node, WorkCommand
-from receptor.config.backend_actions import UdpListener
+from receptor.config.backend_actions import TcpListener, UdpListener, WsListener
 from receptor.config.command_line import RunNode
 from receptor.config.configuration import Configuration
 from receptor.config.kinds import Address
@@ -57,6 +57,7 @@ def cautions_of(work: RunNode) -> Iterator[str]:
     yield from _data_folder(configuration.node)
     yield from _signing_key(configuration)
     yield from _certificates(configuration)
+    yield from _names_of_listeners(configuration)
     for command in configuration.work_commands:
         if isinstance(command, WorkCommand):
             yield from _program(command)
@@ -111,6 +112,32 @@ def _ends(path: Path) -> Iterable[datetime]:
         return [one.not_valid_after_utc for one in read_certificates(path)[:1]]
     except ConfigurationError:
         return ()  # Told as a mistake.
+
+
+def _names_of_listeners(configuration: Configuration) -> Iterator[str]:
+    """Listeners that nobody can be sure of, as their certificates name no machine."""
+    certificates = {one.name: one.certificate for one in configuration.tls_servers}
+    for listener in configuration.listeners:
+        if not isinstance(listener, TcpListener | WsListener) or not listener.tls:
+            continue
+        path = certificates[listener.tls]
+        if not _names_a_machine(path):
+            yield (
+                f"{listener.about.name}: {path} has neither DNS name nor IP address, so nodes that check certificates "
+                "can't link to it; make it anew with --dns or --ip, see 'receptor certs --help'"
+            )
+
+
+def _names_a_machine(path: Path) -> bool:
+    from cryptography import x509
+
+    from receptor.certificates.reading import names_of, read_certificates
+
+    try:
+        names = names_of(path, read_certificates(path)[0])
+    except ConfigurationError:
+        return True  # Told as a mistake.
+    return any(isinstance(name, x509.DNSName | x509.IPAddress) for name in names)
 
 
 def _program(command: WorkCommand) -> Iterator[str]:

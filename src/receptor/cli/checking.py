@@ -76,11 +76,19 @@ def _data_folder(configuration: Configuration) -> Iterator[str]:
     there = next(one for one in (folder, *folder.absolute().parents) if os.path.exists(one))
     if not os.path.isdir(there):
         yield f"the data folder {folder} can't be made: {there} is no folder; set another datadir"
-    elif os.geteuid() != 0:  # root may look on behalf of the user that the node runs as
-        try:
+        return
+    try:
+        if os.geteuid() != 0:  # root may look on behalf of the user that the node runs as
             check_data_folder(folder)
-        except OperatingError as error:
-            yield str(error)
+    except OperatingError as error:
+        yield str(error)
+        return
+    # What is not there yet the systemd service may make.
+    if there in (folder, folder.absolute().parent) and not os.access(there, os.W_OK | os.X_OK):
+        yield (
+            f"the data folder {there} can't be written, by its mode or as its file system is read-only; make it "
+            "writable or set another datadir"
+        )
 
 
 def _sockets(configuration: Configuration) -> Iterator[Path]:

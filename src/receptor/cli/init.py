@@ -36,15 +36,15 @@ def run_init(arguments: list[str]) -> None:
 
 
 def _listen(text: str) -> Listen:
-    from receptor.cli.new_node.wanted import listen_of
+    from receptor.cli.new_node.wanted import A_LISTENER, listen_of
 
-    return read_as(listen_of, text, "a port such as 27199, an address and a port, udp:27199 or ws:8080")
+    return read_as(listen_of, text, A_LISTENER)
 
 
 def _work(text: str) -> Work:
-    from receptor.cli.new_node.wanted import work_of
+    from receptor.cli.new_node.wanted import A_WORK_TYPE, work_of
 
-    return read_as(work_of, text, "a work type and its command, such as cat=cat")
+    return read_as(work_of, text, A_WORK_TYPE)
 
 
 @click.command(context_settings={"max_content_width": 100})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from importlib import resources
 from pathlib import Path
 
 import click
 
+from receptor.cli.new_node.placing import SYSTEM_USER
 from receptor.cli.tools import run_tool
 from receptor.errors import OperatingError
 
@@ -17,6 +19,13 @@ _HOMES = ("/home", "/root", "/run/user")
 """What ``ProtectHome`` hides from a service."""
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_USER_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+
+
+def _user(text: str) -> str:
+    if not _USER_NAME.fullmatch(text):
+        raise click.BadParameter(f"{text!r} is not the name of a user, such as {SYSTEM_USER} or awx")
+    return text
 
 
 def run_systemd(arguments: list[str]) -> None:
@@ -24,22 +33,37 @@ def run_systemd(arguments: list[str]) -> None:
     run_tool(systemd, "systemd", arguments)
 
 
-@click.command(context_settings={"max_content_width": 100})
+@click.command(short_help="Show or write what systemd needs to run nodes.", context_settings={"max_content_width": 100})
 @click.option("--install", is_flag=True, help="Write the files instead of showing them.")
-@click.option("--root", metavar="DIR", type=_FOLDER, default=Path("/"), help="Write below this folder, for packages.")
+@click.option(
+    "--root",
+    metavar="DIR",
+    type=_FOLDER,
+    default=Path("/"),
+    help="Write into usr/lib of this folder, for packages.",
+)
+@click.option(
+    "--user",
+    metavar="NAME",
+    type=_user,
+    default=SYSTEM_USER,
+    show_default=True,
+    help="Whom the nodes run as; also the name of the group.",
+)
 @click.option("--program", metavar="FILE", help="The receptor that the service starts, if not this one.")
 @click.option("--force", is_flag=True, help="Write over files that are there and differ.")
-def systemd(install: bool, root: Path, program: str | None, force: bool) -> None:
+def systemd(install: bool, root: Path, user: str, program: str | None, force: bool) -> None:
     """Show or write what systemd needs to run nodes: receptor.service, and receptor@.service for several nodes on
-    one machine, the user 'receptor' (sysusers.d) and its folders (tmpfiles.d).
+    one machine, their user (sysusers.d) and its folders (tmpfiles.d).
 
     \b
     Examples:
       receptor systemd
       receptor systemd --install
+      receptor systemd --install --user awx
       receptor systemd --install --root pkg --program /usr/bin/receptor
     """
-    files = system_files(program or this_program())
+    files = system_files(program or this_program(), user, "etc" if root == Path("/") else "usr/lib")
     if not install:
         for path, content in files.items():
             click.echo(f"### /{path}\n{content}")
@@ -52,20 +76,25 @@ def systemd(install: bool, root: Path, program: str | None, force: bool) -> None
         click.echo(f"{root / path}: written")
     if root == Path("/"):
         click.echo(
-            "\nNext, as root:\n  systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload\n"
-            "  receptor init                     # if there is no /etc/receptor/receptor.conf yet\n"
+            "\nNext, as root; the second only if there is no /etc/receptor/receptor.conf yet:\n"
+            "  systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload\n"
+            f"  {shlex.quote(program or this_program())} init\n"
             "  systemctl enable --now receptor   # or receptor@NAME, for /etc/receptor/NAME.conf"
         )
 
 
-def system_files(program: str) -> dict[str, str]:
-    """The text of each file by its path below the root; ``program`` is the path of ``receptor``."""
-    service = _packaged("receptor.service").replace("@RECEPTOR@", _quoted(program))
+def system_files(program: str, user: str = SYSTEM_USER, folder: str = "etc") -> dict[str, str]:
+    """The text of each file by its path below the root.
+
+    ``program`` is the path of ``receptor``; ``folder`` is ``etc``, which is the administrator's, or ``usr/lib``, which
+    is for packages.
+    """
+    service = _packaged("receptor.service", user).replace("@RECEPTOR@", _quoted(program))
     return {
-        "etc/systemd/system/receptor.service": service,
-        "etc/systemd/system/receptor@.service": _template(service),
-        "etc/sysusers.d/receptor.conf": _packaged("sysusers.conf"),
-        "etc/tmpfiles.d/receptor.conf": _packaged("tmpfiles.conf"),
+        f"{folder}/systemd/system/receptor.service": service,
+        f"{folder}/systemd/system/receptor@.service": _template(service),
+        f"{folder}/sysusers.d/receptor.conf": _packaged("sysusers.conf", user),
+        f"{folder}/tmpfiles.d/receptor.conf": _packaged("tmpfiles.conf", user),
     }
 
 
@@ -91,8 +120,8 @@ def _template(service: str) -> str:
     )
 
 
-def _packaged(name: str) -> str:
-    return resources.files("receptor.system").joinpath(name).read_text("utf-8")
+def _packaged(name: str, user: str) -> str:
+    return resources.files("receptor.system").joinpath(name).read_text("utf-8").replace("@USER@", user)
 
 
 def _quoted(program: str) -> str:
@@ -106,8 +135,8 @@ def _refuse_homes() -> None:
     for path in (this_program(), sys.prefix, sys.base_prefix):
         if any(Path(os.path.realpath(path)).is_relative_to(home) for home in _HOMES):
             raise OperatingError(
-                f"{path}: this receptor is in a user's home, which a service can't see; install it elsewhere, as by "
-                "'python3 -m venv /opt/receptor && /opt/receptor/bin/pip install pyreceptor', or give --program"
+                f"{path}: this receptor is in a user's home, which a service can't see; install it elsewhere, such as "
+                "in a venv /opt/receptor, made by a Python of the system, or give --program"
             )
 
 

@@ -42,11 +42,9 @@ def value_of(kind: Kind) -> Callable[[str], object]:
 
 def peer_address(text: str) -> Dial:
     """A node to dial, for click."""
-    from receptor.cli.new_node.wanted import dial_of
+    from receptor.cli.new_node.wanted import A_PEER, dial_of
 
-    return read_as(
-        dial_of, text, "an address such as foo.example.com:27199, udp:foo:27199 or wss://foo.example.com/mesh"
-    )
+    return read_as(dial_of, text, A_PEER)
 
 
 def read_as(read: Callable[[str], T], text: str, expects: str) -> T:

@@ -82,7 +82,7 @@ class LogLevel(Action, frozen=True):
 
     about = About("log-level", "Says how much the node logs.", "- log-level: info", once=True)
 
-    level: Annotated[str, written("level", kinds.LOG_LEVEL, "The least severe messages to log.", main=True)] = "error"
+    level: Annotated[str, written("level", kinds.LOG_LEVEL, "The least severe messages to log.", main=True)] = "info"
 
 
 class Trace(Action, frozen=True):

@@ -151,7 +151,10 @@ def _groups(words: Sequence[str]) -> list[_Group]:
         elif groups:
             groups[-1][1].append(word)
         else:
-            raise ConfigurationError(f"{_SOURCE}: {word!r} belongs to no action; to read a file write --config {word}")
+            raise ConfigurationError(
+                f"{_SOURCE}: {word!r} is no command, and actions begin with '--'; to read a file write --config {word} "
+                "('receptor --help' shows all)"
+            )
     return groups
 
 

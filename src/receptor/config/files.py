@@ -16,6 +16,10 @@ from receptor.errors import ConfigurationError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 20
+_ADVICE: dict[type[Exception], str] = {
+    FileNotFoundError: "correct its name, or make one with 'receptor init'",
+    PermissionError: "do it as a user who may, such as the one that the node runs as",
+}
 
 
 def load_file(path: Path) -> Configuration:
@@ -43,7 +47,8 @@ def _text_of(path: Path) -> str:
         content = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"{path}: the configuration file can't be read: {reason}") from error
+        advice = _ADVICE.get(type(error), "name another file")
+        raise ConfigurationError(f"{path}: the configuration file can't be read: {reason}; {advice}") from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -59,10 +64,16 @@ def _compose(text: str, path: Path) -> yaml.Node | None:
         place = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
         since = f" since line {error.context_mark.line + 1}" if error.context_mark else ""
         context = f" ({error.context}{since})" if error.context else ""
+        if error.problem_mark and _has_tab(text, error.problem_mark.line):
+            context += "; the line begins with a tab: indent it with spaces"
         raise ConfigurationError(f"{place}: not valid YAML: {error.problem}{context}") from error
     except yaml.reader.ReaderError as error:
         line = text.encode().count(b"\n", 0, error.position) + 1
         raise ConfigurationError(f"{path}:{line}: not valid YAML: {error.reason}") from error
+
+
+def _has_tab(text: str, index: int) -> bool:
+    return any(line.lstrip(" ").startswith("\t") for line in text.split("\n")[index : index + 1])
 
 
 def _refuse_depth(text: str, path: Path) -> None:

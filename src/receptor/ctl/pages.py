@@ -78,7 +78,7 @@ def page_of(context: click.Context) -> Page:
 
 def short_help(command: click.Command) -> str:
     """What the command does, in one line."""
-    return command.short_help or (command.help or "").partition("\n\n")[0].replace("\n", " ")
+    return command.short_help or " ".join((command.help or "").partition("\n\n")[0].split())
 
 
 def help_text(context: click.Context) -> str:

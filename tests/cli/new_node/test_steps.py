@@ -57,7 +57,7 @@ def test_what_neighbours_need() -> None:
     assert commands(open_links)[2:] == ["receptor init --id bar --peer host:27199 --no-tls --role control"]
     joined = Bundle(node="foo", authority="", certificate="", key="")
     on_the_way = Wanted(node_id="foo", role=Role.HOP, place=SYSTEM, listen=TCP, security=joined)
-    assert commands(on_the_way)[2:] == ["--peer host:27199"]
+    assert commands(on_the_way)[2:] == ["--peer NAME:27199"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import pwd
 import signal
@@ -17,6 +18,9 @@ from receptor.errors import OperatingError
 
 SYSTEM_USER = "receptor"
 """The user that ``receptor systemd`` has nodes run as."""
+
+
+_ADVICE = {errno.ENOSPC: "free some space on that disk", errno.EDQUOT: "free some space or raise the quota"}
 
 
 class Access(enum.Enum):
@@ -165,7 +169,5 @@ def _told_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OperatingError(
-            f"{path}: can't be written: {error.strerror}; nothing was changed; do it as a user who may, or choose "
-            "another place with --config"
-        ) from error
+        advice = _ADVICE.get(error.errno or 0, "do it as a user who may, or choose another place with --config")
+        raise OperatingError(f"{path}: can't be written: {error.strerror}; nothing was changed; {advice}") from error

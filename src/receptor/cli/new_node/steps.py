@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from receptor.certificates.bundles import Bundle
 from receptor.cli.new_node.wanted import Listen, OwnAuthority, Role, Wanted
 
 
@@ -47,12 +48,17 @@ def _neighbours(wanted: Wanted, address: str) -> Iterator[tuple[str, list[str]]]
             [f"receptor init --id bar --peer {address} --no-tls {options}"],
         )
     else:
-        yield "Other nodes dial this one as:", [f"--peer {address}"]
+        yield (
+            "Other nodes dial this one by a name that its certificate has, here NAME:",
+            [f"--peer {address}"],
+        )
 
 
 def _dialled(wanted: Wanted, host_name: str) -> str:
     """The address under which others reach the first listener, as far as that is known here."""
     place = wanted.listen[0]
+    if isinstance(wanted.security, Bundle):
+        host_name = "NAME"  # what the certificate has was said where it was made
     hosts = [*wanted.dns, *map(_bracketed, map(str, wanted.ip)), *_own(place), host_name]
     if place.kind == "ws":
         return f"{'ws' if wanted.security is None else 'wss'}://{hosts[0]}:{place.port}"

@@ -17,6 +17,11 @@ DEFAULT_PORT = 27199
 
 SYSTEM_FOLDER = Path("/etc/receptor")
 
+A_LISTENER = "a port such as 27199, an address and a port, udp:27199 or ws:8080"
+A_PEER = "an address such as foo.example.com:27199, udp:foo:27199 or wss://foo.example.com/mesh"
+A_WORK_TYPE = "a work type and its command, such as cat=cat"
+"""What to say that was expected, where a text is none."""
+
 
 class Role(enum.StrEnum):
     """What a node is for, as the documents of AWX call it."""
