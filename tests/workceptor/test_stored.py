@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from receptor.errors import OperatingError
 from receptor.workceptor.files import Durability
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.records import ExitRecord, Order, Submission
@@ -94,80 +91,6 @@ class TestWhatIsThere:
         assert load_one(data_folder).status == SUCCEEDED
         (line,) = caplog.messages
         assert line.startswith("variables for its command are still there: ")
-
-    def test_no_data_folder_yet(self, data_folder: Path) -> None:
-        assert load(data_folder / "deep") == []
-        assert (data_folder / "deep").is_dir()
-
-    @pytest.mark.parametrize("made", ["folder", "folder/unit"])
-    def test_a_data_folder_that_can_not_be_used(self, data_folder: Path, made: str) -> None:
-        data_folder.write_text("a file")
-        with pytest.raises(OperatingError, match=r"can't be used: .*; check its permissions or set datadir"):
-            load(data_folder / made)
-
-
-@pytest.mark.parametrize("durability", Durability)
-def test_a_new_data_folder_survives_a_loss_of_power_if_its_units_are_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
-) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(os.readlink(f"/proc/self/fd/{file}"))))
-    load_units(tmp_path / "a" / "node", durability)
-    assert synced == ([] if durability is Durability.PROCESS else [tmp_path, tmp_path / "a"])
-    load_units(tmp_path / "a" / "node", durability)
-    assert len(synced) in (0, 2)
-
-
-class TestWhoseDataFolder:
-    """Units in it run as the user of the node."""
-
-    def test_what_is_missing_is_made_so_that_nobody_else_can_write_there(self, tmp_path: Path) -> None:
-        data_folder = tmp_path / "a" / "b" / "node"
-        umask = os.umask(0)
-        try:
-            load(data_folder)
-        finally:
-            os.umask(umask)
-        modes = [stat.S_IMODE(path.stat().st_mode) for path in (data_folder, data_folder.parent, tmp_path / "a")]
-        assert modes == [0o700, 0o755, 0o755]
-
-    def test_that_everybody_can_write_to(self, data_folder: Path) -> None:
-        store(data_folder)
-        data_folder.chmod(0o702)
-        with pytest.raises(OperatingError, match=r"not safe, .*: .*data can be written by everybody; chmod 700 .*data"):
-            load(data_folder)
-
-    def test_volumes_of_containers_are_only_warned_of(
-        self, data_folder: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        store(data_folder)
-        data_folder.chmod(0o770)
-        data_folder.parent.chmod(0o777)
-        assert load_one(data_folder).status == SUCCEEDED
-        assert "can be written by everybody; chmod o-w" in caplog.text
-        assert "can be written by its group; chmod 700" in caplog.text
-        caplog.clear()
-        data_folder.chmod(0o700)
-        data_folder.parent.chmod(0o1777)
-        assert load_one(data_folder).status == SUCCEEDED
-        assert caplog.text == ""
-
-    def test_a_link(self, data_folder: Path) -> None:
-        store(data_folder)
-        link = data_folder.with_name("link")
-        link.symlink_to(data_folder)
-        with pytest.raises(OperatingError, match="link is a link"):
-            load(link)
-        assert load(link / "of" / "a" / "parent") == [], "those of ours lead astray nobody"
-
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give folders away")
-    @pytest.mark.parametrize("given", ["", ".."])
-    def test_of_somebody_else(self, data_folder: Path, given: str) -> None:
-        store(data_folder)
-        os.chown(data_folder / given, 65534, 65534)
-        with pytest.raises(OperatingError, match=r"belongs to another user; chown it to user 0.*, or set datadir"):
-            load(data_folder)
-        assert (data_folder / "unit0001").is_dir()
 
 
 class TestDamage:

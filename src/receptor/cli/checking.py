@@ -23,7 +23,7 @@ from receptor.config.service_actions import UnixSocketServer
 from receptor.errors import OperatingError
 from receptor.node.unix_sockets import LONGEST_SOCKET_PATH
 from receptor.tls.profiles import TlsProfiles
-from receptor.workceptor.stored import check_data_folder
+from receptor.workceptor.data_folder import check_data_folder
 
 _MADE_AT_BOOT = (Path("/run"), Path("/var/run"))
 """Folders in there are made by whoever starts the node, as the systemd service does."""

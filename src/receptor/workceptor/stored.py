@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from pathlib import Path
 
 import msgspec
 
 from receptor.errors import OperatingError
 from receptor.netceptor.messages import parse_time
-from receptor.workceptor.files import Durability, settle_names
+from receptor.workceptor.data_folder import unusable
+from receptor.workceptor.files import Durability
 from receptor.workceptor.folder import UnitFolder, remove_leftovers, unit_ids
 from receptor.workceptor.records import ExitRecord, Order, Submission
 from receptor.workceptor.status import RemoteExtra, State, Status, decode_status
@@ -39,78 +38,14 @@ class StoredUnit(msgspec.Struct, frozen=True):
 def load_units(data_folder: Path, durability: Durability) -> list[StoredUnit]:
     """Every unit that is there, after what a crash left half done was tidied up.
 
-    Makes the data folder where it is missing. Raises OperatingError if it can't be used, or if somebody else could
-    have put units there: they would run as the user of the node.
+    The data folder must be claimed. Raises OperatingError if it can't be used.
     """
     try:
-        _make(data_folder.parent, 0o755, durability)
-        _check_parent(data_folder.parent)
-        _make(data_folder, 0o700, durability)
-        _check_owned(data_folder)
         remove_leftovers(data_folder)
         names = unit_ids(data_folder)
     except OSError as error:
-        raise _unusable(data_folder, error) from None
+        raise unusable(data_folder, error) from None
     return [_load(UnitFolder(data_folder / name, durability)) for name in names]
-
-
-def check_data_folder(data_folder: Path) -> None:
-    """Whether a node of this user would take that folder, as far as it is there; logs what is odd about it.
-
-    Raises OperatingError if it would not.
-    """
-    try:
-        if data_folder.parent.exists():
-            _check_parent(data_folder.parent)
-        if data_folder.exists():
-            _check_owned(data_folder)
-    except OSError as error:
-        raise _unusable(data_folder, error) from None
-
-
-def _make(folder: Path, mode: int, durability: Durability) -> None:
-    """Make a folder where it is missing; its parents are never writable by others, whatever the umask."""
-    if not folder.is_dir():
-        _make(folder.parent, 0o755, durability)
-        folder.mkdir(mode, exist_ok=True)
-        if durability is Durability.POWER:
-            settle_names(folder.parent)
-
-
-def _check_parent(parent: Path) -> None:
-    """Nobody else may put another folder into the place of the data folder."""
-    trusted = (0, os.geteuid())
-    status = parent.stat()
-    if status.st_uid not in trusted or parent.lstat().st_uid not in trusted:
-        raise _unsafe(parent, "belongs to another user", f"chown it to user {os.geteuid()}")
-    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        # A container may have it so, and nobody else in it.
-        logger.warning("%s", _unsafe(parent, "can be written by everybody", f"chmod o-w {parent}"))
-
-
-def _check_owned(data_folder: Path) -> None:
-    status = data_folder.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        raise _unsafe(data_folder, "is a link", "move the folder that it leads to here")
-    if status.st_uid != os.geteuid():
-        raise _unsafe(data_folder, "belongs to another user", f"chown it to user {os.geteuid()} if its units are yours")
-    if status.st_mode & stat.S_IWOTH:
-        raise _unsafe(data_folder, "can be written by everybody", f"chmod 700 {data_folder} if its units are yours")
-    if status.st_mode & stat.S_IWGRP:
-        # What manages volumes for containers may make it so for their group.
-        logger.warning("%s", _unsafe(data_folder, "can be written by its group", f"chmod 700 {data_folder}"))
-
-
-def _unusable(data_folder: Path, error: OSError) -> OperatingError:
-    return OperatingError(
-        f"the data folder {data_folder} can't be used: {error.strerror}; check its permissions or set datadir"
-    )
-
-
-def _unsafe(folder: Path, what: str, remedy: str) -> OperatingError:
-    return OperatingError(
-        f"the data folder is not safe, as others could put work there: {folder} {what}; {remedy}, or set datadir"
-    )
 
 
 def _load(folder: UnitFolder) -> StoredUnit:

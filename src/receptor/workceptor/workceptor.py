@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from receptor.errors import CommandError, LimitReached, UnknownUnit, UnknownWork
 from receptor.events import LONGEST_TEXT, Events, UnitEvent, now_text
 from receptor.identifiers import random_name
 from receptor.workceptor.command_unit import CommandUnit
+from receptor.workceptor.data_folder import claim_data_folder
 from receptor.workceptor.files import Durability
 from receptor.workceptor.folder import UnitFolder
 from receptor.workceptor.growth import GrowthWatcher
@@ -87,6 +89,8 @@ class Workceptor:
         self._events = events or Events()
         self._rng = random.SystemRandom()
         self._disk = ThreadPoolExecutor(1, "disk")
+        self._claim: int | None = None
+        """The descriptor that holds the data folder for this daemon."""
         self._runner = RunnerClient(data_folder, self._command_ended, adopts_orphans=adopts_orphans)
         self._reachable: frozenset[str] = frozenset()
         self._running: dict[str, set[str]] = {}
@@ -239,8 +243,12 @@ class Workceptor:
     # A restart
 
     async def start(self) -> None:
-        """Take up the units that the disk holds. Raises OperatingError if the data folder can't be used."""
+        """Take up the units that the disk holds.
+
+        Raises OperatingError if the data folder can't be used, or another daemon uses it.
+        """
         loop = asyncio.get_running_loop()
+        self._claim = await loop.run_in_executor(self._disk, claim_data_folder, self._folder, self._durability)
         stored = await loop.run_in_executor(self._disk, load_units, self._folder, self._durability)
         commands: list[tuple[CommandUnit, StoredUnit]] = []
         remotes: list[RemoteWorkUnit] = []
@@ -299,6 +307,9 @@ class Workceptor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.growth.close()
         self._disk.shutdown(wait=True)
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
 
     # Events
 
