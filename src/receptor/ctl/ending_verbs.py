@@ -120,7 +120,7 @@ def _end_units(client: ControlClient, verb: str, unit_ids: Sequence[str], *, as_
         try:
             outcome = client.end_unit(verb, unit_id)
         except CommandError as error:
-            terminal.fail(f"{unit_id}: {error}")
+            terminal.fail(str(error) if unit_id in str(error) else f"{unit_id}: {error}")
             records.append({"UnitID": unit_id, "Error": str(error)})
             exit_code = terminal.EXIT_FAILED
         else:

@@ -9,7 +9,7 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.following import Follower, follow, progress_is_seen, write
-from receptor.ctl.parameters import UNIT_ID
+from receptor.ctl.parameters import UNIT_ID, WHOLE_NUMBER
 from receptor.ctl.time_limit import TimeIsUp, time_limit
 from receptor.ctl.unit_ids import whole_id
 from receptor.errors import UnreachableError
@@ -43,10 +43,8 @@ def results(settings: Settings, unit_id: str) -> int:
 @click.command(short_help="Print what a unit has written so far, or its last lines.")
 @click.argument("unit_id", type=UNIT_ID)
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on until the unit has ended.")
-@click.option("--tail", "lines", type=click.IntRange(min=0), metavar="LINES", help="Begin with the last LINES lines.")
-@click.option(
-    "--since-offset", "offset", type=click.IntRange(min=0), metavar="BYTES", help="Begin after so many bytes."
-)
+@click.option("--tail", "lines", type=WHOLE_NUMBER, metavar="LINES", help="Begin with the last LINES lines.")
+@click.option("--since-offset", "offset", type=WHOLE_NUMBER, metavar="BYTES", help="Begin after so many bytes.")
 @click.pass_obj
 def logs(settings: Settings, unit_id: str, following: bool, lines: int | None, offset: int | None) -> int:
     """Print what a unit has written so far.

@@ -12,7 +12,7 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.node_time import node_time
-from receptor.ctl.parameters import WORK_TYPE, json_option
+from receptor.ctl.parameters import WHOLE_NUMBER, WORK_TYPE, json_option
 from receptor.ctl.plain_text import counted
 from receptor.ctl.sizes import size_text
 from receptor.ctl.work_options import DURATION, STATES, unit_states, yes_option
@@ -38,7 +38,7 @@ _RELEASED = "released"
     help="Only those in this state; may be repeated. Without it, all that have ended.",
 )
 @click.option("--work-type", type=WORK_TYPE, metavar="WORKTYPE", help="Only those of this work type.")
-@click.option("--keep", type=click.IntRange(min=0), default=0, metavar="COUNT", help="Leave so many of the newest.")
+@click.option("--keep", type=WHOLE_NUMBER, default=0, metavar="COUNT", help="Leave so many of the newest.")
 @click.option("--dry-run", is_flag=True, help="Show what would be released, and release nothing.")
 @click.option("--force", is_flag=True, help="Delete here even if the other node can't be reached.")
 @yes_option()
@@ -169,7 +169,7 @@ def _report(pruned: Sequence[_Pruned], *, as_json: bool) -> None:
         terminal.say(f"Released {_counted(released)} with {size_text(_size(released))} of output.")
     for one in pruned:
         if one.error:
-            terminal.fail(f"{one.unit.unit_id}: {one.error}")
+            terminal.fail(one.error if one.unit.unit_id in one.error else f"{one.unit.unit_id}: {one.error}")
     pending = [one.unit for one in pruned if one.outcome not in ("", _RELEASED)]
     if pending:
         terminal.warn(

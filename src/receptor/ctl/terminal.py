@@ -53,6 +53,12 @@ def say(text: str = "") -> None:
         click.echo(printable(text))
 
 
+def show_text(text: str) -> None:
+    """Print lines that are ours, with such colours as they have."""
+    with _output():
+        click.echo(text)
+
+
 def show_json(value: object) -> None:
     """Print an answer as JSON, keys in order, as scripts know it."""
     import json

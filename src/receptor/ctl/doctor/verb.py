@@ -14,6 +14,7 @@ import click
 from receptor.ctl import terminal
 from receptor.ctl.parameters import json_option, tls_client_option
 from receptor.ctl.tables import Cell
+from receptor.ctl.work_options import DURATION
 
 if TYPE_CHECKING:
     from receptor.ctl.doctor.findings import Finding
@@ -28,10 +29,11 @@ _ASCII_MARKS = {"ok": "ok", "skipped": "--", "warning": "!!", "problem": "XX"}
 @click.command(short_help="Look for what is wrong, and say what to do about it.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
-    default=15.0,
+    metavar="DURATION",
+    type=DURATION,
+    default="15s",
     show_default=True,
-    help="Seconds to wait for the other nodes of the mesh.",
+    help="How long to wait for the other nodes of the mesh.",
 )
 @tls_client_option()
 @json_option()
