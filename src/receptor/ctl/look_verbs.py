@@ -9,7 +9,6 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.parameters import UNIT_ID, json_option, node_option, tls_client_option
-from receptor.ctl.unit_ids import whole_id
 from receptor.errors import CommandError
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def list_units(
     """
     if [quiet, as_json, as_table].count(True) > 1:
         return _one_form_only("--quiet, --json and --table")
+    from receptor.ctl.unit_ids import whole_id
+
     with settings.client() as client:
         if node:
             _go_to(client, node, tlsclient or "")
@@ -77,6 +78,8 @@ def status(settings: Settings, unit_id: str, as_json: bool, as_table: bool) -> i
     """
     if as_json and as_table:
         return _one_form_only("--json and --table")
+    from receptor.ctl.unit_ids import whole_id
+
     with settings.client() as client:
         unit_id = whole_id(client, unit_id)
         answer = client.unit_status(unit_id)

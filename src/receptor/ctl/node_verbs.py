@@ -11,7 +11,6 @@ import click
 
 from receptor import __version__
 from receptor.ctl import terminal
-from receptor.ctl.hints import meant_on
 from receptor.ctl.parameters import NODE_ID, SERVICE, WHOLE_NUMBER, json_option, tls_client_option
 from receptor.errors import CommandError, OperatingError
 
@@ -220,4 +219,6 @@ def _reach(client: ControlClient, node: str, service: str, tls_client: str) -> C
     try:
         return client.bridge(node, service, tls_client)
     except CommandError as error:
+        from receptor.ctl.hints import meant_on
+
         raise CommandError(f"{error}{meant_on(client, node, service=service)}") from error
