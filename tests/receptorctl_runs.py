@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+import receptor
 from receptor.ctl.main import main
+
+_SOURCE = str(Path(receptor.__file__).parent.parent)
 
 PROGRAM = [sys.executable, "-c", "from receptor.ctl.main import run; run()"]
 """The program of this tree, for a process of its own."""
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Ours with these, and with the program of this tree."""
+    return {**os.environ, "PYTHONPATH": _SOURCE, **variables}
 
 
 def press_ctrl_c() -> None:

@@ -9,7 +9,7 @@ from mesh_answers import three
 
 from receptor.client.address import UnixAddress
 from receptor.client.control_client import ControlClient
-from receptor.ctl.hints import meant_on, next_step
+from receptor.ctl.hints import meant_on, next_step, unknown_node
 from receptor.ctl.settings import Settings
 
 STATUS = {
@@ -47,6 +47,20 @@ def test_the_first_name_that_the_mesh_does_not_have(
 ) -> None:
     with client(node, answering(STATUS)) as connected:
         assert meant_on(connected, node_id, service=service, work_type=work_type) == hint
+
+
+@pytest.mark.parametrize(
+    ("node_id", "said"),
+    [
+        ("baz", "foo knows no node 'baz'; did you mean 'bar'?"),
+        ("xyz", "foo knows no node 'xyz'."),
+        ("bar", ""),
+        ("localhost", ""),
+    ],
+)
+def test_a_node_that_nobody_knows(node_id: str, said: str, node: FakeNode) -> None:
+    with client(node, answering(STATUS)) as connected:
+        assert unknown_node(connected, node_id) == said
 
 
 def test_a_node_that_does_not_tell_its_status(node: FakeNode) -> None:

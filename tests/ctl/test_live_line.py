@@ -18,7 +18,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("at_once")
 def test_it_leaves_no_trace_and_stays_below_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal_for(monkeypatch, "stdout", "stderr") as person:
-        with LiveLine(lambda _: "working"):
+        with LiveLine(lambda *_: "working"):
             eventually(lambda: "working" in person.raw)
             terminal.say("an answer")
             drawn = person.raw.count("working")
@@ -30,14 +30,14 @@ def test_it_leaves_no_trace_and_stays_below_what_is_printed(monkeypatch: pytest.
 
 @pytest.mark.usefixtures("at_once")
 def test_it_is_no_longer_than_the_terminal_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminal_for(monkeypatch, "stderr", columns=20) as person, LiveLine(lambda _: "x" * 100):
+    with terminal_for(monkeypatch, "stderr", columns=20) as person, LiveLine(lambda *_: "x" * 100):
         eventually(lambda: "x" in person.raw)
     assert "x" * 18 + "…" in person.raw
     assert "x" * 19 not in person.raw
 
 
 def test_what_is_done_soon_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminal_for(monkeypatch, "stderr") as person, LiveLine(lambda _: "working"):
+    with terminal_for(monkeypatch, "stderr") as person, LiveLine(lambda *_: "working"):
         pass
     assert person.raw == ""
 
@@ -62,4 +62,10 @@ def test_nothing_of_it_off_terminals(capfd: pytest.CaptureFixture[str], monkeypa
     ],
 )
 def test_how_far_a_transfer_is(done: int, seconds: float, line: str) -> None:
-    assert Transfer("Sending", 2048 * 1024, done).line(seconds) == line
+    assert Transfer("Sending", 2048 * 1024, done).line(seconds, 100) == line
+
+
+def test_on_a_narrow_terminal_the_bar_gives_way() -> None:
+    transfer = Transfer("Sending", 2048 * 1024, 1024 * 1024)
+    assert transfer.line(4.0, 70) == "Sending  [======>     ]   50%  1.0 MiB of 2.0 MiB  256 KiB/s  4 s left"
+    assert transfer.line(4.0, 40) == "Sending   50%  1.0 MiB of 2.0 MiB  256 KiB/s  4 s left"

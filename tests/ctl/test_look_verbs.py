@@ -40,6 +40,14 @@ def test_list_of_another_node(node: FakeNode, ctl: Receptorctl) -> None:
     assert node.commands[0] == {"command": "connect", "node": "bar", "service": "control", "tls": "mytls"}
 
 
+def test_list_of_a_node_that_is_not_there(node: FakeNode, ctl: Receptorctl) -> None:
+    known = {"NodeID": "foo", "KnownConnectionCosts": {"foo": {"bar": 1}, "bar": {"foo": 1}}}
+    node.plays(answering("ERROR: no route to node bra", known))
+    ran = ctl("work", "list", "--node", "bra")
+    assert (ran.exit_code, ran.output) == (1, b"")
+    assert ran.errors.endswith("; did you mean 'bar'?\n")
+
+
 def test_status_of_a_unit_is_json(node: FakeNode, ctl: Receptorctl) -> None:
     node.plays(answering(UNITS["b2b2b2b2"]))
     assert json.loads(ctl("work", "status", "b2b2b2b2").output) == UNITS["b2b2b2b2"]

@@ -47,7 +47,8 @@ from receptorctl_runs import Receptorctl
         ),
         (
             "ping bar --count many",
-            "Invalid value for '--count': 'many' is not a valid integer range ('receptorctl ping --help' explains)",
+            "Invalid value for '--count': 'many' is not a whole number of 0 or more "
+            "('receptorctl ping --help' explains)",
         ),
     ],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 import pytest
-from fake_control import FakeNode, answering
+from fake_control import FakeNode, Peer, answering
 from receptorctl_runs import Receptorctl
 
 from receptor.ctl import finding
@@ -71,6 +71,21 @@ def test_the_node_of_this_machine_is_found(node: FakeNode, ctl: Receptorctl, mon
     node.plays(answering({}))
     monkeypatch.setattr(finding, "PLACES", finding.Places((), ("/nosuch/*.sock", node.path)))
     assert ctl.bare("work", "list").output == b"{}\n"
+
+
+def test_a_command_to_copy_is_no_reason_to_tell_the_origin(
+    node: FakeNode, ctl: Receptorctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(peer: Peer) -> None:
+        peer.greet()
+        peer.command()
+        peer.say("Streaming results for work unit a1a1a1a1")
+
+    node.plays(cut_off, answering({"State": 1, "StdoutSize": 5}))
+    monkeypatch.setenv("RECEPTORCTL_SOCKET", node.path)
+    ran = ctl.bare("work", "results", "a1a1a1a1")
+    assert ran.exit_code == 1
+    assert ran.errors.endswith(f"receptorctl --socket {node.path} work results a1a1a1a1\n")
 
 
 def test_a_refusal_is_told_without_the_address(

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 from fake_control import FakeNode, Peer, Session, answering
-from receptorctl_runs import Ran, Receptorctl, press_ctrl_c
+from receptorctl_runs import PROGRAM, Ran, Receptorctl, environment, press_ctrl_c
 
 from receptor.ctl.submit_verb import parse_params
 from receptor.errors import ConfigurationError
 
 CREATED = "Work unit created with ID a1a1a1a1. Send stdin data and EOF."
+BAR_IS_KNOWN = {"NodeID": "foo", "KnownConnectionCosts": {"foo": {"bar": 1}, "bar": {"foo": 1}}}
 STARTED = '{"unitid": "a1a1a1a1", "result": "Job Started"}'
 
 
@@ -51,13 +53,44 @@ def test_the_answer_that_scripts_parse(node: FakeNode, ctl: Receptorctl) -> None
 
 @pytest.mark.parametrize("follow", [[], ["-f"]], ids=["submitted", "followed"])
 def test_work_that_waits_for_its_node_is_told_of(node: FakeNode, ctl: Receptorctl, follow: list[str]) -> None:
-    following = [streaming(b""), answering({"State": 2, "StdoutSize": 0})] if follow else []
-    node.plays(Payload('{"unitid": "a1a1a1a1", "result": "Job Submitted"}'), *following)
+    def known(peer: Peer) -> None:
+        answering(BAR_IS_KNOWN)(peer)
+        if follow:
+            peer.command()
+            peer.say("Streaming results for work unit a1a1a1a1")
+
+    end = [answering({"State": 2, "StdoutSize": 0})] if follow else []
+    node.plays(Payload('{"unitid": "a1a1a1a1", "result": "Job Submitted"}'), known, *end)
     ran = ctl("work", "submit", "echoint", "--node", "bar", "-n", *follow)
     assert ran.lines == ([] if follow else ["Result:  Job Submitted", "Unit ID: a1a1a1a1"])
     assert ran.errors.startswith("bar can't be reached yet, or has no room; it gets the work as soon as it can. See: ")
     assert "work status a1a1a1a1; give up: " in ran.errors
     assert ran.errors.endswith("work cancel a1a1a1a1\n")
+
+
+def test_work_for_a_node_that_nobody_knows(node: FakeNode, ctl: Receptorctl) -> None:
+    node.plays(Payload('{"unitid": "a1a1a1a1", "result": "Job Submitted"}'), answering(BAR_IS_KNOWN))
+    ran = ctl("work", "submit", "echoint", "--node", "bra", "-n", "-q")
+    assert (ran.exit_code, ran.lines) == (0, ["a1a1a1a1"])
+    assert ran.errors.startswith(
+        "foo knows no node 'bra'; did you mean 'bar'? The work waits for a node of that name. See: "
+    )
+
+
+def test_the_unit_is_named_where_its_id_could_not_be_printed(node: FakeNode) -> None:
+    node.plays(Payload())
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, "--socket", node.path, "work", "submit", "cat", "-n", "-q"],
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode == 101
+    assert "No space left on device. Unit a1a1a1a1 is submitted all the same. For its results: " in done.stderr
 
 
 def test_every_option(node: FakeNode, ctl: Receptorctl) -> None:

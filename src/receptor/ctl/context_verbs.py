@@ -8,7 +8,6 @@ from receptor.ctl import terminal
 from receptor.ctl.connection_options import connection_options
 from receptor.ctl.parameters import CONTEXT, json_option
 from receptor.ctl.settings import Settings
-from receptor.ctl.tables import Column
 from receptor.errors import ConfigurationError
 
 
@@ -46,6 +45,7 @@ def list_contexts(as_json: bool) -> int:
       receptorctl context list --json | jq -r '.[].name'
     """
     from receptor.ctl.contexts import read_contexts
+    from receptor.ctl.tables import Column
 
     contexts = read_contexts()
     everything = sorted(contexts.by_name.items())

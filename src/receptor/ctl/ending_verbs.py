@@ -9,7 +9,6 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.parameters import RUNNING_UNIT_ID, UNIT_ID, json_option
-from receptor.ctl.unit_ids import resolve, whole_ids
 from receptor.errors import CommandError, OperatingError
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ def cancel(settings: Settings, unit_ids: tuple[str, ...], as_json: bool) -> int:
     """
     if not unit_ids:
         return _nothing_named(as_json=as_json)
+    from receptor.ctl.unit_ids import whole_ids
+
     with settings.client() as client:
         client.connect()
         return _end_units(client, "cancel", whole_ids(client, unit_ids), as_json=as_json)
@@ -89,6 +90,8 @@ def _confirmed_ids(client: ControlClient, texts: Sequence[str]) -> list[str] | N
     Where just the beginning is given, a slip would delete other work, so that is asked. Raises OperatingError if nobody
     can be.
     """
+    from receptor.ctl.unit_ids import resolve
+
     meant = resolve(client, texts)
     guessed = [one.completed for one in meant if one.completed is not None]
     if guessed:
@@ -120,7 +123,7 @@ def _end_units(client: ControlClient, verb: str, unit_ids: Sequence[str], *, as_
         try:
             outcome = client.end_unit(verb, unit_id)
         except CommandError as error:
-            terminal.fail(f"{unit_id}: {error}")
+            terminal.fail(str(error) if unit_id in str(error) else f"{unit_id}: {error}")
             records.append({"UnitID": unit_id, "Error": str(error)})
             exit_code = terminal.EXIT_FAILED
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from receptor.ctl import terminal
@@ -24,6 +25,15 @@ def meant_on(client: ControlClient, node: str, *, service: str = "", work_type: 
     return f"; did you mean {meant!r}?" if meant else ""
 
 
+def unknown_node(client: ControlClient, node_id: str) -> str:
+    """``foo knows no node 'baz'; did you mean 'bar'?``; empty if it knows that node, or does not tell."""
+    status = _status(client)
+    if status is None:
+        return ""
+    known = _node_ids(status)
+    return "" if node_id in known or node_id == "localhost" else _unknown(status.node_id, node_id, known)
+
+
 def tell_next_step(client: ControlClient, settings: Settings, node_id: str) -> None:
     """Say on standard error why ``node_id`` may not answer and what to do; nothing if its status can't be had."""
     status = _status(client)
@@ -38,10 +48,7 @@ def next_step(status: NodeStatus, node_id: str, settings: Settings) -> str:
     by_id = {node.node_id: node for node in nodes(status)}
     known = by_id.get(node_id)
     if known is None:
-        meant = nearest(node_id, by_id)
-        guess = f"; did you mean {meant!r}?" if meant else "."
-        listing = settings.command_line("nodes")
-        return f"{status.node_id} knows no node {node_id!r}{guess} All nodes that it knows: {listing}"
+        return f"{_unknown(status.node_id, node_id, by_id)} All nodes that it knows: {settings.command_line('nodes')}"
     if known.standing == "unreachable":
         doctor = settings.command_line("doctor")
         return f"{status.node_id} knows {node_id}, but has no way to it now. What may be wrong: {doctor}"
@@ -59,9 +66,19 @@ def _status(client: ControlClient) -> NodeStatus | None:
         return None
 
 
+def _unknown(asked: str, node_id: str, known: Iterable[str]) -> str:
+    meant = nearest(node_id, known)
+    guess = f"; did you mean {meant!r}?" if meant else "."
+    return f"{asked} knows no node {node_id!r}{guess}"
+
+
+def _node_ids(status: NodeStatus) -> set[str]:
+    return {status.node_id, *status.known_costs, *status.routes}
+
+
 def _meant(status: NodeStatus, node: str, service: str, work_type: str) -> str:
     """The name instead of the first one that does not exist; empty if all do, or nothing is near."""
-    nodes = {status.node_id, *status.known_costs, *status.routes}
+    nodes = _node_ids(status)
     wanted = status.node_id if node == "localhost" else node
     if wanted not in nodes:
         return nearest(wanted, nodes)

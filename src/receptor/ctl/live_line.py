@@ -23,7 +23,7 @@ SHOWN_AFTER = 0.5
 
 _INTERVAL = 0.1
 _SPINNER = "|/-\\"
-_BAR_WIDTH = 24
+_BAR_WIDTH, _NARROWEST_BAR = 24, 6
 _ERASE = "\r\x1b[K"
 
 
@@ -31,10 +31,10 @@ class LiveLine:
     """A line that is drawn again and again until the ``with`` block ends, and then is gone without a trace.
 
     Where standard error is no terminal, or a dumb one, nothing is ever written and no thread started. ``text`` is asked
-    with the seconds since the beginning. What ``terminal`` prints meanwhile stands above the line.
+    with the seconds since the beginning and the columns there are. What ``terminal`` prints meanwhile stands above it.
     """
 
-    def __init__(self, text: Callable[[float], str]) -> None:
+    def __init__(self, text: Callable[[float, int], str]) -> None:
         self._text = text
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -72,9 +72,8 @@ class LiveLine:
         while not self._ended.is_set():
             with self._lock:
                 columns = _columns()
-                click.echo(
-                    _ERASE + shortened(printable(self._text(time.monotonic() - began)), columns), sys.stderr, nl=False
-                )
+                text = printable(self._text(time.monotonic() - began, columns))
+                click.echo(_ERASE + shortened(text, columns), sys.stderr, nl=False)
                 self._is_drawn = True
             self._ended.wait(_INTERVAL)
         with self._lock:
@@ -94,25 +93,29 @@ class Transfer:
     total: int
     done: int = 0
 
-    def line(self, seconds: float) -> str:
-        """``Sending  [=====>    ]  50%  1.0 MiB of 2.0 MiB  100 KiB/s  10 s left``."""
+    def line(self, seconds: float, columns: int) -> str:
+        """``Sending  [=====>    ]  50%  1.0 MiB of 2.0 MiB  100 KiB/s  10 s left``; the bar gives way where it must."""
         share = min(1.0, self.done / self.total) if self.total else 1.0
         rate = self.done / seconds if seconds else 0.0
         parts = [
             self.label,
-            _bar(share),
             f"{int(share * 100):3d}%",
             f"{size_text(self.done)} of {size_text(self.total)}",
             f"{size_text(rate)}/s",
         ]
         if rate and self.done < self.total:
             parts.append(f"{span((self.total - self.done) / rate)} left")
+        room = columns - len("  ".join(parts)) - len("  []")
+        if room >= _NARROWEST_BAR:
+            parts.insert(1, _bar(share, min(room, _BAR_WIDTH)))
         return "  ".join(parts)
 
 
 def spinner(text: Callable[[], str]) -> LiveLine:
     """A line that turns, with a text and the seconds that have passed."""
-    return LiveLine(lambda seconds: f"{_SPINNER[int(seconds / _INTERVAL) % len(_SPINNER)]} {text()}, {span(seconds)}")
+    return LiveLine(
+        lambda seconds, _: f"{_SPINNER[int(seconds / _INTERVAL) % len(_SPINNER)]} {text()}, {span(seconds)}"
+    )
 
 
 def can_show() -> bool:
@@ -120,10 +123,10 @@ def can_show() -> bool:
     return terminal.is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
 
 
-def _bar(share: float) -> str:
-    filled = int(share * _BAR_WIDTH)
-    head = ">" if filled < _BAR_WIDTH else ""
-    return f"[{('=' * filled + head).ljust(_BAR_WIDTH)}]"
+def _bar(share: float, width: int) -> str:
+    filled = int(share * width)
+    head = ">" if filled < width else ""
+    return f"[{('=' * filled + head).ljust(width)}]"
 
 
 def _columns() -> int:

@@ -9,9 +9,10 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.parameters import UNIT_ID, json_option, node_option, tls_client_option
-from receptor.ctl.unit_ids import whole_id
+from receptor.errors import CommandError
 
 if TYPE_CHECKING:
+    from receptor.client.control_client import ControlClient
     from receptor.client.fields import JsonObject
     from receptor.ctl.settings import Settings
 
@@ -46,9 +47,11 @@ def list_units(
     """
     if [quiet, as_json, as_table].count(True) > 1:
         return _one_form_only("--quiet, --json and --table")
+    from receptor.ctl.unit_ids import whole_id
+
     with settings.client() as client:
         if node:
-            client.go_to(node, tlsclient or "")
+            _go_to(client, node, tlsclient or "")
         units = client.units(whole_id(client, unit_id) if unit_id else "")
     if quiet:
         for unit in units:
@@ -75,6 +78,8 @@ def status(settings: Settings, unit_id: str, as_json: bool, as_table: bool) -> i
     """
     if as_json and as_table:
         return _one_form_only("--json and --table")
+    from receptor.ctl.unit_ids import whole_id
+
     with settings.client() as client:
         unit_id = whole_id(client, unit_id)
         answer = client.unit_status(unit_id)
@@ -96,6 +101,15 @@ def _show_table(settings: Settings, answers: JsonObject) -> None:
         show_units(parse_units(answers))
     else:
         terminal.tell(f"No units of work. To make one: {settings.command_line('work', 'submit', '--help')}")
+
+
+def _go_to(client: ControlClient, node: str, tls_client: str) -> None:
+    try:
+        client.go_to(node, tls_client)
+    except CommandError as error:
+        from receptor.ctl.hints import meant_on
+
+        raise CommandError(f"{error}{meant_on(client, node)}") from error
 
 
 def _one_form_only(options: str) -> int:

@@ -26,6 +26,12 @@ COMPLETE = "_RECEPTORCTL_COMPLETE"
 """The environment variable in which a shell asks for candidates, as click has it."""
 
 
+def _show_version(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted and not context.resilient_parsing:
+        terminal.say(f"receptorctl {__version__}")
+        context.exit()
+
+
 @click.group(
     cls=Program,
     short_help="Talk to a Receptor node.",
@@ -43,7 +49,14 @@ COMPLETE = "_RECEPTORCTL_COMPLETE"
     type=CONTEXT,
     help="The context that says all this; 'receptorctl context --help' tells of them.",
 )
-@click.version_option(__version__, message="receptorctl %(version)s", help="Show the version of receptorctl.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version of receptorctl.",
+)
 @click.pass_context
 def receptorctl(context: click.Context, /, **_: object) -> int:
     """Talk to a Receptor node: see the mesh, run units of work and fetch their results.

@@ -11,8 +11,7 @@ import click
 
 from receptor import __version__
 from receptor.ctl import terminal
-from receptor.ctl.hints import meant_on
-from receptor.ctl.parameters import NODE_ID, SERVICE, json_option, tls_client_option
+from receptor.ctl.parameters import NODE_ID, SERVICE, WHOLE_NUMBER, json_option, tls_client_option
 from receptor.errors import CommandError, OperatingError
 
 if TYPE_CHECKING:
@@ -63,9 +62,14 @@ def status(settings: Settings, as_json: bool) -> int:
 
 @click.command(short_help="Ask a node for signs of life.")
 @click.argument("node", type=NODE_ID)
-@click.option("--count", type=click.IntRange(min=0), default=4, show_default=True, help="How many pings.")
+@click.option("--count", metavar="COUNT", type=WHOLE_NUMBER, default=4, show_default=True, help="How many pings.")
 @click.option(
-    "--delay", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Seconds between two pings."
+    "--delay",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two pings.",
 )
 @json_option("Print the node's answer to each ping as JSON, one a line.")
 @click.pass_obj
@@ -215,4 +219,6 @@ def _reach(client: ControlClient, node: str, service: str, tls_client: str) -> C
     try:
         return client.bridge(node, service, tls_client)
     except CommandError as error:
+        from receptor.ctl.hints import meant_on
+
         raise CommandError(f"{error}{meant_on(client, node, service=service)}") from error

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from receptor.ctl import terminal
-from receptor.ctl.following import Follower, follow, progress_is_seen, write
-from receptor.ctl.parameters import UNIT_ID
+from receptor.ctl.parameters import UNIT_ID, WHOLE_NUMBER
 from receptor.ctl.time_limit import TimeIsUp, time_limit
-from receptor.ctl.unit_ids import whole_id
 from receptor.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -35,6 +33,9 @@ def results(settings: Settings, unit_id: str) -> int:
       receptorctl work results t1BlAB18
       receptorctl work results t1BlAB18 > output
     """
+    from receptor.ctl.following import Follower, follow
+    from receptor.ctl.unit_ids import whole_id
+
     with settings.client() as client:
         client.connect()
         return follow(settings, Follower(client, whole_id(client, unit_id)))
@@ -43,10 +44,8 @@ def results(settings: Settings, unit_id: str) -> int:
 @click.command(short_help="Print what a unit has written so far, or its last lines.")
 @click.argument("unit_id", type=UNIT_ID)
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on until the unit has ended.")
-@click.option("--tail", "lines", type=click.IntRange(min=0), metavar="LINES", help="Begin with the last LINES lines.")
-@click.option(
-    "--since-offset", "offset", type=click.IntRange(min=0), metavar="BYTES", help="Begin after so many bytes."
-)
+@click.option("--tail", "lines", type=WHOLE_NUMBER, metavar="LINES", help="Begin with the last LINES lines.")
+@click.option("--since-offset", "offset", type=WHOLE_NUMBER, metavar="BYTES", help="Begin after so many bytes.")
 @click.pass_obj
 def logs(settings: Settings, unit_id: str, following: bool, lines: int | None, offset: int | None) -> int:
     """Print what a unit has written so far.
@@ -64,8 +63,10 @@ def logs(settings: Settings, unit_id: str, following: bool, lines: int | None, o
         terminal.fail("--tail and --since-offset both say where to begin; use one of them")
         return terminal.EXIT_FAILED
     from receptor.client.unit_replies import UnitStatus
+    from receptor.ctl.following import Follower, follow, progress_is_seen, write
     from receptor.ctl.outage import Outage
     from receptor.ctl.tail import tail_start
+    from receptor.ctl.unit_ids import whole_id
 
     with settings.client() as client:
         client.connect()

@@ -17,6 +17,18 @@ Candidates: TypeAlias = "list[CompletionItem[str]]"
 _Function = TypeVar("_Function", bound=Callable[..., int])
 
 
+class WholeNumber(click.ParamType[int]):
+    """A whole number of 0 or more."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit()):
+            self.fail(f"{text!r} is not a whole number of 0 or more", param, ctx)
+        return int(text)
+
+
 class UnitId(click.types.StringParamType):
     """The id of a unit of work, or the beginning of one that no other unit of the node has.
 
@@ -96,6 +108,7 @@ class ContextName(click.types.StringParamType):
 
 UNIT_ID, RUNNING_UNIT_ID = UnitId(), UnitId(running=True)
 NODE_ID, WORK_TYPE, SERVICE = NodeId(), WorkType(), Service()
+WHOLE_NUMBER = WholeNumber()
 FILE, CONTEXT = FileName(), ContextName()
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 import click
 from click.core import ParameterSource
 
+from receptor.ctl import terminal
 from receptor.ctl.settings import Settings
 from receptor.errors import ConfigurationError, OperatingError, PeerError, UnreachableError
 
@@ -29,6 +30,23 @@ class PageContext(click.Context):
         super().__exit__(kind, error, trace)
 
 
+def _show_help(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted and not context.resilient_parsing:
+        terminal.show_text(context.get_help())
+        context.exit()
+
+
+_HELP = click.Option(
+    ["--help", "-h"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_help,
+    help="Show this message and exit.",
+)
+"""Instead of click's own, which ends in a traceback where standard output is full."""
+
+
 class Program(click.Group):
     """A group whose commands stand under headings."""
 
@@ -42,6 +60,11 @@ class Program(click.Group):
             self.add_command(command)
             for _, one in with_all_below(command, command.name or ""):
                 one.context_class = PageContext
+                one.add_help_option = False
+                one.params.append(_HELP)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option:
+        return _HELP
 
     def invoke(self, ctx: click.Context) -> object:
         """Do what the words say. An address that fails, and that nobody has typed, is told with its origin."""
@@ -98,4 +121,5 @@ def _with_origin(text: str, settings: object) -> str:
         resolved = settings.resolved
     except (ConfigurationError, OperatingError):
         return text  # which says where it has looked
-    return f"{text} (address {resolved.origin})" if resolved.origin and resolved.socket in text else text
+    told = text.replace(f"--socket {resolved.socket}", "")  # in a command to copy
+    return f"{text} (address {resolved.origin})" if resolved.origin and resolved.socket in told else text

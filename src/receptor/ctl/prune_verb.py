@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from receptor.ctl import terminal
-from receptor.ctl.node_time import node_time
-from receptor.ctl.parameters import WORK_TYPE, json_option
-from receptor.ctl.plain_text import counted
-from receptor.ctl.sizes import size_text
+from receptor.ctl.parameters import WHOLE_NUMBER, WORK_TYPE, json_option
 from receptor.ctl.work_options import DURATION, STATES, unit_states, yes_option
-from receptor.errors import CommandError, UnknownUnit
 
 if TYPE_CHECKING:
-    from receptor.client.control_client import ControlClient
-    from receptor.client.fields import JsonObject
-    from receptor.client.unit_replies import UnitStatus
-    from receptor.ctl.pruning import Choice
     from receptor.ctl.settings import Settings
-
-_RELEASED = "released"
 
 
 @click.command(short_help="Release many units at once: old ones, say.")
@@ -38,7 +23,7 @@ _RELEASED = "released"
     help="Only those in this state; may be repeated. Without it, all that have ended.",
 )
 @click.option("--work-type", type=WORK_TYPE, metavar="WORKTYPE", help="Only those of this work type.")
-@click.option("--keep", type=click.IntRange(min=0), default=0, metavar="COUNT", help="Leave so many of the newest.")
+@click.option("--keep", type=WHOLE_NUMBER, default=0, metavar="COUNT", help="Leave so many of the newest.")
 @click.option("--dry-run", is_flag=True, help="Show what would be released, and release nothing.")
 @click.option("--force", is_flag=True, help="Delete here even if the other node can't be reached.")
 @yes_option()
@@ -65,121 +50,9 @@ def prune(
       receptorctl work prune --older-than 7d --dry-run
       receptorctl work prune --state succeeded --keep 100 --yes
     """
-    from receptor.client.unit_replies import ENDED, parse_units
-    from receptor.ctl.pruning import Choice, choose
+    from receptor.client.unit_replies import ENDED
+    from receptor.ctl.pruning import Choice
+    from receptor.ctl.releasing import prune_units
 
     choice = Choice(unit_states(states) or ENDED, work_type, older_than, keep)
-    with settings.client() as client:
-        now = node_time(client) if older_than is not None else None
-        chosen = choose(parse_units(client.units()), choice, time.time() if now is None else now)
-        if chosen.of_unknown_age:
-            terminal.warn(
-                f"{_counted(chosen.of_unknown_age)} left alone, as the node does not tell when they began or ended; "
-                "release them by their unit ids"
-            )
-        if dry_run:
-            return _show_dry_run(chosen.units, as_json=as_json)
-        if not (yes or _is_wanted(chosen.units, as_json=as_json)):
-            terminal.tell("Nothing is released.")
-            return terminal.EXIT_FAILED
-        pruned: list[_Pruned] = []
-        try:
-            _release_all(client, chosen.units, choice, pruned, force=force)
-        finally:
-            _report(pruned, as_json=as_json)
-    return terminal.EXIT_FAILED if any(one.error for one in pruned) else 0
-
-
-@dataclass(frozen=True)
-class _Pruned:
-    """What became of a unit: the node's word for it, or its error."""
-
-    unit: UnitStatus
-    outcome: str = ""
-    error: str = ""
-
-    def record(self) -> JsonObject:
-        said: JsonObject = {"Outcome": self.outcome} if self.outcome else {"Error": self.error}
-        return {"UnitID": self.unit.unit_id, "StdoutSize": self.unit.stdout_size} | said
-
-
-def _is_wanted(units: Sequence[UnitStatus], *, as_json: bool) -> bool:
-    """Whether a person who sits there agrees; where there is none, nobody disagrees."""
-    if not units or not terminal.can_ask():
-        return True
-    from receptor.ctl.unit_tables import show_units
-
-    if terminal.is_terminal(sys.stdout) and not as_json:
-        show_units(units)
-    return terminal.confirm(f"Release {_counted(units)} with {size_text(_size(units))} of output?")
-
-
-def _show_dry_run(units: Sequence[UnitStatus], *, as_json: bool) -> int:
-    if as_json:
-        records = [{"UnitID": unit.unit_id, "StdoutSize": unit.stdout_size} for unit in units]
-        terminal.show_json({"DryRun": True, "FreedBytes": _size(units), "Units": records})
-        return 0
-    from receptor.ctl.unit_tables import show_units
-
-    if units:
-        show_units(units)
-    terminal.say(f"Would release {_counted(units)} with {size_text(_size(units))} of output.")
-    return 0
-
-
-def _release_all(
-    client: ControlClient, units: Sequence[UnitStatus], choice: Choice, pruned: list[_Pruned], *, force: bool
-) -> None:
-    """Release what can be released; what became of each is appended, as far as it gets."""
-    from receptor.ctl.live_line import spinner
-
-    done = 0
-    with spinner(lambda: f"Releasing unit {done + 1} of {len(units)}"):
-        for unit in units:
-            try:
-                outcome = _release(client, unit, choice, force=force)
-            except CommandError as error:
-                pruned.append(_Pruned(unit, error=str(error)))
-            else:
-                pruned += [_Pruned(unit, outcome)] if outcome else []
-            done += 1
-
-
-def _release(client: ControlClient, unit: UnitStatus, choice: Choice, *, force: bool) -> str:
-    """What came of it; empty if the unit is none of those any more that are wanted."""
-    from receptor.client.unit_replies import UnitStatus
-
-    try:
-        if not unit.ended and UnitStatus.parse(client.unit_status(unit.unit_id)).state not in choice.states:
-            return ""
-        return client.end_unit("force-release" if force else "release", unit.unit_id)
-    except UnknownUnit:  # somebody else has released it meanwhile
-        return ""
-
-
-def _report(pruned: Sequence[_Pruned], *, as_json: bool) -> None:
-    released = [one.unit for one in pruned if one.outcome == _RELEASED]
-    if as_json:
-        records = [one.record() for one in pruned]
-        terminal.show_json({"DryRun": False, "FreedBytes": _size(released), "Units": records})
-    else:
-        for one in pruned:
-            if one.outcome:
-                terminal.say(f"({one.unit.unit_id}, {one.outcome})")
-        terminal.say(f"Released {_counted(released)} with {size_text(_size(released))} of output.")
-    for one in pruned:
-        if one.error:
-            terminal.fail(f"{one.unit.unit_id}: {one.error}")
-    pending = [one.unit for one in pruned if one.outcome not in ("", _RELEASED)]
-    if pending:
-        terminal.warn(
-            f"{_counted(pending)} will be released when their nodes can be reached; --force deletes them here at once"
-        )
-
-
-def _counted(units: Sequence[UnitStatus]) -> str:
-    return counted(len(units), "unit")
-
-
-def _size(units: Sequence[UnitStatus]) -> int:
-    return sum(unit.stdout_size for unit in units)
+    return prune_units(settings, choice, dry_run=dry_run, force=force, yes=yes, as_json=as_json)

@@ -8,13 +8,12 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.parameters import FILE, WORK_TYPE, json_option, node_option, tls_client_option
-from receptor.ctl.payloads import open_payload
-from receptor.ctl.submitting import Afterwards, submit_and_report
 from receptor.ctl.work_options import exit_code_option, timeout_option
 from receptor.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from receptor.ctl.settings import Settings
+    from receptor.ctl.submitting import Afterwards
 
 
 @click.command(short_help="Run a unit of work, here or on another node.")
@@ -91,6 +90,8 @@ def submit(
       receptorctl work submit backup --no-payload --wait --timeout 1h --exit-code
       receptorctl work submit echoint --no-payload --quiet > unit-id
     """
+    from receptor.ctl.submitting import Afterwards, submit_and_report
+
     afterwards = Afterwards(follow, wait, timeout, exit_code, rm, quiet, as_json)
     problem = _payload_problem(payload, payload_literal, no_payload) or _problem(afterwards)
     if problem:
@@ -99,6 +100,7 @@ def submit(
     if rm and not (follow or wait):
         terminal.warn("--rm without --follow or --wait releases the unit at once, and its results are never seen")
     from receptor.client.submission import Submission
+    from receptor.ctl.payloads import open_payload
 
     env: dict[str, str] = {}
     if env_file:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from receptor.ctl import terminal
 from receptor.ctl.following import Follower, come_back, follow
-from receptor.ctl.hints import meant_on
+from receptor.ctl.hints import meant_on, unknown_node
 from receptor.ctl.node_time import node_time
 from receptor.ctl.payloads import send_payload
 from receptor.ctl.time_limit import TimeIsUp, time_limit
@@ -43,6 +43,7 @@ def submit_and_report(
     """Create the unit, send its payload, then do what is wanted; the exit code."""
     with settings.client() as client:
         client.connect()  # a node out of reach is exit code 1, what goes wrong from here on is 101
+        submitted: Submitted | None = None
         try:
             _check_that_it_is_taken(client, submission)
             upload = _create(client, submission)
@@ -50,16 +51,23 @@ def submit_and_report(
             if submitted is None:
                 return terminal.EXIT_INTERRUPTED
             if submitted.waits:
-                terminal.tell(_how_to_wait(settings, submission.node, submitted.unit_id))
+                terminal.tell(_how_to_wait(client, settings, submission.node, submitted.unit_id))
             if afterwards.follow:
                 return _follow(client, settings, upload.unit_id, afterwards)
             if afterwards.wait:
                 return _wait(client, settings, submitted, afterwards)
             _leave(client, submitted, afterwards)
         except ReceptorError as error:
-            terminal.fail(str(error))
+            terminal.fail(_with_unit(settings, str(error), submitted))
             return terminal.EXIT_NOT_SUBMITTED
     return 0
+
+
+def _with_unit(settings: Settings, text: str, submitted: Submitted | None) -> str:
+    """The text of an error, and what to know of a unit that is on its way all the same."""
+    if submitted is None or submitted.unit_id in text:
+        return text
+    return f"{text}. Unit {submitted.unit_id} is submitted all the same. {come_back(settings, submitted.unit_id)}"
 
 
 def _check_that_it_is_taken(client: ControlClient, submission: Submission) -> None:
@@ -84,9 +92,14 @@ def _create(client: ControlClient, submission: Submission) -> Upload:
         raise CommandError(f"work not submitted: {error}") from error
 
 
-def _how_to_wait(settings: Settings, node: str, unit_id: str) -> str:
+def _how_to_wait(client: ControlClient, settings: Settings, node: str, unit_id: str) -> str:
     see, give_up = (settings.command_line("work", verb, unit_id) for verb in ("status", "cancel"))
-    waiting = f"{node} can't be reached yet, or has no room; it gets the work as soon as it can"
+    unknown = unknown_node(client, node)
+    waiting = (
+        f"{unknown} The work waits for a node of that name"
+        if unknown
+        else (f"{node} can't be reached yet, or has no room; it gets the work as soon as it can")
+    )
     return f"{waiting}. See: {see}; give up: {give_up}"
 
 

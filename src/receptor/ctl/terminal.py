@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from receptor.ctl.plain_text import printable
-from receptor.ctl.tables import Cell, Column, Row, table_lines
 from receptor.errors import OperatingError
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from receptor.ctl.tables import Cell, Column, Row
 
 EXIT_FAILED = 1
 EXIT_PING_FAILED = 2
@@ -53,6 +54,12 @@ def say(text: str = "") -> None:
         click.echo(printable(text))
 
 
+def show_text(text: str) -> None:
+    """Print lines that are ours, with such colours as they have."""
+    with _output():
+        click.echo(text)
+
+
 def show_json(value: object) -> None:
     """Print an answer as JSON, keys in order, as scripts know it."""
     import json
@@ -71,6 +78,8 @@ def show_json_line(value: object) -> None:
 
 def show_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print a table: fitted to the terminal and in colour, or whole and plain where there is no terminal."""
+    from receptor.ctl.tables import table_lines
+
     width = os.get_terminal_size(sys.stdout.fileno()).columns if is_terminal(sys.stdout) else None
     with _output():
         for line in table_lines(columns, rows, width=width or None, coloured=has_colours(sys.stdout)):

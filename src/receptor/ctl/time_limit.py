@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,6 +20,7 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
         return
+    import signal  # takes long, and few verbs have a limit
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise TimeIsUp

@@ -9,7 +9,6 @@ import click
 from receptor.ctl import terminal
 from receptor.ctl.parameters import UNIT_ID, json_option
 from receptor.ctl.time_limit import TimeIsUp, time_limit
-from receptor.ctl.unit_ids import whole_ids
 from receptor.ctl.work_options import STATES, exit_code_option, timeout_option, unit_states
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ def wait(
     from receptor.client.outage import PATIENCE
     from receptor.ctl.live_line import spinner
     from receptor.ctl.outage import Outage
+    from receptor.ctl.unit_ids import whole_ids
     from receptor.ctl.waiting import Goal, Wait, named
 
     goal = Goal(unit_states(state for state in states if state != _ENDED), _ENDED in states or not states)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from receptor.durations import parse_duration
-
 if TYPE_CHECKING:
     from receptor.client.unit_replies import UnitState
 
@@ -18,8 +16,8 @@ _Function = TypeVar("_Function", bound=Callable[..., int])
 STATES = ("pending", "running", "succeeded", "failed", "canceled")
 """The states of units, by the names that options take."""
 
-_DAYS = re.compile(r"([0-9]+(?:\.[0-9]+)?)d(.*)")
-_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_DAYS = r"([0-9]+(?:\.[0-9]+)?)d(.*)"
+_SECONDS = r"[0-9]+(?:\.[0-9]+)?"
 _DAY = 86400.0
 
 
@@ -66,8 +64,10 @@ def unit_states(names: Iterable[str]) -> frozenset[UnitState]:
 
 
 def _duration(text: str) -> float:
-    if _SECONDS.fullmatch(text):
+    from receptor.durations import parse_duration
+
+    if re.fullmatch(_SECONDS, text):
         return float(text)
-    if days := _DAYS.fullmatch(text):
+    if days := re.fullmatch(_DAYS, text):
         return float(days[1]) * _DAY + (parse_duration(days[2]) if days[2] else 0.0)
     return parse_duration(text)

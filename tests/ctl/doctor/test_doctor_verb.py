@@ -57,3 +57,9 @@ def test_what_was_skipped_is_no_finding() -> None:
     assert worst([skipped]) is Verdict.OK
     assert worst([]) is Verdict.OK
     assert summary([skipped, skipped]) == "no problems, 2 checks skipped"
+
+
+@pytest.mark.parametrize("timeout", ["5", "1m30s", "soon"])
+def test_the_timeout_is_a_duration_as_elsewhere(ctl: Receptorctl, timeout: str) -> None:
+    ran = ctl.bare("--socket", "/nosuch.sock", "doctor", "--timeout", timeout)
+    assert ("is not a duration" in ran.errors) == (timeout == "soon")

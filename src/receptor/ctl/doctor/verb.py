@@ -13,11 +13,12 @@ import click
 
 from receptor.ctl import terminal
 from receptor.ctl.parameters import json_option, tls_client_option
-from receptor.ctl.tables import Cell
+from receptor.ctl.work_options import DURATION
 
 if TYPE_CHECKING:
     from receptor.ctl.doctor.findings import Finding
     from receptor.ctl.settings import Settings
+    from receptor.ctl.tables import Cell
 
 EXIT_PROBLEMS, EXIT_WARNINGS = 1, 2
 _COLOURS = {"ok": "green", "skipped": "bright_black", "warning": "yellow", "problem": "red"}
@@ -28,10 +29,11 @@ _ASCII_MARKS = {"ok": "ok", "skipped": "--", "warning": "!!", "problem": "XX"}
 @click.command(short_help="Look for what is wrong, and say what to do about it.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
-    default=15.0,
+    metavar="DURATION",
+    type=DURATION,
+    default="15s",
     show_default=True,
-    help="Seconds to wait for the other nodes of the mesh.",
+    help="How long to wait for the other nodes of the mesh.",
 )
 @tls_client_option()
 @json_option()
@@ -69,6 +71,8 @@ def doctor(context: click.Context, timeout: float, tlsclient: str | None, as_jso
 
 
 def _show(findings: Sequence[Finding]) -> None:
+    from receptor.ctl.tables import Cell
+
     has_unicode = "utf" in (getattr(sys.stdout, "encoding", "") or "").lower()
     for area, members in groupby(findings, key=lambda one: one.area.value):
         terminal.say_cells([Cell(area, "cyan")])
@@ -79,6 +83,8 @@ def _show(findings: Sequence[Finding]) -> None:
 
 
 def _lines(findings: Iterable[Finding], *, has_unicode: bool) -> Iterator[list[Cell]]:
+    from receptor.ctl.tables import Cell
+
     marks, arrow = (_MARKS, "→") if has_unicode else (_ASCII_MARKS, "->")
     for one in findings:
         word = one.verdict.word

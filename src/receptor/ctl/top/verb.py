@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Watch nodes, links and units, live and full-screen.")
 @click.option(
     "--interval",
+    metavar="SECONDS",
     type=click.FloatRange(min=0.25, max=3600),
     default=2.0,
     show_default=True,
