@@ -33,10 +33,13 @@ class AsyncSessions:
         self.address = address
         self.tls = tls
         self.hops = hops
+        self.keeps = True
+        """Whether connections are kept for later operations; not any more once it has been closed."""
         self._idle: list[AsyncConnection] = []
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections that are not in use, and those that are as soon as they are not."""
+        self.keeps = False
         while self._idle:
             self._idle.pop().close()
 
@@ -90,7 +93,7 @@ class AsyncSessions:
 
     def put_by(self, connection: AsyncConnection) -> None:
         """Have a connection back that is ready for another command."""
-        if len(self._idle) < MOST_IDLE:
+        if self.keeps and len(self._idle) < MOST_IDLE:
             self._idle.append(connection)
         else:
             connection.close()
@@ -107,8 +110,9 @@ class _Work:
         self._open: list[AsyncConnection] = []
 
     def close(self) -> None:
+        """Break off what the operation has left open: it did not come to its end."""
         while self._open:
-            self._open.pop().close()
+            self._open.pop().abort()
 
     def hand_over(self) -> AsyncConnection:
         return self._open.pop()
@@ -135,12 +139,9 @@ class _Work:
                 return connection.node_id.encode()
             case Keep():
                 self._sessions.put_by(self._open.pop())
-            case Close(abort):
-                for connection in self._open:
-                    if abort:
-                        connection.abort()
-                    connection.close()
-                self._open.clear()
+            case Close():
+                while self._open:
+                    self._open.pop().close()
             case Pause(seconds):
                 await asyncio.sleep(seconds)
             case TakePayload():

@@ -109,6 +109,9 @@ class MeshExecutor(Executor):
             raise
         atexit.register(self.shutdown)  # a daemon thread would be cut off in the middle of its calls
 
+    def __repr__(self) -> str:
+        return f"MeshExecutor({self._client!r}, {self._work_type!r})"
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have the function called on some node.
 

@@ -5,7 +5,7 @@ payload. A *stream* gives things one after the other besides. ``Client`` and ``S
 operations, so that what is repeated, given up or tidied away, and when, is written here once.
 
 Requests of conversations go to the connection that was opened last. What is open when an operation ends is
-closed, however it ends.
+broken off, however it ends, so that the node can tell it from an orderly end of what was sent.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Close:
-    """Close what is open. An abort can be told by the node from an orderly end of what was sent."""
-
-    abort: bool = False
+    """Close what is open, in order."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +125,15 @@ def submit(submission: Submission) -> Operation[Submitted]:
             yield from conversations.send_payload(unit_id, chunk)
             is_our_turn = False
         is_our_turn = True
-        return (yield from conversations.finish_submit(unit_id))
+        submitted = yield from conversations.finish_submit(unit_id)
     except BaseException as error:
         if isinstance(error, CommandError) and is_our_turn:
             raise  # the node itself has refused, and keeps the unit for those who want to know more
         if not submission.idempotency_key:
             yield from _release_after(error, unit_id)
-        yield Close(abort=True)
         raise
+    yield Close()
+    return submitted
 
 
 def _release_late(error: BaseException) -> Operation[None]:

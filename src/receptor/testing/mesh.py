@@ -93,6 +93,9 @@ class Mesh(Mapping[str, Node]):
 
     # The nodes
 
+    def __repr__(self) -> str:
+        return f"<Mesh {', '.join(self._contents)}>"
+
     def __getitem__(self, node_id: str) -> Node:
         try:
             return self._nodes[node_id]
