@@ -23,7 +23,17 @@ from fake_control import FakeNode, Peer, Session, answering
 from receptor_process import Action, NodeProcess, free_port
 from receptor_process import node as running_node
 
-from receptor.client import ByteStream, Client, SyncByteStream, SyncClient, SyncUnit, TlsSettings, Unit
+from receptor.client import (
+    ByteStream,
+    Client,
+    SyncByteStream,
+    SyncClient,
+    SyncUnit,
+    TlsSettings,
+    Unit,
+    async_sessions,
+    sessions,
+)
 from receptor.client.payloads import Payload
 from receptor.client.sessions import MOST_IDLE
 from receptor.client.unit_replies import UnitState
@@ -366,6 +376,40 @@ def test_the_time_of_a_call_to_a_node_that_says_a_byte_now_and_then(opened: Open
             pass
     finally:
         over.set()
+
+
+def test_a_submission_whose_time_is_over_is_not_held_up_by_a_node_that_says_a_byte_now_and_then(
+    opened: Opener, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TIDY_SECONDS", 0.1)
+    monkeypatch.setattr(async_sessions, "TIDY_SECONDS", 0.1)
+    over = threading.Event()
+
+    def session(peer: Peer) -> None:
+        peer.greet()
+        peer.command()
+        with suppress(ConnectionError):
+            while not over.wait(0.01):
+                peer.send(b"W")
+
+    node.plays(session)
+    try:
+        with opened(node.path) as client, pytest.raises(TimeExpired, match=r"the id of the new unit within 0\.05 s"):
+            client.submit("cat", timeout=0.05)
+    finally:
+        over.set()
+
+
+def test_a_wait_in_which_the_node_says_nothing(opened: Opener, node: FakeNode) -> None:
+    node.plays(silent)
+    with opened(node.path) as client, pytest.raises(TimeExpired, match="nothing was heard of unit a1 after the time"):
+        client.unit("a1").wait(timeout=0.05)
+
+
+def test_a_service_whose_node_answers_nonsense(opened: Opener, node: FakeNode) -> None:
+    node.plays(answering("nonsense"))
+    with opened(node.path) as client, pytest.raises(PeerError, match="the node answers 'nonsense'"):
+        client.connect("bar", "control")
 
 
 def test_events_as_they_come(opened: Opener, node: FakeNode) -> None:

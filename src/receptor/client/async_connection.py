@@ -239,7 +239,10 @@ async def _connect_unix(address: UnixAddress) -> socket.socket:
 
 async def _connect_tcp(address: TcpAddress) -> socket.socket:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except RuntimeError:  # the program is about to end, where threads take no more work, but executors finish theirs
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     problem: OSError | None = None
     for family, kind, protocol, _, place in found:
         sock = socket.socket(family, kind, protocol)

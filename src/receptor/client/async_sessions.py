@@ -11,6 +11,7 @@ from receptor.client import carrying, conversations
 from receptor.client.address import Address
 from receptor.client.async_connection import AsyncConnection, connect
 from receptor.client.operations import (
+    TIDY_SECONDS,
     Close,
     Keep,
     Open,
@@ -118,7 +119,7 @@ class _Work:
         return self._open.pop()
 
     async def do(self, step: Step) -> bytes:
-        """Do one step. What tidies up after the time has expired has the time it needs."""
+        """Do one step. What tidies up after the time has expired has a time of its own."""
         if self._deadline is None:
             return await self._do(step)
         limit = asyncio.timeout_at(self._deadline)
@@ -128,8 +129,10 @@ class _Work:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            self._deadline = None
-            raise expired(step, self._sessions.address, self._timeout) from error
+            problem = expired(step, self._sessions.address, self._timeout)
+            self._timeout = TIDY_SECONDS
+            self._deadline = asyncio.get_running_loop().time() + TIDY_SECONDS
+            raise problem from error
 
     async def _do(self, step: Step) -> bytes:
         match step:

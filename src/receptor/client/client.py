@@ -29,7 +29,7 @@ class Client:
     how to trust. To enter ``async with`` connects, so that a wrong address is noticed there.
 
     Every call has ``timeout``, in seconds, for the whole of it; without it those of the client hold, and if that has
-    none, each answer may take as long as the node itself needs at most (30 seconds for what it knows, 15 for a ping).
+    none, the node may be silent as long as it needs at most (30 seconds for what it knows, 15 for a ping).
     ``submit``, ``wait`` and what gives output or events have no limit unless the call itself is given one: they take as
     long as they take. For ``patience`` seconds a node may be out of reach, in a restart say, until ``wait`` and
     output give up; before that nothing is seen of it but the delay.

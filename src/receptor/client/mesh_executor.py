@@ -115,13 +115,9 @@ class MeshExecutor(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have the function called on some node.
 
-        Raises what pickle raises if function or arguments can't be pickled, RuntimeError after ``shutdown``.
+        Raises what pickle raises if function or arguments can't be pickled, ValueError if any of them is part of the
+        script that is run, RuntimeError after ``shutdown``.
         """
-        if getattr(fn, "__module__", None) == "__main__":
-            raise ValueError(
-                f"{fn!r} is part of the script that is run, which nodes can't import; put it into a module that they "
-                "have"
-            )
         call = Call.of(fn, args, kwargs)
         future = _CallFuture(self)
         with self._lock:

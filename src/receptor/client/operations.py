@@ -35,6 +35,9 @@ RELEASE_SECONDS = 10.0
 LATE_SECONDS = 1.0
 """How long it waits for the unit's id before that."""
 
+TIDY_SECONDS = 20.0
+"""How long all of that may take after the caller's time is over, whatever the node does."""
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -159,6 +162,7 @@ def wait(unit_id: str, patience: float) -> Operation[UnitStatus]:
     """
     pauses = Pauses()
     known = PENDING
+    heard = f"nothing was heard of unit {unit_id}"
     outage = Outage(patience)
     while True:
         try:
@@ -167,6 +171,7 @@ def wait(unit_id: str, patience: float) -> Operation[UnitStatus]:
                 answer = yield from conversations.unit_news(unit_id, known)
                 outage.is_over()
                 status = UnitStatus.parse(answer, unit_id)
+                heard = f"unit {unit_id} is still {status.state.title}"
                 if status.ended:
                     yield Keep()
                     return status
@@ -177,8 +182,7 @@ def wait(unit_id: str, patience: float) -> Operation[UnitStatus]:
                 yield Pause(pauses.next())
         except TimeExpired as error:
             raise TimeExpired(
-                f"unit {unit_id} is still {known.title} after the time that was given; it goes on, so wait again or "
-                "cancel it"
+                f"{heard} after the time that was given; it goes on, so wait again or cancel it"
             ) from error
         except AWAY as error:
             yield from _tried_again(outage, error)
@@ -207,7 +211,7 @@ def stdout(unit_id: str, start: int, patience: float) -> Stream[bytes]:
             raise UnreachableError(results_error(status, received))
         except TimeExpired as error:
             raise TimeExpired(
-                f"the output of unit {unit_id} goes on after the time that was given; go on from byte {received}"
+                f"the output of unit {unit_id} has not ended within the time that was given; go on from byte {received}"
             ) from error
         except AWAY as error:
             yield from _tried_again(outage, error)

@@ -11,6 +11,7 @@ from receptor.client.address import Address
 from receptor.client.connection import Connection, connect
 from receptor.client.conversations import ReadLine
 from receptor.client.operations import (
+    TIDY_SECONDS,
     Close,
     Keep,
     Open,
@@ -127,7 +128,7 @@ class _Work:
         return connection
 
     def do(self, step: Step) -> bytes:
-        """Do one step. What tidies up after the time has expired has the time it needs."""
+        """Do one step. What tidies up after the time has expired has a time of its own."""
         if self._deadline is None:
             return self._do(step)
         try:
@@ -135,8 +136,10 @@ class _Work:
         except (UnreachableError, TimeExpired) as error:
             if time.monotonic() < self._deadline:
                 raise
-            self._deadline = None
-            raise expired(step, self._sessions.address, self._timeout) from error
+            problem = expired(step, self._sessions.address, self._timeout)
+            self._timeout = TIDY_SECONDS
+            self._deadline = time.monotonic() + TIDY_SECONDS
+            raise problem from error
 
     def _do(self, step: Step) -> bytes:
         match step:
