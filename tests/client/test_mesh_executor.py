@@ -188,6 +188,18 @@ def test_shutdown_waits_and_takes_no_more(foo: Node) -> None:
     pool.shutdown(cancel_futures=True)
 
 
+def test_a_forked_process_can_not_use_it(pool: MeshExecutor) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            pool.submit(os.getpid)
+        except RuntimeError as error:
+            os._exit(0 if "forked" in str(error) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_shutdown_without_waiting_carries_out_what_it_has(foo: Node) -> None:
     pool = MeshExecutor(foo.socket)
     future = pool.submit(os.getpid)

@@ -123,6 +123,8 @@ class MeshExecutor(Executor):
         with self._lock:
             if self._is_shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            if not self._thread.is_alive():
+                raise RuntimeError("the executor's thread has ended, or this process was forked; make another executor")
             self._loop.call_soon_threadsafe(self._take, future, call)
         return cast("Future[T]", future)  # what is pickled has lost its type
 
