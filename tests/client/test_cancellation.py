@@ -82,7 +82,7 @@ def moments() -> Iterator[int]:
     moment = 0
     while True:
         yield moment
-        moment += 1 + moment // 8
+        moment += 1 + moment // 4
 
 
 @pytest.mark.parametrize("call", [follow, wait, talk, ask])

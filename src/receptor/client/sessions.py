@@ -39,7 +39,7 @@ class Sessions:
         self.address = address
         self.tls = tls
         self.hops = hops
-        self.keeps = True
+        self.keeps: bool = True
         """Whether connections are kept for later operations; not any more once it has been closed."""
         self._idle: deque[Connection] = deque()
 
