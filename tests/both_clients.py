@@ -63,6 +63,7 @@ class AnyClient(Protocol):
     def reload(self, *, timeout: float | None = None) -> ReloadReply: ...
     def connect(self, node: str, service: str) -> AnyStream: ...
     def events(self, *, timeout: float | None = None) -> Iterator[Event]: ...
+    def close(self) -> None: ...
 
 
 class Opener(Protocol):
@@ -165,6 +166,9 @@ class _BlockingClient:
 
     def events(self, *, timeout: float | None = None) -> Iterator[Event]:
         return _blocking(self._client.events(timeout=timeout), self._runner)
+
+    def close(self) -> None:
+        self._client.close()
 
 
 class _BlockingUnit:

@@ -1,14 +1,36 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 
+import pytest
+
 from receptor import errors
-from receptor.errors import UnknownUnit, UnknownWorkType
+from receptor.errors import LimitReached, ReceptorError, TimeExpired, UnitFailed, UnknownUnit, UnknownWorkType
 
 
 def test_the_texts_that_clients_match_on() -> None:
     assert str(UnknownUnit("kJ3xY9aB")) == "unknown work unit kJ3xY9aB"
     assert str(UnknownWorkType("cat")) == "unknown work type cat"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownUnit("kJ3xY9aB"),
+        UnknownWorkType("cat"),
+        LimitReached("the node has 10 units"),
+        UnitFailed("unit kJ3xY9aB failed", "kJ3xY9aB", 7),
+        TimeExpired("over"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_goes_through_pickle_as_it_is(error: ReceptorError) -> None:
+    error.add_note("a note")
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(other) is type(error)
+        assert (str(other), vars(other)) == (str(error), vars(error))
 
 
 def test_the_tree_is_as_drawn() -> None:

@@ -24,6 +24,14 @@ from __future__ import annotations
 class ReceptorError(Exception):
     """The base of the tree; never raised itself."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copied and pickled as it is: its arguments are its text, and not always what it was made of."""
+        return _made_again, (type(self), self.args), vars(self)
+
+
+def _made_again(kind: type[ReceptorError], arguments: tuple[object, ...]) -> ReceptorError:
+    return kind.__new__(kind, *arguments)
+
 
 class ConfigurationError(ReceptorError):
     """The configuration or the command line must be corrected. The message begins with ``file:line:`` if known."""

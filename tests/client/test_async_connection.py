@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,27 @@ def test_a_task_that_reads_finds_the_end_when_another_closes(run: EventLoop, nod
 
     node.plays(idle)
     run(main())
+
+
+def test_a_read_that_is_cancelled_just_when_something_comes_loses_nothing(run: EventLoop) -> None:
+    async def main() -> bytes:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        connection = async_connection.AsyncConnection(near, UnixAddress("/nowhere"))
+        received = b""
+        for rounds in range(6):
+            reading = asyncio.create_task(connection.do(ReadSome()))
+            await asyncio.sleep(0)
+            far.send(b"%d" % rounds)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                received += await reading
+        far.close()
+        while chunk := await connection.do(ReadSome()):
+            received += chunk
+        connection.close()
+        return received
+
+    assert run(main()) == b"012345"

@@ -3,7 +3,9 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from fractions import Fraction
 
+import pytest
 from receptor_process import ENVIRONMENT
 
 from receptor.client.call import Call, Reply, run
@@ -44,6 +46,14 @@ def test_a_function_that_is_not_there() -> None:
     reply = Reply.find(output, call.mark)
     assert reply is not None
     assert isinstance(reply.error, ModuleNotFoundError)
+
+
+def test_a_reply_that_can_not_be_made_here() -> None:
+    call = Call.of(Fraction, (1, 2), {})
+    output, _ = run(call.payload)
+    with pytest.raises(ModuleNotFoundError) as raised:
+        Reply.find(output.replace(b"fractions", b"fraktions"), call.mark)
+    assert "can't be unpickled here" in raised.value.__notes__[0]
 
 
 def test_as_a_program() -> None:

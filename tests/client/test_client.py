@@ -7,11 +7,12 @@ import inspect
 import io
 import json
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -22,7 +23,17 @@ from fake_control import FakeNode, Peer, Session, answering
 from receptor_process import Action, NodeProcess, free_port
 from receptor_process import node as running_node
 
-from receptor.client import ByteStream, Client, SyncByteStream, SyncClient, SyncUnit, TlsSettings, Unit
+from receptor.client import (
+    ByteStream,
+    Client,
+    SyncByteStream,
+    SyncClient,
+    SyncUnit,
+    TlsSettings,
+    Unit,
+    async_sessions,
+    sessions,
+)
 from receptor.client.payloads import Payload
 from receptor.client.sessions import MOST_IDLE
 from receptor.client.unit_replies import UnitState
@@ -330,6 +341,77 @@ def test_a_kept_connection_that_the_node_has_closed_is_not_used(opened: Opener, 
         assert client.status().node_id == "fake"
 
 
+def test_after_its_end_a_client_keeps_no_connection(opened: Opener, node: FakeNode) -> None:
+    ended = threading.Semaphore(0)
+
+    def session(peer: Peer) -> None:
+        peer.greet()
+        for _ in peer.each_command():
+            peer.say('{"NodeID": "fake"}')
+        ended.release()
+
+    node.plays(session, session, session)
+    with opened(node.path) as client:
+        client.close()
+        assert ended.acquire(timeout=10)
+        for _ in range(2):
+            assert client.status().node_id == "fake"
+            assert ended.acquire(timeout=10)
+
+
+def test_the_time_of_a_call_to_a_node_that_says_a_byte_now_and_then(opened: Opener, node: FakeNode) -> None:
+    over = threading.Event()
+
+    def session(peer: Peer) -> None:
+        with suppress(ConnectionError):
+            while not over.wait(0.01):
+                peer.send(b"R")
+
+    node.plays(session)
+    try:
+        with (
+            pytest.raises(TimeExpired, match=r"could not be reached within 0\.1 s"),
+            opened(node.path, timeout=0.1),
+        ):
+            pass
+    finally:
+        over.set()
+
+
+def test_a_submission_whose_time_is_over_is_not_held_up_by_a_node_that_says_a_byte_now_and_then(
+    opened: Opener, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TIDY_SECONDS", 0.1)
+    monkeypatch.setattr(async_sessions, "TIDY_SECONDS", 0.1)
+    over = threading.Event()
+
+    def session(peer: Peer) -> None:
+        peer.greet()
+        peer.command()
+        with suppress(ConnectionError):
+            while not over.wait(0.01):
+                peer.send(b"W")
+
+    node.plays(session)
+    try:
+        with opened(node.path) as client, pytest.raises(TimeExpired, match=r"the id of the new unit within 0\.05 s"):
+            client.submit("cat", timeout=0.05)
+    finally:
+        over.set()
+
+
+def test_a_wait_in_which_the_node_says_nothing(opened: Opener, node: FakeNode) -> None:
+    node.plays(silent)
+    with opened(node.path) as client, pytest.raises(TimeExpired, match="nothing was heard of unit a1 after the time"):
+        client.unit("a1").wait(timeout=0.05)
+
+
+def test_a_service_whose_node_answers_nonsense(opened: Opener, node: FakeNode) -> None:
+    node.plays(answering("nonsense"))
+    with opened(node.path) as client, pytest.raises(PeerError, match="the node answers 'nonsense'"):
+        client.connect("bar", "control")
+
+
 def test_events_as_they_come(opened: Opener, node: FakeNode) -> None:
     def session(peer: Peer) -> None:
         peer.greet()
@@ -383,6 +465,24 @@ def test_threads_share_a_client(mesh: NodeProcess) -> None:
         for thread in threads:
             thread.join()
     assert successes == [True] * 5
+
+
+def test_a_forked_process_has_connections_of_its_own(node: FakeNode) -> None:
+    node.plays(answering({"NodeID": "the parent's"}), answering({"NodeID": "the child's"}))
+    with SyncClient(node.path) as client:
+        child = os.fork()
+        if not child:
+            try:
+                os._exit(0 if client.status().node_id == "the child's" else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        assert client.status().node_id == "the parent's"
+
+
+def test_a_client_shows_where_it_connects_to() -> None:
+    assert repr(Client("tcp://localhost:7323")) == "Client('tcp://localhost:7323')"
+    assert repr(SyncClient("/run/foo.sock")) == "SyncClient('/run/foo.sock')"
 
 
 def test_a_payload_that_comes_bit_by_bit(run: EventLoop, mesh: NodeProcess) -> None:
@@ -467,7 +567,15 @@ def test_both_have_the_same_calls() -> None:
         assert names == {name for name in vars(twin) if not name.startswith("_")}
         for name in names:
             first, second = (inspect.signature(getattr(kind, name)) for kind in (one, twin))
-            assert list(first.parameters) == list(second.parameters), name
+            for given, likewise in zip(first.parameters.values(), second.parameters.values(), strict=True):
+                assert str(given).replace("AsyncPayload", "Payload") == str(likewise), name
+            assert _without_asyncio(str(first.return_annotation)) == str(second.return_annotation), name
+
+
+def _without_asyncio(annotation: str) -> str:
+    """What the twin has instead."""
+    annotation = re.sub(r"AsyncGenerator\[(.+), None\]", r"Generator[\1, None, None]", annotation)
+    return f"Sync{annotation}" if annotation in ("Client", "Unit", "ByteStream") else annotation
 
 
 def streaming(data: bytes) -> Session:

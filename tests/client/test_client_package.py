@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -15,6 +17,16 @@ def test_every_name_is_there_under_its_own_module() -> None:
     for name, module in receptor.client._PLACE_OF.items():
         assert getattr(receptor.client, name) is getattr(import_module(module), name)
         assert name in dir(receptor.client)
+
+
+def test_public_calls_are_explained_and_name_nothing_private() -> None:
+    for name in receptor.client.__all__:
+        kind = getattr(receptor.client, name)
+        assert kind.__doc__, name
+        for call, member in vars(kind).items() if isinstance(kind, type) else ():
+            if inspect.isfunction(member) and not call.startswith("_"):
+                assert member.__doc__, f"{name}.{call}"
+                assert not re.search(r"\b_[A-Za-z]", str(inspect.signature(member))), f"{name}.{call}"
 
 
 def test_a_name_that_is_none() -> None:

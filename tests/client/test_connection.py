@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -186,6 +188,28 @@ def test_a_certificate_other_than_the_pinned_one(certificates: Path) -> None:
         settings = TlsSettings(insecureskipverify=True, pinnedservercert=("00" * 32,))
         with pytest.raises(ConfigurationError, match="none of the pinned fingerprints"):
             connect(TcpAddress("localhost", port, tls=True), settings)
+
+
+def test_a_handshake_that_comes_byte_by_byte_has_one_limit_for_all_of_it() -> None:
+    over = threading.Event()
+
+    def drip() -> None:
+        peer, _ = listener.accept()
+        with peer, suppress(ConnectionError):
+            peer.sendall(b"\x16\x03\x03\x40\x00")  # the head of a long record
+            while not over.wait(0.01):
+                peer.sendall(b"\0")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        address = TcpAddress("127.0.0.1", listener.getsockname()[1], tls=True)
+        try:
+            with pytest.raises(UnreachableError, match="does not complete a TLS handshake"):
+                connect(address, deadline=time.monotonic() + 0.2)
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_tls_with_a_service_that_does_not_speak_it() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import pickle
@@ -9,26 +10,36 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
+from functools import partial
 from pathlib import Path
 
 import far_functions
 import pytest
 from commands import eventually
 from fake_control import FakeNode, answering
-from receptor_process import ENVIRONMENT
+from receptor_process import ENVIRONMENT, free_port
 
 from receptor.client import MeshExecutor
 from receptor.client.call import FarTraceback
 from receptor.errors import CommandError, OperatingError, PeerError, UnitFailed, UnreachableError
 from receptor.testing import Mesh, Node
+from receptor.testing.embedded_node import work_command
 
 
 @pytest.fixture(scope="module")
-def foo() -> Iterator[Node]:
+def tcp_port() -> int:
+    """Where foo's control service listens besides."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def foo(tcp_port: int) -> Iterator[Node]:
     """With bar as its neighbour; both run calls, only foo has a work type that is none."""
     path = f"PYTHONPATH={Path(far_functions.__file__).parent}"
     calls = ["env", path, sys.executable, "-m", "receptor.client.call"]
-    with Mesh({"foo": {"python": calls, "other": "echo good day"}, "bar": {"python": calls}}) as mesh:
+    actions = [work_command("python", calls), work_command("other", "echo good day")]
+    listener = {"control-service": {"service": "tcp", "tcplisten": f"127.0.0.1:{tcp_port}"}}
+    with Mesh({"foo": [*actions, listener], "bar": {"python": calls}}) as mesh:
         yield mesh["foo"]
 
 
@@ -88,12 +99,60 @@ def test_a_work_type_that_runs_no_calls(foo: Node) -> None:
         pool.submit(os.getpid).result(20)
 
 
+def test_a_map_that_takes_too_long_or_is_left_stops_its_calls(foo: Node, pool: MeshExecutor) -> None:
+    with pytest.raises(TimeoutError):
+        list(pool.map(time.sleep, [600, 600], timeout=0.05, chunksize=2))
+    for first in pool.map(time.sleep, [0, 600]):
+        assert first is None
+        break
+    eventually(lambda: not foo.client().units())
+
+
+def test_from_a_coroutine(pool: MeshExecutor) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(pool, len, b"four") == 4
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await loop.run_in_executor(pool, time.sleep, 600)
+
+    asyncio.run(main())
+
+
+def test_what_a_callback_does_is_its_own_affair(pool: MeshExecutor, caplog: pytest.LogCaptureFixture) -> None:
+    again: list[Future[int]] = []
+    future = pool.submit(len, b"four")
+    future.add_done_callback(lambda _: again.append(pool.submit(len, b"three")))
+    future.add_done_callback(lambda _: 1 // 0)
+    assert future.result(20) == 4
+    eventually(lambda: again)
+    assert again[0].result(20) == 5
+    assert "exception calling callback" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit("over"), KeyboardInterrupt("enough"), StopIteration(3)], ids=repr)
+def test_errors_that_end_other_things_end_the_call_only(pool: MeshExecutor, error: BaseException) -> None:
+    far = pool.submit(far_functions.throw, error).exception(20)
+    assert (type(far), str(far)) == (type(error), str(error))
+    assert pool.submit(len, b"four").result(20) == 4
+
+
+def test_long_arguments_and_results(pool: MeshExecutor) -> None:
+    long = bytes(3_000_000)
+    assert pool.submit(bytes, long).result(20) == long
+
+
 def test_what_can_not_be_sent_is_refused_at_once(pool: MeshExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises((pickle.PicklingError, AttributeError)):
         pool.submit(lambda: 1)
     monkeypatch.setattr(far_functions.talk, "__module__", "__main__")
-    with pytest.raises(ValueError, match="put it into a module that they have"):
+    refused = partial(pytest.raises, ValueError, match="put it into a module that they have")
+    with refused():
         pool.submit(far_functions.talk)
+    with refused():
+        pool.submit(partial(far_functions.talk))
+    with refused():
+        pool.submit(len, [far_functions.talk])
 
 
 def test_a_call_that_runs_can_be_cancelled(foo: Node, pool: MeshExecutor) -> None:
@@ -129,6 +188,18 @@ def test_shutdown_waits_and_takes_no_more(foo: Node) -> None:
     pool.shutdown(cancel_futures=True)
 
 
+def test_a_forked_process_can_not_use_it(pool: MeshExecutor) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            pool.submit(os.getpid)
+        except RuntimeError as error:
+            os._exit(0 if "forked" in str(error) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_shutdown_without_waiting_carries_out_what_it_has(foo: Node) -> None:
     pool = MeshExecutor(foo.socket)
     future = pool.submit(os.getpid)
@@ -146,13 +217,14 @@ def test_shutdown_that_cancels_what_has_not_begun(foo: Node) -> None:
     assert second.cancelled()
 
 
-def test_a_program_that_forgets_to_shut_down_gets_its_results(foo: Node) -> None:
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_a_program_that_forgets_to_shut_down_gets_its_results(foo: Node, tcp_port: int, kind: str) -> None:
     script = (
         "import math, sys; from receptor.client import MeshExecutor; "
         "MeshExecutor(sys.argv[1]).submit(math.factorial, 5).add_done_callback(lambda f: print(f.result()))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, foo.socket],
+        [sys.executable, "-c", script, foo.socket if kind == "unix" else f"tcp://localhost:{tcp_port}"],
         env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("120\n", "")

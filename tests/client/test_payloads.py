@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 import pytest
 from event_loops import EventLoop
 
+from receptor.client.connection import CHUNK_BYTES
 from receptor.client.payloads import AsyncPayload, Payload, async_chunks, chunks
 from receptor.errors import OperatingError
 
@@ -36,6 +37,17 @@ def test_the_kinds_of_payloads(run: EventLoop, tmp_path: Path) -> None:
     for payload, parts in expected:
         assert parts_of(payload) == parts
         assert run(async_parts_of(payload)) == parts
+
+
+def test_what_is_long_comes_in_pieces(run: EventLoop) -> None:
+    """Each has its own time to be sent, and TLS its own memory."""
+    long = bytes(2 * CHUNK_BYTES + 1)
+
+    async def one_part() -> AsyncIterator[bytes]:
+        yield long
+
+    for pieces in (parts_of(long), parts_of([long]), run(async_parts_of(one_part()))):
+        assert [len(piece) for piece in pieces] == [CHUNK_BYTES, CHUNK_BYTES, 1]
 
 
 def test_asynchronous_parts(run: EventLoop) -> None:

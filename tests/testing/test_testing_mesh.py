@@ -259,6 +259,18 @@ def test_a_mesh_may_be_used_again() -> None:
 # Coroutines
 
 
+def test_a_mesh_is_of_use_within_its_block_only(pair: Mesh) -> None:
+    assert repr(pair) == "<Mesh foo, bar>"
+    with pytest.raises(RuntimeError, match="runs already"), pair:
+        pass
+    assert routes(pair["foo"]) == {"bar": "bar"}
+    with Mesh({"a": {}, "b": {}}) as mesh:
+        node = mesh["a"]
+    for call in (node.client, node.start, node.stop, lambda: mesh.cut("a", "b")):
+        with pytest.raises(RuntimeError, match=r"<Mesh a, b> does not run; use it within its 'with' block"):
+            call()
+
+
 def test_it_lets_the_loop_of_a_coroutine_go_on(run: EventLoop) -> None:
     async def main() -> None:
         async with Mesh({"foo": {}, "bar": {}}) as mesh:

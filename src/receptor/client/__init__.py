@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from receptor.client.address import Address, TcpAddress, UnixAddress, parse_address
     from receptor.client.client import ByteStream, Client, Unit
     from receptor.client.mesh_executor import MeshExecutor
+    from receptor.client.payloads import AsyncPayload, Payload
     from receptor.client.receptor_control import ReceptorControl
     from receptor.client.replies import Advertisement, Event, Hop, NodeStatus, PingReply, ReloadReply, WorkType
     from receptor.client.submission import Submission
@@ -52,6 +53,7 @@ _PLACES = {
     "receptor.client.address": ("Address", "TcpAddress", "UnixAddress", "parse_address"),
     "receptor.client.client": ("ByteStream", "Client", "Unit"),
     "receptor.client.mesh_executor": ("MeshExecutor",),
+    "receptor.client.payloads": ("AsyncPayload", "Payload"),
     "receptor.client.receptor_control": ("ReceptorControl",),
     "receptor.client.replies": (
         *("Advertisement", "Event", "Hop", "NodeStatus", "PingReply", "ReloadReply", "WorkType"),
@@ -71,6 +73,7 @@ _PLACE_OF = {name: module for module, names in _PLACES.items() for name in names
 __all__ = [
     "Address",
     "Advertisement",
+    "AsyncPayload",
     "ByteStream",
     "Client",
     "CommandError",
@@ -82,6 +85,7 @@ __all__ = [
     "NodeStatus",
     "NotAllowed",
     "OperatingError",
+    "Payload",
     "PeerError",
     "PingReply",
     "Process",

@@ -14,7 +14,7 @@ def as_address(address: str | os.PathLike[str] | Address) -> Address:
     """The address that is meant; raises ConfigurationError if a text is none."""
     if isinstance(address, (UnixAddress, TcpAddress)):
         return address
-    return parse_address(address) if isinstance(address, str) else UnixAddress(os.fspath(address))
+    return parse_address(address) if isinstance(address, str) else UnixAddress(os.fsdecode(address))
 
 
 def make_submission(

@@ -47,7 +47,7 @@ class AsyncConnection:
         self._is_closed = False
         self._received = Received(address)
         self.address = address
-        self.node_id = ""
+        self.node_id: str = ""
 
     def close(self) -> None:
         """End the connection at once, also under a task that waits for it; safe to call again."""
@@ -60,8 +60,9 @@ class AsyncConnection:
 
     def abort(self) -> None:
         """Close so that the node can tell it from an orderly end of what was sent."""
-        if isinstance(self.address, TcpAddress) and self._socket.fileno() >= 0:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if isinstance(self.address, TcpAddress):
+            with suppress(OSError):  # it is broken already
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
     def is_usable(self) -> bool:
@@ -103,7 +104,7 @@ class AsyncConnection:
         try:
             while not engine.shake_hands():
                 await self._send_records(engine)
-                engine.received(await self._loop.sock_recv(self._socket, CHUNK_BYTES))
+                engine.received(await self._receive())
             await self._send_records(engine)
         except OSError as error:
             if engine.has_records:
@@ -141,15 +142,32 @@ class AsyncConnection:
 
     async def _read(self) -> bytes:
         if self._tls is None:
-            return await self._loop.sock_recv(self._socket, CHUNK_BYTES)
+            return await self._receive()
         while True:
             plain = self._tls.read()
+            if plain or self._tls.is_over:
+                return plain
             if self._tls.has_records and not self._tls.is_broken and not self._sending.locked():
                 async with self._sending:  # what TLS itself answers; a sender sends it with its own
                     await self._send_records(self._tls)
-            if plain or self._tls.is_over:
-                return plain
-            self._tls.received(await self._loop.sock_recv(self._socket, CHUNK_BYTES))
+            self._tls.received(await self._receive())
+
+    async def _receive(self) -> bytes:
+        """The next bytes of the socket. asyncio's own call loses them if it is cancelled just when they come."""
+        while True:
+            try:
+                return self._socket.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                await self._arrival()
+
+    async def _arrival(self) -> None:
+        """Wait until there is, or seems to be, something to receive."""
+        arrived = asyncio.Event()
+        self._loop.add_reader(self._socket, arrived.set)
+        try:
+            await arrived.wait()
+        finally:
+            self._loop.remove_reader(self._socket)
 
     async def _send_records(self, engine: TlsEngine) -> None:
         await self._loop.sock_sendall(self._socket, engine.records())
@@ -221,7 +239,10 @@ async def _connect_unix(address: UnixAddress) -> socket.socket:
 
 async def _connect_tcp(address: TcpAddress) -> socket.socket:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except RuntimeError:  # the program is about to end, where threads take no more work, but executors finish theirs
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     problem: OSError | None = None
     for family, kind, protocol, _, place in found:
         sock = socket.socket(family, kind, protocol)

@@ -11,6 +11,7 @@ from receptor.client import carrying, conversations
 from receptor.client.address import Address
 from receptor.client.async_connection import AsyncConnection, connect
 from receptor.client.operations import (
+    TIDY_SECONDS,
     Close,
     Keep,
     Open,
@@ -33,10 +34,13 @@ class AsyncSessions:
         self.address = address
         self.tls = tls
         self.hops = hops
+        self.keeps: bool = True
+        """Whether connections are kept for later operations; not any more once it has been closed."""
         self._idle: list[AsyncConnection] = []
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections that are not in use, and those that are as soon as they are not."""
+        self.keeps = False
         while self._idle:
             self._idle.pop().close()
 
@@ -90,7 +94,7 @@ class AsyncSessions:
 
     def put_by(self, connection: AsyncConnection) -> None:
         """Have a connection back that is ready for another command."""
-        if len(self._idle) < MOST_IDLE:
+        if self.keeps and len(self._idle) < MOST_IDLE:
             self._idle.append(connection)
         else:
             connection.close()
@@ -107,14 +111,15 @@ class _Work:
         self._open: list[AsyncConnection] = []
 
     def close(self) -> None:
+        """Break off what the operation has left open: it did not come to its end."""
         while self._open:
-            self._open.pop().close()
+            self._open.pop().abort()
 
     def hand_over(self) -> AsyncConnection:
         return self._open.pop()
 
     async def do(self, step: Step) -> bytes:
-        """Do one step. What tidies up after the time has expired has the time it needs."""
+        """Do one step. What tidies up after the time has expired has a time of its own."""
         if self._deadline is None:
             return await self._do(step)
         limit = asyncio.timeout_at(self._deadline)
@@ -124,8 +129,10 @@ class _Work:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            self._deadline = None
-            raise expired(step, self._sessions.address, self._timeout) from error
+            problem = expired(step, self._sessions.address, self._timeout)
+            self._timeout = TIDY_SECONDS
+            self._deadline = asyncio.get_running_loop().time() + TIDY_SECONDS
+            raise problem from error
 
     async def _do(self, step: Step) -> bytes:
         match step:
@@ -135,12 +142,9 @@ class _Work:
                 return connection.node_id.encode()
             case Keep():
                 self._sessions.put_by(self._open.pop())
-            case Close(abort):
-                for connection in self._open:
-                    if abort:
-                        connection.abort()
-                    connection.close()
-                self._open.clear()
+            case Close():
+                while self._open:
+                    self._open.pop().close()
             case Pause(seconds):
                 await asyncio.sleep(seconds)
             case TakePayload():

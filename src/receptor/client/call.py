@@ -6,6 +6,7 @@ work runs code of their own as the user of the node.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
@@ -14,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,24 @@ class Call:
 
     @classmethod
     def of(cls, function: Callable[..., object], arguments: tuple[object, ...], named: Mapping[str, object]) -> Call:
-        """Raises what pickle raises if one of them can't be pickled."""
+        """Raises what pickle raises if one of them can't be pickled, ValueError if the far end can't import it."""
         mark = secrets.token_hex(8)
-        return cls(mark, f"{mark}\n".encode() + pickle.dumps((function, arguments, dict(named))))
+        payload = io.BytesIO()
+        payload.write(f"{mark}\n".encode())
+        _Pickler(payload).dump((function, arguments, dict(named)))
+        return cls(mark, payload.getvalue())
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: object) -> str:
+        """Refuse what the far end would look for in vain, wherever it stands in the arguments."""
+        if isinstance(value, (type, FunctionType)) and value.__module__ == "__main__":
+            raise ValueError(
+                f"{value!r} is part of the script that is run, which nodes can't import; put it into a module that "
+                "they have"
+            )
+        as_usual: str = NotImplemented
+        return as_usual
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,13 @@ class Reply:
         header = re.search(rb"\nreply %b ([0-9]{1,18})\n" % mark.encode(), output)
         if header is None or len(output) - header.end() < int(header[1]):
             return None
-        value, error, text = pickle.loads(memoryview(output)[header.end() : header.end() + int(header[1])])
+        try:
+            value, error, text = pickle.loads(memoryview(output)[header.end() : header.end() + int(header[1])])
+        except Exception as problem:
+            problem.add_note(
+                "what came of the call can't be unpickled here; does this program have the node's modules?"
+            )
+            raise
         return cls(value, error, text)
 
 

@@ -29,7 +29,7 @@ class Client:
     how to trust. To enter ``async with`` connects, so that a wrong address is noticed there.
 
     Every call has ``timeout``, in seconds, for the whole of it; without it those of the client hold, and if that has
-    none, each answer may take as long as the node itself needs at most (30 seconds for what it knows, 15 for a ping).
+    none, the node may be silent as long as it needs at most (30 seconds for what it knows, 15 for a ping).
     ``submit``, ``wait`` and what gives output or events have no limit unless the call itself is given one: they take as
     long as they take. For ``patience`` seconds a node may be out of reach, in a restart say, until ``wait`` and
     output give up; before that nothing is seen of it but the delay.
@@ -50,10 +50,14 @@ class Client:
         self._sessions = AsyncSessions(as_address(address), tls)
         self._timeout = timeout
         self._patience = patience
-        self.node_id = ""
+        self.node_id: str = ""
         """The id of the node, once the client has been entered."""
 
+    def __repr__(self) -> str:
+        return f"Client({str(self._sessions.address)!r})"
+
     async def __aenter__(self) -> Client:
+        self._sessions.keeps = True
         self.node_id = await self._sessions.run(operations.reach(), self._timeout)
         return self
 
@@ -63,7 +67,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are not in use; what a later call needs is opened again."""
+        """Close the connections that are not in use; a later call makes one of its own, and closes it."""
         self._sessions.close()
 
     def on(self, node: str, *, tls_client: str = "") -> Client:

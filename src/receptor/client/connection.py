@@ -49,8 +49,9 @@ class Connection:
     def __init__(self, sock: socket.socket | TlsStream, address: Address) -> None:
         self._socket = sock
         self._received = Received(address)
+        self._process = os.getpid()
         self.address = address
-        self.node_id = ""
+        self.node_id: str = ""
         self.deadline: float | None = None
         """The time, as ``time.monotonic`` tells it, after which nothing is waited for any more."""
 
@@ -128,7 +129,8 @@ class Connection:
     def abort(self) -> None:
         """Close so that the node can tell it from an orderly end of what was sent."""
         if isinstance(self.address, TcpAddress):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with suppress(OSError):  # it is broken already
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
     def _receive(self, awaited: str, seconds: float | None) -> bytes:
@@ -143,10 +145,12 @@ class Connection:
         self._socket.settimeout(seconds)
 
     def is_usable(self) -> bool:
-        """Whether the next command can be given: nothing has come since the last answer.
+        """Whether the next command can be given: nothing has come since the last answer, and no fork has copied it.
 
-        Else the node has ended the connection meanwhile.
+        Else the node has ended the connection meanwhile, or the process that has made it speaks over it too.
         """
+        if self._process != os.getpid():
+            return False
         self._socket.settimeout(0)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -180,16 +184,17 @@ def broken(address: Address, error: OSError) -> UnreachableError:
     )
 
 
-def connect(address: Address, tls: TlsSettings | None = None, seconds: float | None = None) -> Connection:
-    """Connect and read the greeting, within 30 seconds each, or so many if that is less.
+def connect(address: Address, tls: TlsSettings | None = None, deadline: float | None = None) -> Connection:
+    """Connect and read the greeting, within 30 seconds each, and before the ``deadline`` of the connection.
 
     Raises OperatingError if the socket is missing, forbidden or dead, UnreachableError if nobody answers in
     time, PeerError if the other side is no Receptor, ConfigurationError if TLS can't be set up as asked.
     """
-    limit = CONNECT_SECONDS if seconds is None else min(seconds, CONNECT_SECONDS)
-    connection = Connection(open_socket(address, tls, limit), address)
+    left = CONNECT_SECONDS if deadline is None else max(deadline - time.monotonic(), 0.001)
+    connection = Connection(open_socket(address, tls, min(left, CONNECT_SECONDS)), address)
+    connection.deadline = deadline
     try:
-        connection.read_greeting(limit)
+        connection.read_greeting()
     except BaseException:
         connection.close()
         raise
@@ -216,6 +221,9 @@ def _connect_unix(address: UnixAddress, seconds: float) -> socket.socket:
     except OSError as error:
         sock.close()
         raise not_connected(address, error, seconds) from error
+    except BaseException:  # Ctrl-C
+        sock.close()
+        raise
     return sock
 
 

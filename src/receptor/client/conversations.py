@@ -143,7 +143,10 @@ def bridge(asked: str, node: str, service: str, tls_client: str = "") -> Convers
     yield Send(_command_line({"command": "connect", "node": node, "service": service, "tls": tls_client}))
     answer = yield from _line(f"the connection to {service} of {node}", REMOTE_SECONDS)
     if not answer.startswith("Connecting"):
-        reason = str(refusal(answer))
+        error = refusal(answer)
+        if isinstance(error, PeerError):
+            raise error
+        reason = str(error)
         raise CommandError(f"{asked} can't connect to the service {service} of {node}: {reason}{_advice(reason)}")
 
 

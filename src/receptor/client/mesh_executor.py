@@ -109,21 +109,22 @@ class MeshExecutor(Executor):
             raise
         atexit.register(self.shutdown)  # a daemon thread would be cut off in the middle of its calls
 
+    def __repr__(self) -> str:
+        return f"MeshExecutor({self._client!r}, {self._work_type!r})"
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have the function called on some node.
 
-        Raises what pickle raises if function or arguments can't be pickled, RuntimeError after ``shutdown``.
+        Raises what pickle raises if function or arguments can't be pickled, ValueError if any of them is part of the
+        script that is run, RuntimeError after ``shutdown``.
         """
-        if getattr(fn, "__module__", None) == "__main__":
-            raise ValueError(
-                f"{fn!r} is part of the script that is run, which nodes can't import; put it into a module that they "
-                "have"
-            )
         call = Call.of(fn, args, kwargs)
         future = _CallFuture(self)
         with self._lock:
             if self._is_shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            if not self._thread.is_alive():
+                raise RuntimeError("the executor's thread has ended, or this process was forked; make another executor")
             self._loop.call_soon_threadsafe(self._take, future, call)
         return cast("Future[T]", future)  # what is pickled has lost its type
 

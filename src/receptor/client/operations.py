@@ -5,7 +5,7 @@ payload. A *stream* gives things one after the other besides. ``Client`` and ``S
 operations, so that what is repeated, given up or tidied away, and when, is written here once.
 
 Requests of conversations go to the connection that was opened last. What is open when an operation ends is
-closed, however it ends.
+broken off, however it ends, so that the node can tell it from an orderly end of what was sent.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ RELEASE_SECONDS = 10.0
 LATE_SECONDS = 1.0
 """How long it waits for the unit's id before that."""
 
+TIDY_SECONDS = 20.0
+"""How long all of that may take after the caller's time is over, whatever the node does."""
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -51,9 +54,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Close:
-    """Close what is open. An abort can be told by the node from an orderly end of what was sent."""
-
-    abort: bool = False
+    """Close what is open, in order."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,15 @@ def submit(submission: Submission) -> Operation[Submitted]:
             yield from conversations.send_payload(unit_id, chunk)
             is_our_turn = False
         is_our_turn = True
-        return (yield from conversations.finish_submit(unit_id))
+        submitted = yield from conversations.finish_submit(unit_id)
     except BaseException as error:
         if isinstance(error, CommandError) and is_our_turn:
             raise  # the node itself has refused, and keeps the unit for those who want to know more
         if not submission.idempotency_key:
             yield from _release_after(error, unit_id)
-        yield Close(abort=True)
         raise
+    yield Close()
+    return submitted
 
 
 def _release_late(error: BaseException) -> Operation[None]:
@@ -160,6 +162,7 @@ def wait(unit_id: str, patience: float) -> Operation[UnitStatus]:
     """
     pauses = Pauses()
     known = PENDING
+    heard = f"nothing was heard of unit {unit_id}"
     outage = Outage(patience)
     while True:
         try:
@@ -168,6 +171,7 @@ def wait(unit_id: str, patience: float) -> Operation[UnitStatus]:
                 answer = yield from conversations.unit_news(unit_id, known)
                 outage.is_over()
                 status = UnitStatus.parse(answer, unit_id)
+                heard = f"unit {unit_id} is still {status.state.title}"
                 if status.ended:
                     yield Keep()
                     return status
@@ -178,8 +182,7 @@ def wait(unit_id: str, patience: float) -> Operation[UnitStatus]:
                 yield Pause(pauses.next())
         except TimeExpired as error:
             raise TimeExpired(
-                f"unit {unit_id} is still {known.title} after the time that was given; it goes on, so wait again or "
-                "cancel it"
+                f"{heard} after the time that was given; it goes on, so wait again or cancel it"
             ) from error
         except AWAY as error:
             yield from _tried_again(outage, error)
@@ -208,7 +211,7 @@ def stdout(unit_id: str, start: int, patience: float) -> Stream[bytes]:
             raise UnreachableError(results_error(status, received))
         except TimeExpired as error:
             raise TimeExpired(
-                f"the output of unit {unit_id} goes on after the time that was given; go on from byte {received}"
+                f"the output of unit {unit_id} has not ended within the time that was given; go on from byte {received}"
             ) from error
         except AWAY as error:
             yield from _tried_again(outage, error)

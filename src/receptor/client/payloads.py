@@ -64,14 +64,19 @@ def _opened(payload: Payload) -> Iterator[bytes | _File | Iterable[bytes]]:
 
 def _parts(source: bytes | _File | Iterable[bytes]) -> Iterator[bytes]:
     if isinstance(source, bytes):
-        yield source
+        yield from _pieces(source)
     elif isinstance(source, _File):
         while chunk := _read(source):
             yield chunk
     else:
         for part in source:
-            if _checked(part):  # an empty part is not the end
-                yield part
+            yield from _pieces(_checked(part))
+
+
+def _pieces(part: bytes) -> Iterator[bytes]:
+    """The part in pieces, each with its own time to be sent; none of an empty part, which is not the end."""
+    for start in range(0, len(part), CHUNK_BYTES):
+        yield part[start : start + CHUNK_BYTES]
 
 
 async def _parts_in_thread(source: bytes | _File | Iterable[bytes]) -> AsyncGenerator[bytes, None]:
@@ -87,8 +92,8 @@ async def _parts_in_thread(source: bytes | _File | Iterable[bytes]) -> AsyncGene
 
 async def _async_parts(source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
     async for part in source:
-        if _checked(part):
-            yield part
+        for piece in _pieces(_checked(part)):
+            yield piece
 
 
 def _read(file: _File) -> bytes:

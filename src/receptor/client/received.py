@@ -32,7 +32,10 @@ class Received:
         if end < 0:
             self._searched = len(self._bytes)
             if self._searched > longest:
-                raise PeerError(f"{self._address} sends a line of more than {longest} bytes as {awaited}")
+                raise PeerError(
+                    f"{self._address} sends a line of more than {longest} bytes as {awaited}; is it a node? Check the "
+                    "address"
+                )
             return None
         line = bytes(self._bytes[:end])
         del self._bytes[: end + 1]

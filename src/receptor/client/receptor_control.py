@@ -57,7 +57,7 @@ class ReceptorControl:
             raise RuntimeError("config can't be combined with rootcas, key or cert; give one or the other")
         if config and not tlsclient:
             raise RuntimeError("config needs tlsclient, the name of the tls-client to take from it")
-        self._socket: _Socket | None = None
+        self._socket: ServiceSocket | None = None
         self._sockfile: BinaryIO | None = None
         self._remote_node: str | None = None
         self._socketaddress = socketaddress
@@ -96,7 +96,7 @@ class ReceptorControl:
                 raise type(cause)(cause.errno, str(error)) from error
             raise ValueError(str(error)) from error
         opened.settimeout(None)
-        self._socket = _SecureSocket(opened) if isinstance(opened, TlsStream) else opened
+        self._socket = SecureSocket(opened) if isinstance(opened, TlsStream) else opened
         self._sockfile = cast(BinaryIO, self._socket.makefile("rwb"))
         try:
             self.handshake()
@@ -196,14 +196,14 @@ class ReceptorControl:
     @overload
     def get_work_results(
         self, unit_id: str, startpos: int = 0, *, return_socket: Literal[True], return_sockfile: Literal[False]
-    ) -> _Socket: ...
+    ) -> ServiceSocket: ...
     @overload
     def get_work_results(
         self, unit_id: str, startpos: int = 0, *, return_socket: Literal[True], return_sockfile: Literal[True] = True
-    ) -> tuple[_Socket, BinaryIO]: ...
+    ) -> tuple[ServiceSocket, BinaryIO]: ...
     def get_work_results(
         self, unit_id: str, startpos: int = 0, return_socket: bool = False, return_sockfile: bool = True
-    ) -> _Socket | BinaryIO | tuple[_Socket, BinaryIO]:
+    ) -> ServiceSocket | BinaryIO | tuple[ServiceSocket, BinaryIO]:
         """The output of a unit from a byte on, as it comes until the unit ends: a file, the socket under it, or both.
 
         They are for the caller to close. The next command makes a new connection.
@@ -255,7 +255,7 @@ def _expect(pattern: re.Pattern[str], text: str, problem: str) -> None:
         raise RuntimeError(f"{problem}: {reason}" if reason else problem)
 
 
-def _read_line(sock: _Socket) -> str:
+def _read_line(sock: ServiceSocket) -> str:
     """The next line, and nothing after it."""
     line = bytearray()
     while not line.endswith(b"\n") and (byte := sock.recv(1)):
@@ -274,7 +274,7 @@ def _read_param(value: str) -> str:
         return file.read()
 
 
-class _SecureSocket:
+class SecureSocket:
     """A TLS stream with the methods of a socket that callers use, and files that share it as those of sockets do."""
 
     def __init__(self, stream: TlsStream) -> None:
@@ -321,7 +321,7 @@ class _SecureSocket:
 
 
 class _RawFile(io.RawIOBase):
-    def __init__(self, sock: _SecureSocket) -> None:
+    def __init__(self, sock: SecureSocket) -> None:
         self._sock = sock
 
     def readable(self) -> bool:
@@ -347,4 +347,4 @@ class _RawFile(io.RawIOBase):
         super().close()
 
 
-_Socket: TypeAlias = socket.socket | _SecureSocket
+ServiceSocket: TypeAlias = socket.socket | SecureSocket

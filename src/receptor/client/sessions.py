@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Generator, Iterator
 
 from receptor.client import carrying, conversations
@@ -10,6 +11,7 @@ from receptor.client.address import Address
 from receptor.client.connection import Connection, connect
 from receptor.client.conversations import ReadLine
 from receptor.client.operations import (
+    TIDY_SECONDS,
     Close,
     Keep,
     Open,
@@ -37,12 +39,15 @@ class Sessions:
         self.address = address
         self.tls = tls
         self.hops = hops
-        self._idle: list[Connection] = []
+        self.keeps: bool = True
+        """Whether connections are kept for later operations; not any more once it has been closed."""
+        self._idle: deque[Connection] = deque()
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the connections that are not in use, and those that are as soon as they are not."""
+        self.keeps = False
+        while connection := self._idle_one():
+            connection.close()
 
     def run(self, operation: Operation[T], timeout: float | None, payload: Iterator[bytes] | None = None) -> T:
         """Carry out an operation; raises TimeExpired if it takes more than ``timeout`` seconds."""
@@ -71,14 +76,11 @@ class Sessions:
 
     def take(self, deadline: float | None) -> Connection:
         """A greeted connection that nobody uses."""
-        while self._idle:
-            connection = self._idle.pop()
+        while connection := self._idle_one():
             if connection.is_usable():
                 return connection
             connection.close()
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-        connection = connect(self.address, self.tls, left)
-        connection.deadline = deadline
+        connection = connect(self.address, self.tls, deadline)
         try:
             for node, tls_client in self.hops:
                 connection.node_id = connection.hold(conversations.go_to(connection.node_id, node, tls_client))
@@ -92,11 +94,17 @@ class Sessions:
 
     def put_by(self, connection: Connection) -> None:
         """Have a connection back that is ready for another command."""
-        if len(self._idle) < MOST_IDLE:
+        if self.keeps and len(self._idle) < MOST_IDLE:
             connection.deadline = None
             self._idle.append(connection)
         else:
             connection.close()
+
+    def _idle_one(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # another thread may have taken the last one
+            return None
 
 
 class _Work:
@@ -110,8 +118,9 @@ class _Work:
         self._open: list[Connection] = []
 
     def close(self) -> None:
+        """Break off what the operation has left open: it did not come to its end."""
         while self._open:
-            self._open.pop().close()
+            self._open.pop().abort()
 
     def hand_over(self) -> Connection:
         connection = self._open.pop()
@@ -119,7 +128,7 @@ class _Work:
         return connection
 
     def do(self, step: Step) -> bytes:
-        """Do one step. What tidies up after the time has expired has the time it needs."""
+        """Do one step. What tidies up after the time has expired has a time of its own."""
         if self._deadline is None:
             return self._do(step)
         try:
@@ -127,8 +136,10 @@ class _Work:
         except (UnreachableError, TimeExpired) as error:
             if time.monotonic() < self._deadline:
                 raise
-            self._deadline = None
-            raise expired(step, self._sessions.address, self._timeout) from error
+            problem = expired(step, self._sessions.address, self._timeout)
+            self._timeout = TIDY_SECONDS
+            self._deadline = time.monotonic() + TIDY_SECONDS
+            raise problem from error
 
     def _do(self, step: Step) -> bytes:
         match step:
@@ -138,12 +149,9 @@ class _Work:
                 return connection.node_id.encode()
             case Keep():
                 self._sessions.put_by(self._open.pop())
-            case Close(abort):
-                for connection in self._open:
-                    if abort:
-                        connection.abort()
-                    connection.close()
-                self._open.clear()
+            case Close():
+                while self._open:
+                    self._open.pop().close()
             case Pause(seconds):
                 self._pause(seconds)
             case TakePayload():

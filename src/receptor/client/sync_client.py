@@ -38,10 +38,14 @@ class SyncClient:
         self._sessions = Sessions(as_address(address), tls)
         self._timeout = timeout
         self._patience = patience
-        self.node_id = ""
+        self.node_id: str = ""
         """The id of the node, once the client has been entered."""
 
+    def __repr__(self) -> str:
+        return f"SyncClient({str(self._sessions.address)!r})"
+
     def __enter__(self) -> SyncClient:
+        self._sessions.keeps = True
         self.node_id = self._sessions.run(operations.reach(), self._timeout)
         return self
 
@@ -51,7 +55,7 @@ class SyncClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are not in use; what a later call needs is opened again."""
+        """Close the connections that are not in use; a later call makes one of its own, and closes it."""
         self._sessions.close()
 
     def on(self, node: str, *, tls_client: str = "") -> SyncClient:

@@ -25,7 +25,7 @@ class TlsEngine:
         self._plain = bytearray()
         """What has been decrypted and not been read yet."""
         self._problem: ssl.SSLError | None = None
-        self.is_over = False
+        self.is_over: bool = False
         """Whether the other side has ended its direction properly."""
 
     def shake_hands(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 
 from receptor.client.tls_engine import LARGEST_RECORD, TlsEngine
 
@@ -74,6 +75,9 @@ class TlsStream:
         self._socket.close()
 
     def _handshake(self) -> None:
+        """The time limit of the socket is one for the whole of it."""
+        limit = self._socket.gettimeout()
+        deadline = None if limit is None else time.monotonic() + limit
         while True:
             try:
                 is_complete = self._engine.shake_hands()
@@ -81,6 +85,8 @@ class TlsStream:
                 self._send_records()
             if is_complete:
                 return
+            if deadline is not None:
+                self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
             self._receive(LARGEST_RECORD)
 
     def _receive(self, size: int) -> None:

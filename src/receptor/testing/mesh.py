@@ -93,6 +93,9 @@ class Mesh(Mapping[str, Node]):
 
     # The nodes
 
+    def __repr__(self) -> str:
+        return f"<Mesh {', '.join(self._contents)}>"
+
     def __getitem__(self, node_id: str) -> Node:
         try:
             return self._nodes[node_id]
@@ -112,9 +115,12 @@ class Mesh(Mapping[str, Node]):
         """Start all nodes; returns when each knows the way to each that the links lead to, and its services.
 
         Raises ConfigurationError or OperatingError if a node can't be started, UnreachableError if that takes more
-        than PATIENCE seconds.
+        than PATIENCE seconds, RuntimeError if they run already.
         """
+        if self._loop is not None:
+            raise RuntimeError(f"{self!r} runs already; make another one for another block")
         with ExitStack() as parts:
+            parts.callback(self._has_ended)
             folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="r-")))
             self._embedded = {
                 node_id: EmbeddedNode(folder, node_id, actions) for node_id, actions in self._contents.items()
@@ -176,11 +182,20 @@ class Mesh(Mapping[str, Node]):
         self._run(lambda: self._start_one(node_id))
 
     def _keep(self, client: SyncClient) -> SyncClient:
+        self._running()
         return self._parts.enter_context(client)
 
     def _run(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
-        assert self._loop is not None
-        self._loop.run(work())
+        loop = self._running()
+        loop.run(work())
+
+    def _running(self) -> BackgroundLoop:
+        if self._loop is None:
+            raise RuntimeError(f"{self!r} does not run; use it within its 'with' block")
+        return self._loop
+
+    def _has_ended(self) -> None:
+        self._loop = None
 
     def _end_commands(self) -> None:
         end_commands([one.data_folder for one in self._embedded.values()], self._runners)
