@@ -1729,6 +1729,40 @@ def test_any_order_of_troubles(play: Play, seed: int) -> None:
     play(story)
 
 
+@pytest.mark.parametrize("is_signed", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_output_goes_on_within_seconds_whatever_broke(play: Play, seed: int, is_signed: bool) -> None:
+    rng = random.Random(seed)
+
+    async def out_of_reach(here: Here) -> None:
+        here.other.is_reachable = False
+        here.other.cut_all()
+        here.running.output(b"meanwhile")
+        await asyncio.sleep(rng.choice([0.1, 5, 1000]))
+        here.other.is_reachable = True
+        here.unit.route_found()
+
+    async def story(here: Here) -> None:
+        here.signer = FakeSigner()
+        here.new_unit(sign_work=is_signed)
+        await here.submit()
+        for _ in range(20):
+            match rng.choice(["all", "results", "reach", "restart", "nothing", "nothing"]):
+                case "all":
+                    here.other.cut_all()
+                case "results":
+                    here.other.cut_results()
+                case "reach":
+                    await out_of_reach(here)
+                case "restart":
+                    await here.restart()
+            await asyncio.sleep(rng.choice([0, 0.001, 0.5, 3, 299.9, 400]))
+            here.running.output(rng.randbytes(rng.choice([1, 20_000, 100_000])))
+            await here.until(lambda: here.output == here.running.stdout, within=3)
+
+    play(story)
+
+
 def test_a_defect_of_ours_leaves_no_unit_for_ever(play: Play, caplog: pytest.LogCaptureFixture) -> None:
     class Defective(OtherNode):
         async def dial(self, node: str, service: str, tls_client: str = "") -> ByteStream:
