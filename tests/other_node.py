@@ -269,6 +269,7 @@ class OtherNode:
         self.tls_clients = {"", "secure"}
         self._sessions: dict[asyncio.Task[None], Far] = {}
         self._numbered: set[asyncio.Task[None]] = set()
+        self._giving_results: list[Far] = []
         self._happened = asyncio.Event()
 
     # What units need of the mesh
@@ -300,6 +301,11 @@ class OtherNode:
     def cut_all(self) -> None:
         """Cut all connections."""
         for far in self._sessions.values():
+            far.cut()
+
+    def cut_results(self) -> None:
+        """Cut the connections over which output goes."""
+        for far in self._giving_results:
             far.cut()
 
     async def close(self) -> None:
@@ -429,7 +435,8 @@ class OtherNode:
             return
         start = int(command["startpos"]) if "startpos" in command else None
         if unit is not None and self.is_ours and "knownstate" in command:
-            await self._news(unit, State(int(command["knownstate"])), start)
+            size = command.get("startpos", command.get("knownsize"))
+            await self._news(unit, State(int(command["knownstate"])), None if size is None else int(size))
         if unit is None or unit.is_released:
             far.line(f"ERROR: unknown work unit {command['unitid']}")
             return
@@ -501,6 +508,7 @@ class OtherNode:
         far.line(f"Work unit created with ID {unit.unit_id}. Send stdin data and EOF.")
 
     async def _results(self, far: Far, unit: FarUnit, position: int) -> None:
+        self._giving_results.append(far)
         far.line(f"Streaming results for work unit {unit.unit_id}")
         while True:
             changed = unit.changed
@@ -513,12 +521,12 @@ class OtherNode:
                 return
             await changed.wait()
 
-    async def _news(self, unit: FarUnit, known: State, start: int | None) -> None:
+    async def _news(self, unit: FarUnit, known: State, known_size: int | None) -> None:
         """Wait until there is something that is not known."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_WAIT):
                 while unit.state is known and not unit.is_released:
-                    if start is not None and known is not State.PENDING and len(unit.stdout) > start:
+                    if known_size is not None and known is not State.PENDING and len(unit.stdout) > known_size:
                         return
                     await unit.changed.wait()
 

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -62,7 +63,10 @@ class SecuredNode(NodeProcess):
 
 @dataclass(frozen=True)
 class Mesh:
-    """The chain. d's work gives the first half of its payload back, and the rest once the file ``go`` is there."""
+    """The chain. d's work gives the first half of its payload back, and the rest once the file ``go`` is there.
+
+    It begins a little late, so that it is known to run before there is any output.
+    """
 
     a: SecuredNode
     c: SecuredNode
@@ -109,7 +113,7 @@ def chain(folder: Path, middle: str) -> Iterator[Mesh]:
     make_keys(folder)
     a_b, b_c, c_d = tcp_link("any", "bare"), middle_link(middle), tcp_link("mutual", "mesh")
     go = folder / "go"
-    cat = f'-c "head -c {HALF}; until [ -e {go} ]; do sleep 0.02; done; cat"'
+    cat = f'-c "sleep 0.2; head -c {HALF}; until [ -e {go} ]; do sleep 0.02; done; cat"'
     work: Action = {"work-command": {"worktype": "cat", "command": "bash", "params": cat, "verifysignature": True}}
     verification: Action = {"work-verification": {"publickey": "verifying.pem", "acceptunbound": False}}
     signing: Action = {"work-signing": {"privatekey": "signing.pem"}}
@@ -187,6 +191,7 @@ def test_work_that_lacks_something_is_refused_with_the_reason(mesh: Mesh, words:
 
 def test_results_arrive_whole_though_a_node_on_the_way_is_killed(mesh: Mesh) -> None:
     mesh.go.unlink(missing_ok=True)
+    submitted_at = time.monotonic()
     unit_id = unit_id_of(mesh.submit("--tls-client=mesh", "--signwork"))
     with mesh.a.popen_ctl("work", "results", unit_id) as follower:
         assert follower.stdout
@@ -197,6 +202,7 @@ def test_results_arrive_whole_though_a_node_on_the_way_is_killed(mesh: Mesh) -> 
         rest = follower.stdout.read()
     assert follower.returncode == 0
     assert first + rest == PAYLOAD
+    assert time.monotonic() - submitted_at < 3 * PATIENCE, "it is not only told some minutes later"
     mesh.wait_for_routes()
 
 

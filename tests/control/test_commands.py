@@ -84,6 +84,10 @@ JSON: list[tuple[dict[str, object], Command | Multiplex]] = [
         {"command": "work", "subcommand": "status", "unitid": "abcd1234", "startpos": "7"},
         WorkStatus("abcd1234", None, 7),
     ),
+    (
+        {"command": "work", "subcommand": "status", "unitid": "abcd1234", "knownstate": 1, "knownsize": 7},
+        WorkStatus("abcd1234", State.RUNNING, known_size=7),
+    ),
     ({"command": "work", "subcommand": "status", "unitid": "abcd1234", "startpos": None}, WorkStatus("abcd1234")),
     ({"command": "work", "subcommand": "cancel", "unitid": "abcd1234"}, WorkCancel("abcd1234")),
     (
@@ -207,6 +211,7 @@ def test_json(fields: dict[str, object], command: Command) -> None:
         '{"command": "work", "subcommand": "list", "idempotencykey": "\\n"}': "at most 128 printable ASCII",
         '{"command": "work", "subcommand": "list", "idempotencykey": "%s"}'
         % ("k" * 129): "at most 128 printable ASCII",
+        '{"command": "work", "subcommand": "status", "unitid": "a", "knownsize": -1}': "knownsize must be a number",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": true}': "start position",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": 1.5}': "start position",
         '{"command": "work", "subcommand": "results", "unitid": "a", "startpos": 1e300}': "start position",

@@ -563,6 +563,24 @@ def test_who_knows_the_state_is_answered_when_there_is_output(run: EventLoop, da
     run(main())
 
 
+def test_who_knows_the_size_is_answered_when_there_is_more_and_gets_none_of_it(
+    run: EventLoop, data_folder: Path
+) -> None:
+    async def main() -> None:
+        async with node(data_folder) as foo:
+            unit_id = await foo.submit("nap")
+            told = await with_output(foo, WorkStatus(unit_id, State.RUNNING, known_size=0))
+            assert told == (State.RUNNING, 3, b"")
+            answer = await foo.commands.status(WorkStatus(unit_id, State.RUNNING, known_size=2), ScriptedStream())
+            assert answer.stdout_size == 3
+            waiting = asyncio.create_task(with_output(foo, WorkStatus(unit_id, State.RUNNING, known_size=3)))
+            await asyncio.sleep(0)
+            await foo.commands.cancel(WorkCancel(unit_id), ScriptedStream())
+            assert await waiting == (State.CANCELED, 3, b"")
+
+    run(main())
+
+
 def test_who_waits_for_output_is_answered_after_a_while_in_any_case(
     run: EventLoop, data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

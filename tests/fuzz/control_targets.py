@@ -78,6 +78,7 @@ json_lines = like(
         "unitid": unit_ids,
         "signature": st.just("hush"),
         "startpos": numbers | numbers.map(str),
+        "knownsize": numbers | numbers.map(str),
         "knownstate": st.integers(0, 4) | numbers,
         "signwork": st.sampled_from(["true", "False"]),
         "idempotencykey": texts | st.just("k" * 129),
@@ -146,8 +147,9 @@ def _written(command: Command | Multiplex) -> dict[str, object]:
             return work | {"subcommand": "list", "idempotencykey": key}
         case WorkList(unit_id):
             return work | {"subcommand": "list", "unitid": unit_id}
-        case WorkStatus(unit_id, known, start):
-            numbers_told = {"knownstate": None if known is None else known.value, "startpos": start}
+        case WorkStatus(unit_id, known, start, size):
+            state = None if known is None else known.value
+            numbers_told = {"knownstate": state, "startpos": start, "knownsize": size}
             told = {key: value for key, value in numbers_told.items() if value is not None}
             return work | {"subcommand": "status", "unitid": unit_id} | told
         case WorkCancel(unit_id, signature):

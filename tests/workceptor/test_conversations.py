@@ -348,18 +348,22 @@ class TestStatus:
             asyncio.run(ask_status(ScriptedStream(answer)))
 
     @pytest.mark.parametrize(
-        ("known", "start", "told"),
+        ("known", "start", "known_size", "told"),
         [
-            (None, None, {}),
-            (State.PENDING, None, {"knownstate": 0}),
-            (State.RUNNING, 2**40, {"knownstate": 1, "startpos": 2**40}),
+            (None, None, None, {}),
+            (State.PENDING, None, None, {"knownstate": 0}),
+            (State.RUNNING, 2**40, None, {"knownstate": 1, "startpos": 2**40}),
+            (State.RUNNING, None, 2**40, {"knownstate": 1, "knownsize": 2**40}),
         ],
     )
     def test_what_is_known_already_is_told(
-        self, known: State | None, start: int | None, told: dict[str, object]
+        self, known: State | None, start: int | None, known_size: int | None, told: dict[str, object]
     ) -> None:
         stream = ScriptedStream(STATUS)
-        asyncio.run(conversations.ask_status(ScriptedSession(stream), "unit0001", known, start))
+        asking = conversations.ask_status(
+            ScriptedSession(stream), "unit0001", known, start=start, known_size=known_size
+        )
+        asyncio.run(asking)
         assert sent(stream) == {"command": "work", "subcommand": "status", "unitid": "unit0001", **told}
 
     def test_an_unknown_unit(self) -> None:

@@ -109,9 +109,25 @@ class TestTheUsualWay:
         assert outcome(unit) == (State.SUCCEEDED, "exit status 0")
         assert not unit.is_complete
         assert unit.wanted() == {Talk.FETCH}
-        unit.output_received(3)
+        unit.output_received(6)
         assert unit.is_complete
         assert unit.wanted() == frozenset()
+
+    def test_output_is_fetched_as_long_as_no_status_would_tell_of_it(self) -> None:
+        unit = started()
+        unit.status_received(RUNNING)
+        unit.is_output_told = False
+        unit.output_received(3)
+        assert unit.wanted() == {Talk.FOLLOW, Talk.FETCH}
+        unit.output_received(6)
+        unit.status_received(SUCCEEDED)
+        assert unit.wanted() == frozenset()
+
+    def test_what_two_bring_counts_once(self) -> None:
+        unit = started()
+        for size in (4, 4, 2):
+            unit.output_received(size)
+        assert unit.stdout_size == 4
 
     def test_the_output_comes_before_the_final_status(self) -> None:
         unit = started()
@@ -543,7 +559,7 @@ class TestRestart:
         unit.output_received(4)
         unit = restarted(unit)
         unit.status_received(SUCCEEDED)
-        unit.output_received(2)
+        unit.output_received(6)
         assert unit.is_complete
 
     def test_a_release_that_was_due_when_the_node_ended(self) -> None:
@@ -972,7 +988,7 @@ class Life(RuleBasedStateMachine):
         if elsewhere is None:
             self.unit.remote_is_gone()
         else:
-            self.unit.output_received(min(size, elsewhere.output - self.unit.stdout_size))
+            self.unit.output_received(min(self.unit.stdout_size + size, elsewhere.output))
         self.settle()
 
     @precondition(lambda self: self.wants(Talk.CANCEL))

@@ -474,7 +474,7 @@ class BothNodes(RuleBasedStateMachine):
             if brings_output and self.far.is_multiplexed:
                 size = min(2, found.output - self.stdout)
                 self.stdout += size
-                self.unit.output_received(size)
+                self.unit.output_received(self.stdout)
             self.unit.status_received(found.status)
             self.unit.succeeded(Talk.FOLLOW)
             self.settle(crash)
@@ -489,7 +489,7 @@ class BothNodes(RuleBasedStateMachine):
         size = min(most, found.output - self.stdout)
         self.stdout += size
         if not crash:
-            self.unit.output_received(size)
+            self.unit.output_received(self.stdout)
         self.settle(crash)
 
     def tell_to_cancel(self, arrives: bool, is_answered: bool, crash: bool) -> None:

@@ -128,10 +128,12 @@ class Here:
         while not self.unit.logic.is_complete:
             await self.unit.changed_since(self.unit.version)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Looks once in a (virtual) second."""
-        while not condition():  # noqa: ASYNC110 - it costs nothing
-            await asyncio.sleep(1)
+    async def until(self, condition: Callable[[], bool], within: float = 1e6) -> None:
+        """Looks once in a (virtual) second, and at the latest moment that is allowed."""
+        latest = now() + within
+        while not condition():
+            assert now() < latest, "too late"
+            await asyncio.sleep(min(1, latest - now()))
 
     async def restart(self) -> None:
         """The daemon ends and comes up again."""
@@ -848,6 +850,108 @@ class TestFollow:
             growth.close()
 
         play(story)
+
+    @only("ours", "short")
+    @pytest.mark.parametrize("quiet", [0.01, 1, 250, 450])
+    def test_output_of_signed_work_comes_at_once_though_it_takes_a_signature_to_have_it(
+        self, play: Play, quiet: float
+    ) -> None:
+        """However long after the last answer of the other node it comes."""
+
+        async def story(here: Here) -> None:
+            here.signer = FakeSigner()
+            here.new_unit(sign_work=True)
+            await here.submit()
+            await here.other.asked("status", 2)
+            for number in range(5):
+                await asyncio.sleep(quiet)
+                here.running.output(b"%d\n" % number)
+                await here.until(lambda: here.output == here.running.stdout, within=0.01)
+            here.running.succeed()
+            await here.end()
+            assert here.output == here.other.unit.stdout
+
+        play(story)
+
+    @only("ours", "short")
+    def test_quiet_signed_work_takes_no_stream_of_its_own(self, play: Play, kind: Kind) -> None:
+        async def story(here: Here) -> None:
+            here.signer = FakeSigner()
+            here.new_unit(sign_work=True)
+            await here.submit()
+            await asyncio.sleep(1000)
+            assert here.other.count("results") == 0
+            assert here.other.count("status") < 8
+            assert len(here.other.dialled_at) == (1 if kind.payload is SHORT_PAYLOAD else 2)
+
+        play(story)
+
+    @only("ours", "short")
+    @pytest.mark.parametrize("is_signed", [True, False])
+    def test_output_goes_on_though_only_the_stream_that_brings_it_breaks(self, play: Play, is_signed: bool) -> None:
+        """The question for the status, in the session that lives, was asked when nobody needed it to tell of output."""
+
+        async def story(here: Here) -> None:
+            here.signer = FakeSigner()
+            here.new_unit(sign_work=is_signed)
+            await here.submit()
+            here.running.output(b"x" * 100_000)
+            await here.until(lambda: len(here.output) == 100_000)
+            await asyncio.sleep(2)
+            for _ in range(10):
+                here.other.cut_results()
+                here.running.output(b"more")
+                await here.until(lambda: here.output == here.running.stdout, within=2)
+            here.other.cut_results()
+            here.other.is_reachable = False
+            here.running.output(b"and more")
+            await asyncio.sleep(100)
+            here.other.is_reachable = True
+            here.unit.route_found()
+            await here.until(lambda: here.output == here.running.stdout, within=0.01)
+
+        play(story)
+
+    @only("short")
+    @pytest.mark.parametrize("is_signed", [True, False])
+    def test_output_without_a_pause_comes_once(
+        self, play: Play, caplog: pytest.LogCaptureFixture, is_signed: bool
+    ) -> None:
+        """Also when it changes who brings it, as it may whenever the other node answers in between."""
+
+        async def story(here: Here) -> None:
+            here.signer = FakeSigner()
+            here.new_unit(sign_work=is_signed)
+            await here.submit()
+            here.running.output(b"x" * 100_000)
+            for number in range(650):
+                here.running.output(b"%d\n" % number)
+                await asyncio.sleep(1)
+            here.running.succeed()
+            await here.end()
+            assert here.output == here.other.unit.stdout
+            assert here.other.count("results") < 5
+
+        play(story)
+        assert "ERROR" not in [record.levelname for record in caplog.records]
+
+    @only("ours", "short")
+    def test_what_a_conversation_wrote_that_was_given_up_is_not_written_again(
+        self, play: Play, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def story(here: Here) -> None:
+            await here.submit()
+            here.running.output(b"one ")
+            await here.until(lambda: here.output == b"one ")
+            here.running.stdout += b"two "
+            here.folder.stdout_file.write_bytes(b"one two ")
+            here.running.output(b"three")
+            here.running.succeed()
+            await here.end()
+            assert here.output == b"one two three"
+
+        play(story)
+        assert "ERROR" not in [record.levelname for record in caplog.records]
 
     def test_every_connection_breaks_once_a_second(self, play: Play) -> None:
         async def story(here: Here) -> None:
@@ -1621,6 +1725,40 @@ def test_any_order_of_troubles(play: Play, seed: int) -> None:
         assert here.running.payload == here.payload
         assert here.output == sent + b"end"
         assert here.outcome == (State.SUCCEEDED, "exit status 0")
+
+    play(story)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_output_goes_on_within_seconds_whatever_broke(play: Play, seed: int, is_signed: bool) -> None:
+    rng = random.Random(seed)
+
+    async def out_of_reach(here: Here) -> None:
+        here.other.is_reachable = False
+        here.other.cut_all()
+        here.running.output(b"meanwhile")
+        await asyncio.sleep(rng.choice([0.1, 5, 1000]))
+        here.other.is_reachable = True
+        here.unit.route_found()
+
+    async def story(here: Here) -> None:
+        here.signer = FakeSigner()
+        here.new_unit(sign_work=is_signed)
+        await here.submit()
+        for _ in range(20):
+            match rng.choice(["all", "results", "reach", "restart", "nothing", "nothing"]):
+                case "all":
+                    here.other.cut_all()
+                case "results":
+                    here.other.cut_results()
+                case "reach":
+                    await out_of_reach(here)
+                case "restart":
+                    await here.restart()
+            await asyncio.sleep(rng.choice([0, 0.001, 0.5, 3, 299.9, 400]))
+            here.running.output(rng.randbytes(rng.choice([1, 20_000, 100_000])))
+            await here.until(lambda: here.output == here.running.stdout, within=3)
 
     play(story)
 

@@ -94,11 +94,13 @@ class WorkStatus(msgspec.Struct, frozen=True):
     """``work status``: the status of a unit; as long as it is in a state that the client knows, not at once.
 
     With ``start`` also its output from that byte on, which is news like another state: in numbered commands only.
+    With ``known_size`` it is news too that there is more output than that, of which nothing is told but the size.
     """
 
     unit_id: str
     known_state: State | None = None
     start: int | None = None
+    known_size: int | None = None
 
 
 class WorkCancel(_Secretive, frozen=True):
@@ -277,9 +279,12 @@ def _work_from_json(name: str, fields: _Fields) -> Command:
 
 
 def _status_from_json(fields: _Fields) -> WorkStatus:
-    start = fields.get("startpos")
+    start, known_size = fields.get("startpos"), fields.get("knownsize")
     return WorkStatus(
-        _unit_id(_text(fields, "unitid")), _known_state(fields), None if start is None else _position(start)
+        _unit_id(_text(fields, "unitid")),
+        _known_state(fields),
+        None if start is None else _position(start),
+        None if known_size is None else _position(known_size, "knownsize"),
     )
 
 
@@ -350,13 +355,13 @@ def _unit_id(text: str) -> str:
     return text
 
 
-def _position(value: _Value) -> int:
+def _position(value: _Value, name: str = "the start position") -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise CommandError("the start position must be a number of bytes, 0 or more")
+        raise CommandError(f"{name} must be a number of bytes, 0 or more")
     return value
 
 

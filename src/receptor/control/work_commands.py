@@ -84,7 +84,8 @@ class WorkCommands:
                 raise CommandError("startpos of work status is for numbered commands; use work results")
             await self._allowed(command, Deed("results", command.unit_id), stream.origin)
         if command.known_state is not None and self._waiting[unit.unit_id] < MOST_WAITING:
-            await self._wait_for_news(unit, command.known_state, command.start, stream)
+            known_size = command.known_size if command.start is None else command.start
+            await self._wait_for_news(unit, command.known_state, known_size, stream)
         if isinstance(stream, NumberedCommand):
             await stream.turn()
         news = await look(unit, command.start)
@@ -94,12 +95,12 @@ class WorkCommands:
             stream.attach(news.output)
         return _answer(unit, news.status)
 
-    async def _wait_for_news(self, unit: Unit, known: State, start: int | None, stream: ByteStream) -> None:
+    async def _wait_for_news(self, unit: Unit, known: State, known_size: int | None, stream: ByteStream) -> None:
         self._waiting[unit.unit_id] += 1
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST_WAIT), while_there(stream):
-                    await await_news(unit, known, start, self._workceptor.growth)
+                    await await_news(unit, known, known_size, self._workceptor.growth)
         finally:
             self._waiting[unit.unit_id] -= 1
             if not self._waiting[unit.unit_id]:

@@ -155,18 +155,25 @@ async def find(session: Session, idempotency_key: str) -> str | None:
 
 
 async def ask_status(
-    session: Session, unit_id: str, known_state: State | None = None, start: int | None = None
+    session: Session,
+    unit_id: str,
+    known_state: State | None = None,
+    *,
+    start: int | None = None,
+    known_size: int | None = None,
 ) -> tuple[Report, bytes]:
     """The status of a unit and, in numbered commands, some of its output from an offset on, if that is given.
 
-    A node of ours answers late as long as the unit is in the state that we know, and has no such output; existing
-    nodes answer at once.
+    A node of ours answers late as long as the unit is in the state that we know, and has no such output, nor more than
+    the size that we know; existing nodes answer at once.
     """
     fields: dict[str, str | int] = {"command": "work", "subcommand": "status", "unitid": unit_id}
     if known_state is not None:
         fields["knownstate"] = known_state.value
     if start is not None:
         fields["startpos"] = start
+    if known_size is not None:
+        fields["knownsize"] = known_size
     answer = await session.ask(fields)
     try:
         report = decode_report(answer.text.encode())

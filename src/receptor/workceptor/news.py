@@ -25,20 +25,20 @@ class News(msgspec.Struct, frozen=True):
     output: bytes = b""
 
 
-async def await_news(unit: Unit, known: State, start: int | None, growth: GrowthWatcher) -> None:
-    """Return when the unit is in another state, or has output from that byte on, or is removed.
+async def await_news(unit: Unit, known: State, known_size: int | None, growth: GrowthWatcher) -> None:
+    """Return when the unit is in another state, or has more output than is known, if that counts, or is removed.
 
     Nothing of the output is held meanwhile: ``look`` for it then. Raises OperatingError if it can't be looked at.
     Cancelling is safe.
     """
-    is_watched = not (isinstance(unit, CommandUnit) and start is not None)
+    is_watched = not (isinstance(unit, CommandUnit) and known_size is not None)
     with ExitStack() as stack:
         while unit.shown.state is known and not unit.is_removed:
             version = unit.version
             if not is_watched and unit.shown.state is State.RUNNING:
                 stack.enter_context(growth.watching(unit.folder.stdout_file, unit.notify))
                 is_watched = True
-            if start is not None and await _has_output(unit, start):
+            if known_size is not None and await _has_output(unit, known_size):
                 return
             await unit.changed_since(version)
 

@@ -69,6 +69,8 @@ class RemoteUnit:
         self.is_released = self.remote.local_released and not self._may_have_unit
         self._must_check = self.remote.remote_unit_id != "" and not self.remote.remote_started
         self._must_discard = False
+        self.is_output_told = True
+        """Whether the question for the status that was asked last is answered when there is more output."""
         self._found_waiting = 0
         self._found_short = 0
         self._cancel_heard = False
@@ -103,7 +105,7 @@ class RemoteUnit:
             wanted.add(Talk.CANCEL)
         if not self.status.state.is_final:
             wanted.add(Talk.FOLLOW)
-        if self.status.stdout_size > self.stdout_size:
+        if self.status.stdout_size > self.stdout_size or not (self.is_output_told or self.status.state.is_final):
             wanted.add(Talk.FETCH)
         return frozenset(wanted)
 
@@ -229,8 +231,8 @@ class RemoteUnit:
         self._finish(State.FAILED, REMOTE_IS_GONE)
 
     def output_received(self, size: int) -> None:
-        """More of the output is on disk here."""
-        self.stdout_size += size
+        """So many bytes of the output are on disk here, at least."""
+        self.stdout_size = max(self.stdout_size, size)
 
     def output_ended(self, start: int) -> bool:
         """The other node has ended the output, of which we had asked for what comes after that offset.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, closing, suppress
@@ -167,34 +168,43 @@ class RemoteTalks:
             interval = min(interval * 2, STATUS_INTERVAL)
 
     async def _next_report(self, session: OpenSession, known: State) -> Report:
-        """The status when it has changed, or at once if the other node can't wait. New output with it is on disk."""
+        """The status when it has changed, or at once if the other node can't wait. New output with it is on disk.
+
+        Output is news too, and comes with the status unless it takes a signature. While it is fetched it is none: the
+        fetching then goes on, and is begun again when it breaks, until this question has its answer.
+        """
         remote = self._logic.remote
-        has_output_brought = session.is_multiplexed and not (remote.sign_work or Talk.FETCH in self._logic.wanted())
-        start = self._logic.stdout_size if has_output_brought else None
+        is_fetched = self._unit.holds(Talk.FETCH) or Talk.FETCH in self._logic.wanted()
+        size = self._logic.stdout_size if session.is_multiplexed and not is_fetched else None
+        start, known_size = (None, size) if remote.sign_work else (size, None)
+        self._logic.is_output_told = not (session.is_multiplexed and is_fetched)
         try:
             async with asyncio.timeout(NEWS_TIME if session.is_multiplexed else ANSWER_TIME):
-                report, output = await conversations.ask_status(session, remote.remote_unit_id, known, start)
+                report, output = await conversations.ask_status(
+                    session, remote.remote_unit_id, known, start=start, known_size=known_size
+                )
         except TimeoutError:
             session.close()  # The other node does not answer any more, whatever is asked.
             raise
+        self._logic.is_output_told = True
         if start is not None and output:
             await self._append(start, output)
         return report
 
     async def _append(self, start: int, output: bytes) -> None:
         try:
-            await self._unit.on_disk(_append, self._unit.folder, start, output)
+            size = await self._unit.on_disk(_append_to, self._unit.folder, start, output)
         except OperatingError as error:
             # The status goes on; it tells that output is missing, which is then fetched until the disk takes it.
             logger.error("%s", error, extra={"unit": self._unit.unit_id})
             self._logic.stdout_size = await self._unit.stdout_size()
             return
-        self._logic.output_received(len(output))
+        self._logic.output_received(size)
         self._unit.notify()
 
     async def _fetch(self, node: NodeSession) -> None:
         # As it is on disk: what failed before may have written a part.
-        start = self._logic.stdout_size = await self._unit.stdout_size()
+        start = position = self._logic.stdout_size = await self._unit.stdout_size()
         remote_id = self._logic.remote.remote_unit_id
         with closing(await node.dial()) as stream:
             async with (
@@ -202,8 +212,9 @@ class RemoteTalks:
                 aclosing(conversations.results(stream, remote_id, start, self._signature("results"))) as output,
             ):
                 async for data in output:
-                    await self._unit.on_disk(write_through, stdout, data)
-                    self._logic.output_received(len(data))
+                    self._logic.output_received(await self._unit.on_disk(_append, stdout, position, data))
+                    self._logic.succeeded(Talk.FETCH)
+                    position += len(data)
                     self._unit.notify()
                     if self._logic.is_complete:
                         return
@@ -269,12 +280,23 @@ def _read_short(folder: UnitFolder) -> bytes | None:
     return payload if len(payload) <= MOST_ATTACHED else None
 
 
-def _append(folder: UnitFolder, start: int, output: bytes) -> None:
-    """Write output behind what is there. Raises OperatingError if that isn't as much as we know of."""
+def _append_to(folder: UnitFolder, start: int, output: bytes) -> int:
     with operating_errors(folder.stdout_file), folder.open_stdout_append() as stdout:
-        if stdout.tell() != start:
-            raise OperatingError(f"{folder.stdout_file} has {stdout.tell()} bytes and not {start}, as it had")
-        write_through(stdout, output)
+        return _append(stdout, start, output)
+
+
+def _append(stdout: BinaryIO, start: int, output: bytes) -> int:
+    """Write output that begins at that byte, but for what is there already; the size of the file then.
+
+    Two conversations may bring the same, and one that was given up may have written more than we know of. Raises
+    OperatingError if something before that byte is missing.
+    """
+    with operating_errors(Path(stdout.name)):
+        size = stdout.seek(0, os.SEEK_END)
+    if size < start:
+        raise OperatingError(f"{stdout.name} has {size} bytes and not {start}, as it had")
+    write_through(stdout, output[size - start :])
+    return max(size, start + len(output))
 
 
 def _read(file: BinaryIO) -> bytes:

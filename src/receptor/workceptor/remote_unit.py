@@ -171,6 +171,10 @@ class RemoteWorkUnit(Unit):
 
     # The conversations
 
+    def holds(self, talk: Talk) -> bool:
+        """Whether the conversation is being held."""
+        return talk in self._talks
+
     def _hold_wanted(self) -> None:
         """Hold what is wanted, now or after its pause."""
         loop = asyncio.get_running_loop()
