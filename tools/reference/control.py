@@ -55,6 +55,7 @@ EXAMPLES: tuple[Example, ...] = (
     {"command": "work", "subcommand": "list", "unitid": "Gd4bVTRs"},
     {"command": "work", "subcommand": "list", "idempotencykey": "nightly"},
     {"command": "work", "subcommand": "status", "unitid": "Gd4bVTRs", "knownstate": 1, "startpos": 0},
+    {"command": "work", "subcommand": "status", "unitid": "Gd4bVTRs", "knownstate": 1, "knownsize": 10},
     {"command": "work", "subcommand": "cancel", "unitid": "Gd4bVTRs", "signature": "eyJh..."},
     {"command": "work", "subcommand": "release", "unitid": "Gd4bVTRs", "signature": "eyJh..."},
     {"command": "work", "subcommand": "force-release", "unitid": "Gd4bVTRs", "signature": "eyJh..."},
