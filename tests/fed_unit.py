@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from receptor.workceptor.status import Status
-from receptor.workceptor.unit import Unit
+from plain_unit import PlainUnit
 
 
-class FedUnit(Unit):
+class FedUnit(PlainUnit):
     """Has no work to do."""
-
-    async def current_status(self) -> Status:
-        return self.shown
-
-    async def start(self) -> str:
-        raise NotImplementedError
-
-    @property
-    def start_result(self) -> str:
-        raise NotImplementedError
-
-    async def cancel(self) -> bool:
-        raise NotImplementedError
 
     async def release(self, force: bool) -> bool:
         await self.remove()
