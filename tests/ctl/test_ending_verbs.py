@@ -17,7 +17,7 @@ def test_cancel_does_all_it_can(node: FakeNode, ctl: Receptorctl) -> None:
     ran = ctl("work", "cancel", "a1a1a1a1", "b2b2b2b2", "c3c3c3c3")
     assert ran.exit_code == 1
     assert ran.lines == ["Cancelled:", "(a1a1a1a1, cancelled)", "(c3c3c3c3, cancel pending)"]
-    assert ran.errors == "ERROR: unknown work unit b2b2b2b2\n"
+    assert ran.errors == ("ERROR: unknown work unit b2b2b2b2; 'receptorctl work list' shows the units of this node\n")
 
 
 @pytest.mark.parametrize(

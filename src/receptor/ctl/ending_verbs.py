@@ -123,7 +123,9 @@ def _end_units(client: ControlClient, verb: str, unit_ids: Sequence[str], *, as_
         try:
             outcome = client.end_unit(verb, unit_id)
         except CommandError as error:
-            terminal.fail(str(error) if unit_id in str(error) else f"{unit_id}: {error}")
+            from receptor.ctl.hints import about_unit, advised
+
+            terminal.fail(about_unit(unit_id, advised(error)))
             records.append({"UnitID": unit_id, "Error": str(error)})
             exit_code = terminal.EXIT_FAILED
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from receptor.ctl import terminal
 from receptor.ctl.meant import nearest
-from receptor.errors import ReceptorError
+from receptor.errors import ReceptorError, UnknownUnit
 
 if TYPE_CHECKING:
     from receptor.client.control_client import ControlClient
@@ -89,3 +89,15 @@ def _meant(status: NodeStatus, node: str, service: str, work_type: str) -> str:
         if given and given not in names:
             return nearest(given, names)
     return ""
+
+
+def advised(error: ReceptorError) -> str:
+    """What the error says, and what to do next where it does not say that itself."""
+    if isinstance(error, UnknownUnit):
+        return f"{error}; 'receptorctl work list' shows the units of this node"
+    return str(error)
+
+
+def about_unit(unit_id: str, text: str) -> str:
+    """The text, which names the unit."""
+    return text if unit_id in text else f"{unit_id}: {text}"

@@ -20,7 +20,7 @@ from receptor.ctl.parameters import CONTEXT
 from receptor.ctl.program import Program, settings_of
 from receptor.ctl.top.verb import top
 from receptor.ctl.work_verbs import work
-from receptor.errors import ReceptorError, UnknownUnit
+from receptor.errors import ReceptorError
 
 COMPLETE = "_RECEPTORCTL_COMPLETE"
 """The environment variable in which a shell asks for candidates, as click has it."""
@@ -111,11 +111,10 @@ def main(arguments: list[str]) -> int:
 
         terminal.fail(explained(error))
         return terminal.EXIT_FAILED
-    except UnknownUnit as error:
-        terminal.fail(f"{error}; 'receptorctl work list' shows the units of this node")
-        return terminal.EXIT_FAILED
     except ReceptorError as error:
-        terminal.fail(str(error))
+        from receptor.ctl.hints import advised
+
+        terminal.fail(advised(error))
         return terminal.EXIT_FAILED
     return exit_code or 0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from receptor.client.unit_replies import UnitStatus, parse_units
 from receptor.ctl import terminal
+from receptor.ctl.hints import about_unit
 from receptor.ctl.live_line import spinner
 from receptor.ctl.node_time import node_time
 from receptor.ctl.plain_text import counted
@@ -120,7 +121,7 @@ def _report(pruned: Sequence[_Pruned], *, as_json: bool) -> None:
         terminal.say(f"Released {_counted(released)} with {size_text(_size(released))} of output.")
     for one in pruned:
         if one.error:
-            terminal.fail(one.error if one.unit.unit_id in one.error else f"{one.unit.unit_id}: {one.error}")
+            terminal.fail(about_unit(one.unit.unit_id, one.error))
     pending = [one.unit for one in pruned if one.outcome not in ("", _RELEASED)]
     if pending:
         terminal.warn(
